@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LightMessaging: named services, one-way and two-way messages between the processes of one machine.
+ *
+ * A service:                                        A client:
+ *
+ *   void answer(CFMachPortRef port, LMMessage *message,  static LMConnection connection =
+ *               CFIndex size, void *info) {                  { MACH_PORT_NULL, "com.example.name" };
+ *       LMSendReply(message->head.msgh_remote_port,
+ *                   "lol", 4);                         LMResponseBuffer buffer;
+ *   }                                                  if (LMConnectionSendTwoWay(&connection, 1, "hi", 3,
+ *                                                                                 &buffer) == 0)
+ *   LMStartService("com.example.name",                     puts(LMMessageGetData(&buffer.message));
+ *       CFRunLoopGetCurrent(),                         LMResponseBufferFree(&buffer);
+ *       (CFMachPortCallBack)answer);
+ *   CFRunLoopRun();
+ *
+ * Copy the folders LightMessaging and rocketbootstrap next to each other into an include path, include this file, and that is all.
+ *
+ * Define before including, if at all:
+ *   LIGHTMESSAGING_TIMEOUT             milliseconds that a call of this file may take, look-up and connecting included.
+ *                                      Undefined: for ever. 0: not at all. Files of one program may differ.
+ *   LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 1 (the default): starting a service also unlocks it for sandboxed processes. 0: it does not.
+ *
+ * Errors are 0 for success, or a number that mach_error_string explains. A call that fails with MACH_SEND_... or BOOTSTRAP_...
+ * was never taken by the service and never will be, and can be repeated; MACH_RCV_... means that it was taken and no answer came.
+ *
+ * Threads: every function may be called from any thread. A connection may be shared by all threads.
+ * Lengths are bytes, from 0 to 2^32 - 1. Message ids are yours. Data arrive as they were sent, aligned to 16 bytes.
+ */
+#ifndef LIGHTMESSAGING_LIGHTMESSAGING_H
+#define LIGHTMESSAGING_LIGHTMESSAGING_H
+
+#define LM_PUBLIC_HEADER 1
+
+#ifndef LIGHTMESSAGING_USE_ROCKETBOOTSTRAP
+#    define LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 1
+#endif
+
+#include "Mach.h"
+#include "CoreFoundation.h"
+
+/* --- Types ------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * A connection to a named service. Fill in the name; serverPort may be MACH_PORT_NULL or anything else, it is looked up when
+ * first used. All connections of a process to one service share one channel; there is nothing to close.
+ */
+typedef struct {
+    mach_port_t serverPort;
+    name_t serverName;
+} LMConnection;
+typedef LMConnection *LMConnectionRef;
+
+typedef struct {
+    uint32_t msgh_bits;           /* MACH_MSGH_BITS_COMPLEX if the data is out of line, else 0 */
+    mach_msg_size_t msgh_size;    /* of the message with its in-line data */
+    mach_port_t msgh_remote_port; /* in a request: where the reply goes; MACH_PORT_NULL in a one-way message */
+    mach_port_t msgh_local_port;  /* in a request: the service's port */
+    mach_msg_id_t msgh_id;        /* what the sender passed */
+} mach_msg_header_t;
+
+typedef struct {
+    uint32_t msgh_descriptor_count; /* 1: data.out_of_line is valid; 0: data.in_line */
+} mach_msg_body_t;
+
+typedef struct {
+    void *address;
+    mach_msg_size_t size;
+} mach_msg_ool_descriptor_t;
+
+#define MACH_MSGH_BITS_COMPLEX 0x80000000u
+
+/* A received message. Use LMMessageGetData and LMMessageGetDataLength rather than the data's fields. */
+typedef struct LMMessage {
+    mach_msg_header_t head;
+    mach_msg_body_t body;
+    union {
+        struct {
+            mach_msg_ool_descriptor_t descriptor;
+        } out_of_line;
+        struct {
+            uint32_t length;
+            uint8_t bytes[16] __attribute__((aligned(16))); /* the first of up to LM_INLINE_MAX bytes */
+        } in_line;
+    } data;
+} LMMessage;
+
+/* Up to this many bytes of data are stored in the message itself; more are in memory of their own. */
+#define LM_INLINE_MAX 4096u
+
+/* Where a reply is put: an object on the caller's stack, which needs no initialisation. */
+typedef struct LMResponseBuffer {
+    LMMessage message;
+    uint8_t slack[LM_INLINE_MAX];
+} LMResponseBuffer;
+
+/* As a timeout: wait for ever. */
+#define LM_TIMEOUT_NEVER UINT32_MAX
+
+/* Defaults, in bytes: the longest request that a service takes, and the longest reply that a client takes. */
+#define LM_LARGEST_MESSAGE 0x10000000u /* 256 MiB: the size at which a slip is likelier than a use; not tuned */
+
+/* --- Client ------------------------------------------------------------------------------------------------------------ */
+
+/*
+ * Sends and does not wait for an answer. 0: the message is queued, and reaches the service even if this process exits at once.
+ * Waits, within the timeout, only while the queue is full (or, over 64 KiB, until the service has taken it). The data may be changed
+ * or freed as soon as it returns.
+ *   KERN_INVALID_ARGUMENT      NULL connection, NULL data with a length, empty or illegal name, no NUL in it
+ *   BOOTSTRAP_UNKNOWN_SERVICE  no process serves the name      BOOTSTRAP_NOT_PRIVILEGED  it may not be called from here
+ *   MACH_SEND_TOO_LARGE        the service takes no message of that length; nothing was sent
+ *   MACH_SEND_TIMED_OUT        the timeout passed; nothing of the message will arrive
+ *   MACH_SEND_INVALID_DEST     the service died before it took the message, and is not back
+ *   KERN_RESOURCE_SHORTAGE     no memory or descriptors
+ */
+LM_API kern_return_t LMConnectionSendOneWay(LMConnectionRef connection, SInt32 messageId, const void *data, uint32_t length);
+LM_API kern_return_t LMConnectionSendOneWayWithTimeout(LMConnectionRef connection, SInt32 messageId, const void *data,
+                                                       uint32_t length, uint32_t milliseconds);
+/* The same without data. */
+LM_API kern_return_t LMConnectionSendEmptyOneWay(LMConnectionRef connection, SInt32 messageId);
+/* The same with a CFData's bytes; NULL is an empty message. True if it was sent (unlike its siblings). */
+LM_API bool LMConnectionSendOneWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data);
+
+/*
+ * Sends and waits for the reply, which it puts into `response`; free that with LMResponseBufferFree, or consume it. After a
+ * failure the response is an empty message, safe to read and free. Besides the errors above:
+ *   MACH_RCV_TIMED_OUT  the service took the call and did not answer in time; a late answer is dropped
+ *   MACH_RCV_PORT_DIED  the service took the call and died, or gave up the reply port
+ */
+LM_API kern_return_t LMConnectionSendTwoWay(LMConnectionRef connection, SInt32 messageId, const void *data, uint32_t length,
+                                            LMResponseBuffer *response);
+LM_API kern_return_t LMConnectionSendTwoWayWithTimeout(LMConnectionRef connection, SInt32 messageId, const void *data,
+                                                       uint32_t length, uint32_t milliseconds, LMResponseBuffer *response);
+LM_API kern_return_t LMConnectionSendTwoWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data,
+                                                LMResponseBuffer *response);
+
+/* The reply as a 32-bit integer of this machine's byte order; 0 if it is not 4 bytes long. Frees the response. */
+LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response);
+/* Frees what the response holds and leaves an empty message. Idempotent. A service calls it on requests, cast from LMMessage *. */
+LM_API void LMResponseBufferFree(LMResponseBuffer *response);
+
+/* --- Messages ---------------------------------------------------------------------------------------------------------- */
+
+/* The data, NULL when there is none. Borrowed: until the message is freed or, for a request, the callback returns. */
+LM_API void *LMMessageGetData(LMMessage *message);
+LM_API uint32_t LMMessageGetDataLength(LMMessage *message);
+/* Whether `size` bytes hold a complete message. What this library hands to a callback always does. */
+LM_API bool LMDataWithSizeIsValidMessage(const void *data, CFIndex size);
+
+/* --- Services ---------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Registers the name and serves it on the run loop, one message at a time:
+ *
+ *     void callback(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)       (cast it to CFMachPortCallBack)
+ *
+ * The message's data are private to the callback and writable. What the callback does not free is freed after it. Reply to
+ * message->head.msgh_remote_port, in the callback or later, from any thread, once; or give the port up with mach_port_deallocate.
+ * Stop with CFMachPortInvalidate(port). A start that fails leaves nothing behind:
+ *   KERN_INVALID_ARGUMENT     NULL run loop or callback, empty, too long or illegal name
+ *   BOOTSTRAP_NAME_IN_USE     a live process serves the name; it is not disturbed
+ *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory can't be made or written, or belongs to somebody else
+ *   KERN_RESOURCE_SHORTAGE    no memory or descriptors
+ * A name is 1 to 127 bytes without '/' and control characters, and does not start with '.'.
+ */
+LM_API kern_return_t LMStartService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback);
+LM_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback,
+                                                void *userInfo);
+/* Takes the service over from the launcher that holds its socket; without a launcher it registers like the others. */
+LM_API kern_return_t LMCheckInService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback,
+                                      void *userInfo);
+
+/*
+ * Changes the longest request that the service takes, for clients that connect from now on: 64 KiB (every service takes that much)
+ * to 2^32 - 1 bytes, else KERN_INVALID_ARGUMENT.
+ */
+LM_API kern_return_t LMServiceSetLargestMessage(CFMachPortRef service, uint32_t bytes);
+/* Changes the longest reply that this process takes, for channels opened from now on. The default is LM_LARGEST_MESSAGE. */
+LM_API void LMSetLargestReply(uint32_t bytes);
+
+/*
+ * Answers a call; the reply port is used up, whatever is returned. The data may be changed or freed as soon as it returns: what the
+ * client has not made room for yet is copied. Never waits. MACH_PORT_NULL (a one-way message) sends nothing and returns 0.
+ *   MACH_SEND_INVALID_RIGHT  not a reply port, or used before
+ *   MACH_SEND_INVALID_DEST   the client is gone
+ *   MACH_SEND_TOO_LARGE      the client takes no reply of that length; its wait ends with MACH_RCV_PORT_DIED
+ *   MACH_SEND_NO_BUFFER      the client does not read its replies; it loses its connection
+ *   KERN_INVALID_ARGUMENT    NULL data with a length; the client's wait ends with MACH_RCV_PORT_DIED
+ *   KERN_RESOURCE_SHORTAGE   no memory; likewise
+ */
+LM_API kern_return_t LMSendReply(mach_port_t replyPort, const void *data, uint32_t length);
+LM_API kern_return_t LMSendIntegerReply(mach_port_t replyPort, int integer);
+/* NULL is an empty reply. The data stay the caller's. A CFData over 2^32 - 1 bytes is MACH_SEND_TOO_LARGE. */
+LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
+
+/* --- The end of the manual; what follows is how it is done -------------------------------------------------------------- */
+
+#include "detail/message.h"
+#include "detail/connection.h"
+#include "detail/start.h"
+#include "CFMachPort.h"
+#if LIGHTMESSAGING_USE_ROCKETBOOTSTRAP
+#    include "../rocketbootstrap/rocketbootstrap.h"
+#endif
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* What every file of the implementation starts from: linkage, small arithmetic, the libc headers in use. */
+#ifndef LM_DETAIL_BASE_H
+#define LM_DETAIL_BASE_H
+
+#ifndef LM_PUBLIC_HEADER
+#    error "include <LightMessaging/LightMessaging.h>; the files in detail/ are its implementation"
+#endif
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The one place that decides how functions are linked: inline code in every translation unit that includes the headers. */
+#define LM_API      static inline
+#define LM_INTERNAL static inline
+
+#ifdef __cplusplus
+#    define LM_EXTERN_C extern "C"
+#else
+#    define LM_EXTERN_C extern
+#endif
+
+/* One object for all translation units of a program or plugin, whoever of them brings it. */
+#define LM_SHARED_STATE __attribute__((weak, visibility("hidden")))
+
+#define LM_CACHE_LINE 64u
+
+/* The structure of `type` whose `member` is at `pointer`. */
+#define LM_CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+LM_INTERNAL uint32_t lm_min32(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+LM_INTERNAL uint64_t lm_round_up(uint64_t value, uint64_t power_of_two) {
+    return (value + power_of_two - 1) & ~(power_of_two - 1);
+}
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* The two things one can do with a link: post a message, or call and wait for the answer; and what their failures are called. */
+#ifndef LM_DETAIL_CALL_H
+#define LM_DETAIL_CALL_H
+
+#include "error.h"
+#include "link.h"
+
+/* What to tell of a request that was not put in, or was withdrawn. */
+LM_INTERNAL kern_return_t lm_link_untaken(const struct lm_link *link, int error) {
+    if (link->refusal && lm_link_is_cut(link))
+        return link->refusal;
+    return lm_kern_return(error);
+}
+
+/* One-way. Without the lock. MACH_SEND_INVALID_DEST: the link is cut, and the message was not taken. */
+LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *request) {
+    lm_link_lock(link);
+    int result = lm_link_send(link, request);
+    if (result == 0 && request->length > LM_PIECE_MAX)
+        result = lm_link_wait_taken(link, request);
+    else if (result == 0 && lm_link_is_cut(link))
+        result = -EPIPE;
+    if (result < 0 && !lm_link_withdraw(link, request))
+        result = 0;
+    lm_link_hand_over(link);
+    kern_return_t status = result < 0 ? lm_link_untaken(link, result) : KERN_SUCCESS;
+    lm_link_unlock(link);
+    return status;
+}
+
+/* `error` is what ended the waiting, if the call was not ended. */
+LM_INTERNAL kern_return_t lm_call_status(struct lm_link *link, const struct lm_call *call, const struct lm_request *request,
+                                         int error) {
+    switch (call->state) {
+    case LM_CALL_ANSWERED:
+        return KERN_SUCCESS;
+    case LM_CALL_DROPPED:
+        return MACH_RCV_PORT_DIED;
+    case LM_CALL_NO_MEMORY:
+        return KERN_RESOURCE_SHORTAGE;
+    case LM_CALL_WAITING:
+        break;
+    }
+    if (lm_link_withdraw(link, request))
+        return lm_link_untaken(link, error);
+    return error == -ETIMEDOUT ? MACH_RCV_TIMED_OUT : MACH_RCV_PORT_DIED;
+}
+
+/* Two-way. Without the lock. The response is an empty message when this is called, and after a failure. */
+LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *request, LMResponseBuffer *response) {
+    struct lm_call call = {response, LM_CALL_WAITING, NULL};
+    lm_link_lock(link);
+    request->token = lm_table_insert(&link->calls, 0, &call, 0);
+    int result = request->token ? lm_link_send(link, request) : -ENOMEM;
+    while (result == 0 && call.state == LM_CALL_WAITING)
+        result = lm_link_wait(link, &call, request->deadline);
+    kern_return_t status = lm_call_status(link, &call, request, result);
+    if (request->token)
+        lm_table_remove(&link->calls, lm_table_find(&link->calls, request->token, 0));
+    lm_link_hand_over(link);
+    lm_link_unlock(link);
+    if (status)
+        LMResponseBufferFree(response);
+    return status;
+}
+
+#endif

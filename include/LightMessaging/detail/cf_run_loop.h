@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/* CFRunLoop, its sources and timers, over loop.h. */
+#ifndef LM_DETAIL_CF_RUN_LOOP_H
+#define LM_DETAIL_CF_RUN_LOOP_H
+
+#include "loop.h"
+
+/* What a loop serves: something that knows how to be scheduled on it. */
+struct lm_source {
+    struct lm_object object;
+    struct lm_object *served; /* with a reference */
+    void (*schedule)(struct lm_object *served, struct lm_loop *loop);
+    void (*unschedule)(struct lm_object *served, struct lm_loop *loop);
+};
+
+struct lm_cf_timer {
+    struct lm_object object;
+    struct lm_timer timer;
+    struct lm_loop *loop; /* it was added to, with a reference; the first stays */
+    uint32_t valid;
+    int64_t next; /* deadline */
+    int64_t interval;
+    CFRunLoopTimerCallBack callback;
+    CFRunLoopTimerContext context;
+};
+
+/* --- Loops of threads --------------------------------------------------------------------------------------------------- */
+
+LM_INTERNAL void lm_thread_ended(void *loop) {
+    lm_release(&((struct lm_loop *)loop)->object);
+}
+
+LM_INTERNAL bool lm_thread_key(pthread_key_t *key) {
+    lm_process_lock();
+    if (!lm_process_1.thread_loop_made)
+        lm_process_1.thread_loop_made = pthread_key_create(&lm_process_1.thread_loop, lm_thread_ended) == 0;
+    bool made = lm_process_1.thread_loop_made;
+    *key = lm_process_1.thread_loop;
+    lm_process_unlock();
+    return made;
+}
+
+LM_API CFRunLoopRef CFRunLoopGetMain(void) {
+    struct lm_loop *made = lm_loop_create();
+    lm_process_lock();
+    if (!lm_process_1.main_loop) {
+        lm_process_1.main_loop = made;
+        made = NULL;
+    }
+    struct lm_loop *loop = lm_process_1.main_loop;
+    lm_process_unlock();
+    if (made)
+        lm_release(&made->object);
+    return loop;
+}
+
+LM_API CFRunLoopRef CFRunLoopGetCurrent(void) {
+    pthread_key_t key;
+    if (!lm_thread_key(&key))
+        return NULL;
+    struct lm_loop *loop = (struct lm_loop *)pthread_getspecific(key);
+    if (loop)
+        return loop;
+    if (lm_sys_is_main_thread()) {
+        loop = CFRunLoopGetMain();
+        if (loop)
+            lm_retain(&loop->object);
+    } else {
+        loop = lm_loop_create();
+    }
+    if (loop && pthread_setspecific(key, loop) != 0) {
+        lm_release(&loop->object);
+        return NULL;
+    }
+    return loop;
+}
+
+/* --- Running ------------------------------------------------------------------------------------------------------------ */
+
+LM_INTERNAL int64_t lm_deadline_after_seconds(CFTimeInterval seconds) {
+    if (!(seconds > 0))
+        return lm_now();
+    return seconds > 1e9 ? LM_FOREVER : lm_now() + (int64_t)(seconds * 1e9);
+}
+
+LM_INTERNAL bool lm_loop_idle(struct lm_loop *loop) {
+    pthread_mutex_lock(&loop->lock);
+    bool idle = loop->watch_count == 0 && loop->timer_count == 0;
+    pthread_mutex_unlock(&loop->lock);
+    return idle;
+}
+
+LM_API SInt32 CFRunLoopRunInMode(CFStringRef mode, CFTimeInterval seconds, Boolean returnAfterSourceHandled) {
+    struct lm_loop *loop = CFRunLoopGetCurrent();
+    int64_t deadline = lm_deadline_after_seconds(seconds);
+    (void)mode;
+    while (loop && !lm_loop_idle(loop)) {
+        int calls = lm_loop_pass(loop, deadline);
+        if (lm_exchange(&loop->stop, 0))
+            return kCFRunLoopRunStopped;
+        if (calls < 0)
+            break;
+        if (calls > 0 && returnAfterSourceHandled)
+            return kCFRunLoopRunHandledSource;
+        if (lm_deadline_left(deadline) == 0)
+            return kCFRunLoopRunTimedOut;
+    }
+    return kCFRunLoopRunFinished;
+}
+
+LM_API void CFRunLoopRun(void) {
+    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 1e10, false);
+}
+
+LM_API void CFRunLoopStop(CFRunLoopRef loop) {
+    if (!loop)
+        return;
+    lm_store_release(&loop->stop, 1);
+    lm_loop_wake(loop);
+}
+
+LM_API void CFRunLoopWakeUp(CFRunLoopRef loop) {
+    if (loop)
+        lm_loop_wake(loop);
+}
+
+/* --- Sources ------------------------------------------------------------------------------------------------------------ */
+
+LM_API void CFRunLoopAddSource(CFRunLoopRef loop, CFRunLoopSourceRef source, CFStringRef mode) {
+    (void)mode;
+    if (loop && source)
+        source->schedule(source->served, loop);
+}
+
+LM_API void CFRunLoopRemoveSource(CFRunLoopRef loop, CFRunLoopSourceRef source, CFStringRef mode) {
+    (void)mode;
+    if (loop && source)
+        source->unschedule(source->served, loop);
+}
+
+/* --- Timers ------------------------------------------------------------------------------------------------------------- */
+
+LM_INTERNAL void lm_cf_timer_destroy(struct lm_object *object) {
+    struct lm_cf_timer *timer = LM_CONTAINER(object, struct lm_cf_timer, object);
+    if (timer->context.release)
+        timer->context.release(timer->context.info);
+    if (timer->loop)
+        lm_release(&timer->loop->object);
+    free(timer);
+}
+
+LM_INTERNAL void lm_cf_timer_fire(struct lm_object *object) {
+    struct lm_cf_timer *timer = LM_CONTAINER(object, struct lm_cf_timer, object);
+    if (!lm_load_acquire(&timer->valid))
+        return;
+    timer->callback(timer, timer->context.info);
+    if (timer->interval == 0)
+        CFRunLoopTimerInvalidate(timer);
+    if (!lm_load_acquire(&timer->valid))
+        return;
+    int64_t late = lm_now() - timer->next;
+    timer->next += (late > 0 ? late / timer->interval + 1 : 1) * timer->interval;
+    lm_loop_set_timer(timer->loop, &timer->timer, timer->next);
+}
+
+LM_API CFRunLoopTimerRef CFRunLoopTimerCreate(CFAllocatorRef allocator, CFAbsoluteTime fireDate, CFTimeInterval interval,
+                                              CFOptionFlags flags, CFIndex order, CFRunLoopTimerCallBack callback,
+                                              CFRunLoopTimerContext *context) {
+    struct lm_cf_timer *timer = (struct lm_cf_timer *)lm_new(sizeof *timer);
+    (void)allocator, (void)flags, (void)order;
+    if (!timer)
+        return NULL;
+    lm_object_init(&timer->object, lm_cf_timer_destroy);
+    lm_timer_init(&timer->timer, &timer->object, lm_cf_timer_fire);
+    timer->valid = 1;
+    timer->next = lm_deadline_after_seconds(fireDate - CFAbsoluteTimeGetCurrent());
+    timer->interval = interval > 0 && interval < 1e9 ? (int64_t)(interval * 1e9) : 0;
+    timer->callback = callback;
+    if (context)
+        timer->context = *context;
+    if (timer->context.retain)
+        timer->context.info = (void *)(uintptr_t)timer->context.retain(timer->context.info);
+    return timer;
+}
+
+LM_API void CFRunLoopAddTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode) {
+    (void)mode;
+    if (!loop || !timer || timer->loop || !lm_load_acquire(&timer->valid))
+        return;
+    lm_retain(&loop->object);
+    timer->loop = loop;
+    lm_loop_set_timer(loop, &timer->timer, timer->next);
+}
+
+LM_API void CFRunLoopRemoveTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode) {
+    (void)mode;
+    if (!loop || !timer || timer->loop != loop)
+        return;
+    lm_timer_clear(&timer->timer, loop);
+    timer->loop = NULL;
+    lm_release(&loop->object);
+}
+
+LM_API void CFRunLoopTimerInvalidate(CFRunLoopTimerRef timer) {
+    if (!timer || !lm_exchange(&timer->valid, 0) || !timer->loop)
+        return;
+    lm_timer_clear(&timer->timer, timer->loop);
+    lm_loop_wake(timer->loop);
+}
+
+LM_API Boolean CFRunLoopTimerIsValid(CFRunLoopTimerRef timer) {
+    return timer && lm_load_acquire(&timer->valid);
+}
+
+#endif

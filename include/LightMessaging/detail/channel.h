@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A channel: a socket, which is doorbell and lifeline, and the memory with its two rings. Each end produces into one ring and
+ * consumes from the other. The channel's lock guards its members and this process's sides of the rings; nobody waits
+ * while holding it. After a channel is cut nothing in it moves, but the memory stays until it is unmapped.
+ */
+#ifndef LM_DETAIL_CHANNEL_H
+#define LM_DETAIL_CHANNEL_H
+
+#include "deadline.h"
+#include "ring.h"
+
+/* The first page of the shared memory. */
+struct lm_memory {
+    struct lm_ring_words requests;
+    struct lm_ring_words replies;
+    uint32_t welcomed; /* the service has accepted, and largest_message is set */
+    uint32_t largest_message;
+    uint32_t pad[62];
+};
+
+#define LM_MEMORY_RINGS 4096u /* where the rings begin */
+
+struct lm_channel {
+    pthread_mutex_t lock;
+    int socket;
+    uint32_t cut; /* the peer is gone, or was sent away; may be read without the lock, as a hint */
+    struct lm_memory *memory;
+    size_t memory_size;
+    struct lm_producer out;
+    struct lm_consumer in;
+    int64_t socket_timeout; /* what SO_RCVTIMEO is set to */
+};
+
+LM_INTERNAL size_t lm_memory_size(uint32_t request_size, uint32_t reply_size) {
+    return (size_t)LM_MEMORY_RINGS + request_size + reply_size;
+}
+
+LM_INTERNAL void lm_channel_init(struct lm_channel *channel, int socket) {
+    pthread_mutex_init(&channel->lock, NULL);
+    channel->socket = socket;
+}
+
+/* Maps a memory of checked size. The client produces requests, the service replies. */
+LM_INTERNAL int lm_channel_map(struct lm_channel *channel, int memory, uint32_t request_size, uint32_t reply_size,
+                               bool is_client) {
+    channel->memory_size = lm_memory_size(request_size, reply_size);
+    channel->memory = (struct lm_memory *)lm_sys_map(memory, channel->memory_size);
+    if (!channel->memory)
+        return -ENOMEM;
+    unsigned char *bytes = (unsigned char *)channel->memory + LM_MEMORY_RINGS;
+    struct lm_ring requests = {&channel->memory->requests, bytes, request_size};
+    struct lm_ring replies = {&channel->memory->replies, bytes + request_size, reply_size};
+    channel->out.ring = is_client ? requests : replies;
+    channel->in.ring = is_client ? replies : requests;
+    return lm_sys_populate(channel->memory, LM_MEMORY_RINGS) < 0 ? -ENOMEM : 0;
+}
+
+LM_INTERNAL void lm_channel_unmap(struct lm_channel *channel) {
+    if (channel->memory)
+        lm_sys_unmap(channel->memory, channel->memory_size);
+    channel->memory = NULL;
+}
+
+LM_INTERNAL void lm_channel_deinit(struct lm_channel *channel) {
+    lm_channel_unmap(channel);
+    lm_sys_close(&channel->socket);
+    pthread_mutex_destroy(&channel->lock);
+}
+
+/* Ends the channel for both sides. The peer reads end-of-file, a sleeper of ours too. */
+LM_INTERNAL void lm_channel_cut(struct lm_channel *channel) {
+    if (!lm_load_relaxed(&channel->cut))
+        lm_sys_shutdown(channel->socket);
+    lm_store_relaxed(&channel->cut, true);
+}
+
+/* Wakes the peer. A full queue is success: it holds bells that the peer has not seen yet. -EPIPE: the peer is dead. */
+LM_INTERNAL int lm_channel_ring_bell(const struct lm_channel *channel) {
+    long result;
+    do
+        result = lm_sys_send(channel->socket, "", 1);
+    while (result == -EINTR);
+    return result >= 0 || result == -EAGAIN || result == -ENOBUFS || result == -ENOMEM ? 0 : -EPIPE;
+}
+
+/* Sets the socket's own time-out, unless what is set is as good: it is counted in the kernel's ticks of some milliseconds. */
+LM_INTERNAL void lm_channel_limit_wait(struct lm_channel *channel, int64_t left) {
+    int64_t wanted = left == LM_FOREVER ? 0 : left;
+    int64_t excess = channel->socket_timeout - wanted;
+    if (wanted == channel->socket_timeout || (wanted > 0 && excess > 0 && excess < 1000000))
+        return;
+    if (lm_sys_set_timeout(channel->socket, SO_RCVTIMEO, wanted) == 0)
+        channel->socket_timeout = wanted;
+}
+
+/*
+ * S3/W3: sleeps until the peer rings. Returns the record's length, at most `length`; 0 if the peer is gone; -EAGAIN when the
+ * deadline passed, -EINTR on a signal. A reset says that the peer died with bells unread; records of its own may follow.
+ */
+LM_INTERNAL long lm_channel_listen(struct lm_channel *channel, void *record, size_t length, int64_t deadline) {
+    int64_t left = lm_deadline_left(deadline);
+    if (left > 0)
+        lm_channel_limit_wait(channel, left);
+    long result = lm_sys_receive(channel->socket, record, length, left > 0 ? 0 : MSG_DONTWAIT);
+    if (result == -ECONNRESET)
+        result = lm_sys_receive(channel->socket, record, length, MSG_DONTWAIT);
+    return result == -EAGAIN || result == -EINTR ? result : result < 0 ? 0 : result;
+}
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Deadlines: nanoseconds on the monotonic clock, which neither clock steps nor a suspended machine disturb. One deadline covers a
+ * whole operation, however many waits it takes. A test may define LM_TEST_CLOCK as the name of a function `int64_t f(void)`.
+ */
+#ifndef LM_DETAIL_DEADLINE_H
+#define LM_DETAIL_DEADLINE_H
+
+#include "sys.h"
+
+#define LM_FOREVER INT64_MAX
+
+#ifdef LM_TEST_CLOCK
+LM_EXTERN_C int64_t LM_TEST_CLOCK(void);
+#endif
+
+LM_INTERNAL int64_t lm_clock(int clock) {
+#ifdef LM_TEST_CLOCK
+    (void)clock;
+    return LM_TEST_CLOCK();
+#else
+    struct lm_timespec now = {0, 0};
+    lm_libc_clock_gettime(clock, &now);
+    return (int64_t)now.seconds * 1000000000 + now.nanoseconds;
+#endif
+}
+
+LM_INTERNAL int64_t lm_now(void) {
+    return lm_clock(LM_CLOCK_MONOTONIC);
+}
+
+/* A few milliseconds behind, and cheap: for questions that need no better. */
+LM_INTERNAL int64_t lm_now_coarse(void) {
+    return lm_clock(LM_CLOCK_MONOTONIC_COARSE);
+}
+
+LM_INTERNAL int64_t lm_deadline_after(uint32_t milliseconds) {
+    return milliseconds == UINT32_MAX ? LM_FOREVER : lm_now() + (int64_t)milliseconds * 1000000;
+}
+
+/* Nanoseconds left, 0 when it has passed. */
+LM_INTERNAL int64_t lm_deadline_left(int64_t deadline) {
+    if (deadline == LM_FOREVER)
+        return LM_FOREVER;
+    int64_t left = deadline - lm_now();
+    return left > 0 ? left : 0;
+}
+
+/* As epoll wants it: rounded up, so that nobody wakes early just to sleep again; -1 for ever. */
+LM_INTERNAL int lm_deadline_milliseconds(int64_t deadline) {
+    int64_t left = lm_deadline_left(deadline);
+    if (left == LM_FOREVER)
+        return -1;
+    int64_t milliseconds = left / 1000000 + (left % 1000000 != 0);
+    return milliseconds > INT_MAX ? INT_MAX : (int)milliseconds;
+}
+
+/* Sleeps until *word is no longer `value`, somebody wakes it, or the deadline passes; may return early. */
+LM_INTERNAL void lm_sleep_on(uint32_t *word, uint32_t value, int64_t deadline) {
+    int64_t left = lm_deadline_left(deadline);
+    struct lm_timespec timeout = {(long)(left / 1000000000), (long)(left % 1000000000)};
+    lm_sys_futex_wait(word, value, left == LM_FOREVER ? NULL : &timeout);
+}
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* From the inside's negative errno to the outside's numbers, where a caller has nothing more precise to say. */
+#ifndef LM_DETAIL_ERROR_H
+#define LM_DETAIL_ERROR_H
+
+#include "base.h"
+
+LM_INTERNAL kern_return_t lm_kern_return(int error) {
+    switch (-error) {
+    case 0:
+        return KERN_SUCCESS;
+    case ENOENT:
+    case ECONNREFUSED:
+    case ENOTDIR:
+        return BOOTSTRAP_UNKNOWN_SERVICE;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case ELOOP:
+        return BOOTSTRAP_NOT_PRIVILEGED;
+    case EWOULDBLOCK:
+    case ETIMEDOUT:
+        return MACH_SEND_TIMED_OUT;
+    case EPIPE:
+    case ECONNRESET:
+    case EPROTO:
+        return MACH_SEND_INVALID_DEST;
+    case EMSGSIZE:
+        return MACH_SEND_TOO_LARGE;
+    case EINVAL:
+        return KERN_INVALID_ARGUMENT;
+    default:
+        return KERN_RESOURCE_SHORTAGE;
+    }
+}
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a channel comes to be: the client offers memory of its making (H2, H3), the service checks all of it before it maps any
+ * (H4) and says what it accepts (H5). docs/PROTOCOL.md, section 3.
+ */
+#ifndef LM_DETAIL_HANDSHAKE_H
+#define LM_DETAIL_HANDSHAKE_H
+
+#include "channel.h"
+
+#define LM_HELLO_MAGIC   0x4c4d5331u /* "LMS1" */
+#define LM_HELLO_VERSION 1u
+
+struct lm_hello {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t request_size;
+    uint32_t reply_size;
+    uint32_t largest_reply;
+    uint32_t reserved[3];
+};
+
+/* What a service says instead of accepting. */
+struct lm_refusal {
+    uint32_t magic;
+    uint32_t status; /* the error number for the caller */
+};
+
+/* Room for one descriptor, aligned for cmsghdr. */
+union lm_descriptor_space {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+/* --- Client ------------------------------------------------------------------------------------------------------------ */
+
+LM_INTERNAL int lm_hello_send(int socket, const struct lm_hello *hello, int memory) {
+    union lm_descriptor_space control;
+    struct iovec part = {(void *)(uintptr_t)hello, sizeof *hello};
+    struct msghdr message;
+    memset(&message, 0, sizeof message);
+    memset(&control, 0, sizeof control);
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = &control;
+    message.msg_controllen = CMSG_LEN(sizeof memory);
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(sizeof memory);
+    memcpy(CMSG_DATA(&control.header), &memory, sizeof memory);
+    long result;
+    do
+        result = lm_sys_sendmsg(socket, &message);
+    while (result == -EINTR);
+    return result < 0 ? (int)result : 0;
+}
+
+/* H2, H3: gives a connected channel its memory and sends it to the service. */
+LM_INTERNAL int lm_channel_offer(struct lm_channel *channel, uint32_t largest_reply) {
+    struct lm_hello hello = {
+        LM_HELLO_MAGIC, LM_HELLO_VERSION, LM_RING_DEFAULT, LM_RING_DEFAULT, largest_reply, {0, 0, 0}};
+    int memory = lm_sys_memfd(lm_memory_size(hello.request_size, hello.reply_size));
+    if (memory < 0)
+        return memory;
+    int result = lm_channel_map(channel, memory, hello.request_size, hello.reply_size, true);
+    if (result == 0)
+        result = lm_hello_send(channel->socket, &hello, memory);
+    lm_sys_close(&memory);
+    return result;
+}
+
+/* --- Service ----------------------------------------------------------------------------------------------------------- */
+
+/* The one descriptor that came with a record, or -EPROTO with all that came closed. */
+LM_INTERNAL int lm_hello_descriptor(struct msghdr *message) {
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+        header->cmsg_len != CMSG_LEN(sizeof(int)))
+        return -EPROTO;
+    int descriptor;
+    memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
+    if (message->msg_flags & (MSG_CTRUNC | MSG_TRUNC))
+        lm_sys_close(&descriptor);
+    return descriptor < 0 ? -EPROTO : descriptor;
+}
+
+/* Receives the hello and its memory. -EAGAIN: it has not come yet. */
+LM_INTERNAL int lm_hello_receive(int socket, struct lm_hello *hello, int *memory) {
+    union lm_descriptor_space control;
+    struct iovec part = {hello, sizeof *hello};
+    struct msghdr message;
+    memset(&message, 0, sizeof message);
+    memset(&control, 0, sizeof control);
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = &control;
+    message.msg_controllen = CMSG_LEN(sizeof(int)); /* room for one: more are truncated, and refused */
+    long length;
+    do
+        length = lm_sys_recvmsg(socket, &message);
+    while (length == -EINTR);
+    if (length < 0)
+        return (int)length;
+    *memory = lm_hello_descriptor(&message);
+    if (*memory < 0 || length == (long)sizeof *hello)
+        return *memory < 0 ? *memory : 0;
+    lm_sys_close(memory);
+    return -EPROTO;
+}
+
+LM_INTERNAL bool lm_hello_valid(const struct lm_hello *hello) {
+    return hello->magic == LM_HELLO_MAGIC && lm_ring_size_valid(hello->request_size) &&
+           lm_ring_size_valid(hello->reply_size);
+}
+
+/* Memory that can't shrink, grow, or fault for want of a file: only then is it safe to map. */
+LM_INTERNAL bool lm_memory_safe(int memory, size_t size) {
+    const int seals = LM_F_SEAL_SHRINK | LM_F_SEAL_GROW | LM_F_SEAL_SEAL;
+    struct stat status;
+    int found = lm_sys_seals(memory);
+    return found >= 0 && (found & seals) == seals && lm_sys_stat(memory, &status) == 0 &&
+           ((unsigned)status.st_mode & LM_S_IFMT) == LM_S_IFREG && (uint64_t)status.st_size == size &&
+           lm_sys_on_tmpfs(memory);
+}
+
+LM_INTERNAL void lm_channel_refuse(const struct lm_channel *channel, uint32_t status) {
+    struct lm_refusal refusal = {LM_HELLO_MAGIC, status};
+    lm_sys_send(channel->socket, &refusal, sizeof refusal);
+}
+
+LM_INTERNAL int lm_channel_accept_memory(struct lm_channel *channel, const struct lm_hello *hello, int memory) {
+    if (!lm_hello_valid(hello))
+        return -EPROTO;
+    if (hello->version != LM_HELLO_VERSION) {
+        lm_channel_refuse(channel, MACH_SEND_INVALID_DEST);
+        return -EPROTO;
+    }
+    if (!lm_memory_safe(memory, lm_memory_size(hello->request_size, hello->reply_size)))
+        return -EPROTO;
+    return lm_channel_map(channel, memory, hello->request_size, hello->reply_size, false);
+}
+
+/* H4, H5. -EAGAIN: the hello has not come yet; any other failure: send the client away. */
+LM_INTERNAL int lm_channel_accept(struct lm_channel *channel, uint32_t largest_message, uint32_t *largest_reply) {
+    struct lm_hello hello;
+    int memory = -1;
+    int result = lm_hello_receive(channel->socket, &hello, &memory);
+    if (result < 0)
+        return result;
+    result = lm_channel_accept_memory(channel, &hello, memory);
+    lm_sys_close(&memory);
+    if (result < 0)
+        return result;
+    *largest_reply = hello.largest_reply;
+    lm_store_relaxed(&channel->memory->largest_message, largest_message);
+    lm_store_ordered(&channel->memory->welcomed, 1);
+    return 0;
+}
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a run loop is made of: an epoll, a queue of watches that are ready, and timers. Descriptors are watched edge-triggered or
+ * level-triggered as the watch asks; every event goes through the ready queue, and a watch that has more to do than is fair
+ * in one go asks to be queued again. Callbacks run in the thread that runs the loop, without its lock; everything else may be
+ * called from any thread. A watched object is kept alive while it is watched and while its callback runs.
+ */
+#ifndef LM_DETAIL_LOOP_H
+#define LM_DETAIL_LOOP_H
+
+#include "deadline.h"
+#include "list.h"
+#include "object.h"
+#include "process.h"
+
+#define LM_LOOP_EVENTS 64 /* taken from epoll at once; the rest wait in the kernel */
+
+struct lm_loop {
+    struct lm_object object;
+    pthread_mutex_t lock;
+    int epoll, bell;          /* opened on first use */
+    struct lm_table watches;  /* epoll knows a watch by its name here, so that a late event finds nothing */
+    struct lm_list ready;
+    struct lm_list timers;    /* earliest first */
+    uint32_t watch_count;
+    uint32_t timer_count;
+    uint32_t stop;
+    struct lm_list in_process;
+};
+
+/* Embedded in what it watches for. */
+struct lm_watch {
+    struct lm_loop *loop; /* NULL when not watched; holds a reference */
+    struct lm_object *object;
+    /* `events` of epoll since the last call, 0 if it was queued otherwise. True: queue it again. */
+    bool (*ready)(struct lm_object *object, uint32_t events);
+    uint32_t name;
+    uint32_t pending;
+    struct lm_list in_ready;
+};
+
+struct lm_timer {
+    struct lm_loop *loop; /* NULL when not set; holds a reference */
+    struct lm_object *object;
+    void (*fire)(struct lm_object *object); /* the timer is no longer set then */
+    int64_t deadline;
+    struct lm_list in_timers;
+};
+
+LM_INTERNAL void lm_loop_close(struct lm_loop *loop) {
+    lm_sys_close(&loop->epoll);
+    lm_sys_close(&loop->bell);
+}
+
+LM_INTERNAL void lm_loop_destroy(struct lm_object *object) {
+    struct lm_loop *loop = LM_CONTAINER(object, struct lm_loop, object);
+    lm_process_lock();
+    lm_list_remove(&loop->in_process);
+    lm_process_unlock();
+    lm_loop_close(loop);
+    lm_table_deinit(&loop->watches);
+    pthread_mutex_destroy(&loop->lock);
+    free(loop);
+}
+
+/* Epolls are shared with a forked child, so it must not touch the parent's; its loops start empty. */
+LM_INTERNAL void lm_loops_forget(void) {
+    struct lm_list *loops = &lm_process_1.loops;
+    for (struct lm_list *link = lm_list_first(loops); link; link = lm_list_next(loops, link)) {
+        struct lm_loop *loop = LM_CONTAINER(link, struct lm_loop, in_process);
+        pthread_mutex_init(&loop->lock, NULL);
+        lm_loop_close(loop);
+        lm_table_clear(&loop->watches);
+        memset(&loop->ready, 0, sizeof loop->ready);
+        memset(&loop->timers, 0, sizeof loop->timers);
+        loop->watch_count = loop->timer_count = 0;
+    }
+}
+
+LM_INTERNAL struct lm_loop *lm_loop_create(void) {
+    struct lm_loop *loop = (struct lm_loop *)lm_new(sizeof *loop);
+    if (!loop)
+        return NULL;
+    lm_object_init(&loop->object, lm_loop_destroy);
+    pthread_mutex_init(&loop->lock, NULL);
+    loop->epoll = loop->bell = -1;
+    lm_process_lock();
+    lm_process_prepare();
+    lm_process_1.forget_loops = lm_loops_forget;
+    lm_list_append(&lm_process_1.loops, &loop->in_process);
+    lm_process_unlock();
+    return loop;
+}
+
+/* With the lock held: the epoll, with the bell in it, exists. The bell is edge-triggered and never read. */
+LM_INTERNAL int lm_loop_open(struct lm_loop *loop) {
+    if (loop->epoll >= 0)
+        return 0;
+    struct epoll_event event;
+    memset(&event, 0, sizeof event);
+    event.events = EPOLLIN | EPOLLET;
+    loop->epoll = lm_sys_epoll();
+    loop->bell = loop->epoll < 0 ? loop->epoll : lm_sys_eventfd();
+    int result = loop->bell < 0 ? loop->bell : lm_sys_epoll_control(loop->epoll, EPOLL_CTL_ADD, loop->bell, &event);
+    if (result < 0)
+        lm_loop_close(loop);
+    return result;
+}
+
+LM_INTERNAL void lm_loop_wake(struct lm_loop *loop) {
+    pthread_mutex_lock(&loop->lock);
+    if (loop->bell >= 0)
+        lm_sys_eventfd_raise(loop->bell);
+    pthread_mutex_unlock(&loop->lock);
+}
+
+/* --- Watches ------------------------------------------------------------------------------------------------------------ */
+
+LM_INTERNAL void lm_watch_init(struct lm_watch *watch, struct lm_object *object,
+                               bool (*ready)(struct lm_object *object, uint32_t events)) {
+    memset(watch, 0, sizeof *watch);
+    watch->object = object;
+    watch->ready = ready;
+}
+
+/* Has the callback run in the loop's next pass. With the lock held. */
+LM_INTERNAL void lm_watch_queue(struct lm_watch *watch, uint32_t events) {
+    watch->pending |= events;
+    if (!lm_list_contains(&watch->in_ready))
+        lm_list_append(&watch->loop->ready, &watch->in_ready);
+}
+
+LM_INTERNAL int lm_loop_add_locked(struct lm_loop *loop, struct lm_watch *watch, int descriptor, uint32_t events) {
+    struct epoll_event event;
+    int result = lm_loop_open(loop);
+    if (result < 0)
+        return result;
+    watch->name = lm_table_insert(&loop->watches, 0, watch, 0);
+    if (watch->name == 0)
+        return -ENOMEM;
+    memset(&event, 0, sizeof event);
+    event.events = events;
+    event.data.u64 = watch->name;
+    result = lm_sys_epoll_control(loop->epoll, EPOLL_CTL_ADD, descriptor, &event);
+    if (result < 0) {
+        lm_table_remove(&loop->watches, lm_table_find(&loop->watches, watch->name, 0));
+        return result;
+    }
+    watch->loop = loop;
+    loop->watch_count++;
+    lm_retain(&loop->object);
+    lm_retain(watch->object);
+    lm_watch_queue(watch, 0);
+    lm_sys_eventfd_raise(loop->bell);
+    return 0;
+}
+
+/* Watches the descriptor for `events` of epoll. The callback runs once in any case. */
+LM_INTERNAL int lm_loop_add(struct lm_loop *loop, struct lm_watch *watch, int descriptor, uint32_t events) {
+    pthread_mutex_lock(&loop->lock);
+    int result = lm_loop_add_locked(loop, watch, descriptor, events);
+    pthread_mutex_unlock(&loop->lock);
+    return result;
+}
+
+/* Ends the watch; the descriptor must still be open. Idempotent, but not from two threads at once. */
+LM_INTERNAL void lm_watch_remove(struct lm_watch *watch, int descriptor) {
+    struct lm_loop *loop = watch->loop;
+    if (!loop)
+        return;
+    pthread_mutex_lock(&loop->lock);
+    lm_table_remove(&loop->watches, lm_table_find(&loop->watches, watch->name, 0));
+    lm_list_remove(&watch->in_ready);
+    lm_sys_epoll_control(loop->epoll, EPOLL_CTL_DEL, descriptor, NULL);
+    watch->loop = NULL;
+    loop->watch_count--;
+    pthread_mutex_unlock(&loop->lock);
+    lm_release(watch->object);
+    lm_release(&loop->object);
+}
+
+/* Changes what is waited for; a callback that nobody else can remove the watch from under calls this. */
+LM_INTERNAL void lm_watch_change(struct lm_watch *watch, int descriptor, uint32_t events) {
+    struct epoll_event event;
+    if (!watch->loop)
+        return;
+    memset(&event, 0, sizeof event);
+    event.events = events;
+    event.data.u64 = watch->name;
+    lm_sys_epoll_control(watch->loop->epoll, EPOLL_CTL_MOD, descriptor, &event);
+}
+
+/* --- Timers ------------------------------------------------------------------------------------------------------------- */
+
+LM_INTERNAL void lm_timer_init(struct lm_timer *timer, struct lm_object *object, void (*fire)(struct lm_object *)) {
+    memset(timer, 0, sizeof *timer);
+    timer->object = object;
+    timer->fire = fire;
+}
+
+/* With the lock held: where the first later timer is, else the list's end. */
+LM_INTERNAL struct lm_list *lm_timer_place(struct lm_loop *loop, int64_t deadline) {
+    struct lm_list *link = lm_list_first(&loop->timers);
+    while (link && LM_CONTAINER(link, struct lm_timer, in_timers)->deadline <= deadline)
+        link = lm_list_next(&loop->timers, link);
+    return link ? link : &loop->timers;
+}
+
+/* Sets a timer that is not set. */
+LM_INTERNAL int lm_loop_set_timer(struct lm_loop *loop, struct lm_timer *timer, int64_t deadline) {
+    pthread_mutex_lock(&loop->lock);
+    int result = lm_loop_open(loop);
+    if (result == 0) {
+        timer->loop = loop;
+        timer->deadline = deadline;
+        lm_list_append(lm_timer_place(loop, deadline), &timer->in_timers);
+        loop->timer_count++;
+        lm_retain(&loop->object);
+        lm_retain(timer->object);
+        lm_sys_eventfd_raise(loop->bell);
+    }
+    pthread_mutex_unlock(&loop->lock);
+    return result;
+}
+
+/* Idempotent; of two threads, or of one and the timer's own firing, one takes it out. */
+LM_INTERNAL void lm_timer_clear(struct lm_timer *timer, struct lm_loop *loop) {
+    pthread_mutex_lock(&loop->lock);
+    bool was_set = lm_list_contains(&timer->in_timers);
+    if (was_set) {
+        lm_list_remove(&timer->in_timers);
+        timer->loop = NULL;
+        loop->timer_count--;
+    }
+    pthread_mutex_unlock(&loop->lock);
+    if (was_set) {
+        lm_release(timer->object);
+        lm_release(&loop->object);
+    }
+}
+
+/* --- Running ------------------------------------------------------------------------------------------------------------ */
+
+/* Takes the first timer that is due out of the list; its object's reference goes to the caller. */
+LM_INTERNAL struct lm_timer *lm_loop_due_timer(struct lm_loop *loop) {
+    struct lm_timer *timer = NULL;
+    pthread_mutex_lock(&loop->lock);
+    struct lm_list *link = lm_list_first(&loop->timers);
+    if (link && LM_CONTAINER(link, struct lm_timer, in_timers)->deadline <= lm_now()) {
+        timer = LM_CONTAINER(link, struct lm_timer, in_timers);
+        lm_list_remove(link);
+        timer->loop = NULL;
+        loop->timer_count--;
+    }
+    pthread_mutex_unlock(&loop->lock);
+    return timer;
+}
+
+LM_INTERNAL void lm_loop_fire_timers(struct lm_loop *loop) {
+    struct lm_timer *timer;
+    while (!lm_load_relaxed(&loop->stop) && (timer = lm_loop_due_timer(loop)) != NULL) {
+        struct lm_object *object = timer->object;
+        timer->fire(object);
+        lm_release(object);
+        lm_release(&loop->object);
+    }
+}
+
+/* Queues the watches that epoll has events for. */
+LM_INTERNAL void lm_loop_collect(struct lm_loop *loop, const struct epoll_event *events, int count) {
+    pthread_mutex_lock(&loop->lock);
+    for (int i = 0; i < count; i++) {
+        struct lm_entry *entry = lm_table_find(&loop->watches, (uint32_t)events[i].data.u64, 0);
+        if (entry)
+            lm_watch_queue((struct lm_watch *)entry->object, events[i].events);
+    }
+    pthread_mutex_unlock(&loop->lock);
+}
+
+/* Takes the first watch off the ready queue, with a reference to its object; NULL when there is none. */
+LM_INTERNAL struct lm_watch *lm_loop_next_ready(struct lm_loop *loop, uint32_t *events) {
+    struct lm_watch *watch = NULL;
+    pthread_mutex_lock(&loop->lock);
+    struct lm_list *link = lm_list_first(&loop->ready);
+    if (link) {
+        watch = LM_CONTAINER(link, struct lm_watch, in_ready);
+        lm_list_remove(link);
+        *events = watch->pending;
+        watch->pending = 0;
+        lm_retain(watch->object);
+    }
+    pthread_mutex_unlock(&loop->lock);
+    return watch;
+}
+
+LM_INTERNAL void lm_loop_call(struct lm_loop *loop, struct lm_watch *watch, uint32_t events) {
+    struct lm_object *object = watch->object;
+    if (watch->ready(object, events)) {
+        pthread_mutex_lock(&loop->lock);
+        if (watch->loop)
+            lm_watch_queue(watch, 0);
+        pthread_mutex_unlock(&loop->lock);
+    }
+    lm_release(object);
+}
+
+/* How long epoll may sleep. */
+LM_INTERNAL int lm_loop_patience(struct lm_loop *loop, int64_t deadline) {
+    pthread_mutex_lock(&loop->lock);
+    struct lm_list *first = lm_list_first(&loop->timers);
+    int64_t due = first ? LM_CONTAINER(first, struct lm_timer, in_timers)->deadline : LM_FOREVER;
+    bool busy = !lm_list_empty(&loop->ready);
+    pthread_mutex_unlock(&loop->lock);
+    return busy ? 0 : lm_deadline_milliseconds(due < deadline ? due : deadline);
+}
+
+/*
+ * One pass: waits until something is ready, a timer is due or the deadline passes, and runs what is ready now, until the loop is
+ * stopped. Returns how many callbacks ran, or a negative errno if the loop can't be opened.
+ */
+LM_INTERNAL int lm_loop_pass(struct lm_loop *loop, int64_t deadline) {
+    struct epoll_event events[LM_LOOP_EVENTS];
+    uint32_t happened = 0;
+    int calls = 0;
+    pthread_mutex_lock(&loop->lock);
+    int result = lm_loop_open(loop);
+    pthread_mutex_unlock(&loop->lock);
+    if (result < 0)
+        return result;
+    int count = lm_sys_epoll_wait(loop->epoll, events, LM_LOOP_EVENTS, lm_loop_patience(loop, deadline));
+    if (count > 0)
+        lm_loop_collect(loop, events, count);
+    lm_loop_fire_timers(loop);
+    for (int turn = 0; turn < LM_LOOP_EVENTS && !lm_load_relaxed(&loop->stop); turn++) {
+        struct lm_watch *watch = lm_loop_next_ready(loop, &happened);
+        if (!watch)
+            break;
+        lm_loop_call(loop, watch, happened);
+        calls++;
+    }
+    return calls;
+}
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What all translation units of a program share: one weak, hidden struct. A plugin that includes the headers has its own, and its
+ * own channels. The name carries the layout's version, so that units compiled with different headers don't share by mistake.
+ *
+ * Lock order: `lock` below is taken last of all, and never held over a system call that may wait.
+ */
+#ifndef LM_DETAIL_PROCESS_H
+#define LM_DETAIL_PROCESS_H
+
+#include "list.h"
+#include "object.h"
+#include "sys.h"
+#include "table.h"
+
+struct lm_mode {
+    char unused;
+};
+struct lm_allocator {
+    char unused;
+};
+
+struct lm_process {
+    pthread_mutex_t lock;
+    struct lm_table ports;        /* port.h */
+    struct lm_list links;         /* link.h: channels to services, by name */
+    struct lm_list services;      /* service.h */
+    struct lm_list loops;         /* loop.h */
+    struct lm_loop *main_loop;    /* cf_run_loop.h */
+    pthread_key_t thread_loop;    /* cf_run_loop.h: a thread's loop */
+    uint32_t largest_reply_plus1; /* 0: the default */
+    bool prepared;
+    bool thread_loop_made;
+    void (*forget_links)(void);    /* set by who uses them; called in a forked child */
+    void (*forget_services)(void);
+    void (*forget_loops)(void);
+    struct lm_mode modes[2];
+    struct lm_allocator allocators[2];
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+LM_SHARED_STATE struct lm_process lm_process_1 = {PTHREAD_MUTEX_INITIALIZER,
+                                                  {NULL, 0, 0, 0, 0, 0},
+                                                  {NULL, NULL},
+                                                  {NULL, NULL},
+                                                  {NULL, NULL},
+                                                  NULL,
+                                                  0,
+                                                  0,
+                                                  false,
+                                                  false,
+                                                  NULL,
+                                                  NULL,
+                                                  NULL,
+                                                  {{0}, {0}},
+                                                  {{0}, {0}}};
+#ifdef __cplusplus
+}
+#endif
+
+#define LM_MODE(number)      ((CFStringRef)&lm_process_1.modes[number])
+#define LM_ALLOCATOR(number) ((CFAllocatorRef)&lm_process_1.allocators[number])
+
+LM_INTERNAL void lm_process_lock(void) {
+    pthread_mutex_lock(&lm_process_1.lock);
+}
+
+LM_INTERNAL void lm_process_unlock(void) {
+    pthread_mutex_unlock(&lm_process_1.lock);
+}
+
+/*
+ * In a forked child: none of the parent's sockets, epolls and memory may live on here (a helper that outlives a killed server must
+ * not keep its clients waiting), and every port name is stale, so that connections look up afresh.
+ */
+LM_INTERNAL void lm_process_forked(void) {
+    if (lm_process_1.forget_links)
+        lm_process_1.forget_links();
+    if (lm_process_1.forget_services)
+        lm_process_1.forget_services();
+    if (lm_process_1.forget_loops)
+        lm_process_1.forget_loops();
+    lm_table_clear(&lm_process_1.ports);
+    pthread_mutex_init(&lm_process_1.lock, NULL);
+}
+
+/* Called with the lock held, before the first object that a fork must forget is made. */
+LM_INTERNAL void lm_process_prepare(void) {
+    if (lm_process_1.prepared)
+        return;
+    lm_process_1.prepared = true;
+    pthread_atfork(lm_process_lock, lm_process_unlock, lm_process_forked);
+}
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* RocketBootstrap's three functions over the registry. */
+#ifndef LM_DETAIL_ROCKETBOOTSTRAP_H
+#define LM_DETAIL_ROCKETBOOTSTRAP_H
+
+#include "connection.h"
+#include "service.h"
+
+LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port) {
+    struct lm_link *link;
+    (void)bootstrap;
+    if (!port)
+        return KERN_INVALID_ARGUMENT;
+    *port = MACH_PORT_NULL;
+    if (!lm_name_valid(name))
+        return KERN_INVALID_ARGUMENT;
+    int result = lm_link_get(name, LM_FOREVER, &link);
+    if (result < 0)
+        return lm_kern_return(result);
+    *port = link->port;
+    lm_release(&link->object);
+    return KERN_SUCCESS;
+}
+
+LM_API kern_return_t rocketbootstrap_unlock(const char *name) {
+    return lm_name_valid(name) ? lm_kern_return(lm_registry_unlock(name)) : KERN_INVALID_ARGUMENT;
+}
+
+LM_API kern_return_t rocketbootstrap_register(mach_port_t bootstrap, const char *name, mach_port_t port) {
+    (void)bootstrap;
+    struct lm_object *object = lm_port_get(port, LM_PORT_RECEIVE);
+    if (!object)
+        return MACH_SEND_INVALID_RIGHT;
+    kern_return_t status = lm_service_register(LM_CONTAINER(object, struct lm_service, object), name);
+    lm_release(object);
+    return status;
+}
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session: one client, as the service sees it. The loop's thread takes its requests; replies may come from any thread. The channel's lock
+ * guards it. Nothing here waits for the client. A session that has ended keeps neither socket nor memory, only itself, for
+ * the reply ports that still name it.
+ */
+#ifndef LM_DETAIL_SESSION_H
+#define LM_DETAIL_SESSION_H
+
+#include "assembly.h"
+#include "handshake.h"
+#include "loop.h"
+#include "message.h"
+#include "port.h"
+
+#define LM_BELL_SWEEP 16 /* edges after which the bells' bytes are read away; a socket holds over 200 of them */
+
+struct lm_session {
+    struct lm_object object;
+    struct lm_channel channel;
+    struct lm_service *service; /* holds a reference; see service.h */
+    struct lm_watch watch;
+    struct lm_list in_service;
+    struct lm_credentials client; /* from the kernel */
+    bool welcomed;
+    bool peer_gone; /* the client has closed its end; what it left in the ring is still served */
+    uint32_t edges; /* since the last sweep */
+    uint32_t largest_message, largest_reply;
+    struct lm_assembly request; /* a large one on its way, */
+    unsigned char *parts;       /* and what has come of it */
+    struct lm_list backlog;     /* replies that wait for room; reply.h */
+    uint64_t backlog_bytes;
+    int64_t hello_deadline;
+};
+
+LM_INTERNAL void lm_session_lock(struct lm_session *session) {
+    pthread_mutex_lock(&session->channel.lock);
+}
+
+LM_INTERNAL void lm_session_unlock(struct lm_session *session) {
+    pthread_mutex_unlock(&session->channel.lock);
+}
+
+LM_INTERNAL bool lm_session_is_cut(const struct lm_session *session) {
+    return lm_load_relaxed(&session->channel.cut);
+}
+
+/* Sends the client away; the loop finds it and ends the session. */
+LM_INTERNAL void lm_session_cut(struct lm_session *session) {
+    lm_channel_cut(&session->channel);
+}
+
+/* H4, H5. -EAGAIN: the hello has not come yet. */
+LM_INTERNAL int lm_session_welcome(struct lm_session *session) {
+    int result = lm_sys_peer(session->channel.socket, &session->client);
+    if (result == 0)
+        result = lm_channel_accept(&session->channel, session->largest_message, &session->largest_reply);
+    if (result < 0)
+        return result;
+    session->welcomed = true;
+    if (lm_producer_must_ring(&session->channel.out))
+        lm_channel_ring_bell(&session->channel);
+    return 0;
+}
+
+/* Bells are not read one by one: each is an edge by itself, whether or not those before it were read. */
+LM_INTERNAL void lm_session_sweep_bells(struct lm_session *session) {
+    char record[16];
+    if (++session->edges < LM_BELL_SWEEP)
+        return;
+    session->edges = 0;
+    for (int i = 0; i < 2 * LM_BELL_SWEEP; i++)
+        if (lm_sys_receive(session->channel.socket, record, sizeof record, MSG_DONTWAIT) <= 0)
+            return;
+}
+
+/* --- Requests ----------------------------------------------------------------------------------------------------------- */
+
+/* What lm_session_next found. */
+struct lm_arrival {
+    uint32_t token; /* 0: one-way */
+    int32_t identifier;
+};
+
+LM_INTERNAL void lm_session_drop_parts(struct lm_session *session) {
+    free(session->parts);
+    session->parts = NULL;
+    session->request.begun = false;
+}
+
+/* C3, C4 of a whole message: 1 it is in `message`, 0 it was withdrawn. */
+LM_INTERNAL int lm_session_take_whole(struct lm_session *session, const struct lm_frame *frame, LMMessage *message) {
+    void *target = lm_message_reserve(message, frame->length);
+    if (!target)
+        return -ENOMEM;
+    lm_consumer_copy(&session->channel.in, frame, target);
+    if (lm_consumer_take(&session->channel.in))
+        return 1;
+    LMResponseBufferFree((LMResponseBuffer *)(void *)message);
+    return 0;
+}
+
+/* The same for a part of a large one, which is taken with its last part. */
+LM_INTERNAL int lm_session_take_part(struct lm_session *session, const struct lm_frame *frame, LMMessage *message) {
+    uint32_t offset = session->request.begun ? session->request.received : 0;
+    int last = lm_assembly_add(&session->request, frame);
+    if (last < 0)
+        return last;
+    if (!session->parts)
+        session->parts = (unsigned char *)lm_data_new(frame->total);
+    if (!session->parts)
+        return -ENOMEM;
+    lm_consumer_copy(&session->channel.in, frame, session->parts + offset);
+    if (!last)
+        return 0;
+    if (!lm_consumer_take(&session->channel.in)) {
+        lm_session_drop_parts(session);
+        return 0;
+    }
+    lm_message_adopt(message, session->parts, frame->total);
+    session->parts = NULL;
+    return 1;
+}
+
+/* 1: a message was taken, 0: go on, -EPROTO or -ENOMEM: send the client away. */
+LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_frame *frame, LMMessage *message) {
+    if (frame->kind >= LM_FRAME_IGNORABLE)
+        return 0;
+    if (frame->kind == LM_FRAME_ABORT) {
+        lm_session_drop_parts(session);
+        return 0;
+    }
+    if (frame->kind == LM_FRAME_DROPPED || frame->total > session->largest_message)
+        return -EPROTO;
+    if (lm_frame_is_part(frame))
+        return lm_session_take_part(session, frame, message);
+    return lm_session_take_whole(session, frame, message);
+}
+
+/* Handles the next frame. With the lock. 1: it completed a message; 0: it didn't; -EAGAIN: there is none, and the client will ring. */
+LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, struct lm_arrival *arrival) {
+    struct lm_consumer *in = &session->channel.in;
+    struct lm_frame frame;
+    if (lm_session_is_cut(session))
+        return -EPIPE;
+    int result = lm_consumer_peek(in, &frame);
+    if (result == 0)
+        return lm_consumer_may_sleep(in) ? -EAGAIN : 0;
+    if (result > 0)
+        result = lm_session_receive(session, &frame, message);
+    if (result < 0)
+        return result;
+    arrival->token = frame.token;
+    arrival->identifier = frame.identifier;
+    lm_consumer_advance(in, &frame);
+    if (lm_consumer_must_ring(in))
+        lm_channel_ring_bell(&session->channel);
+    return result;
+}
+
+#endif
