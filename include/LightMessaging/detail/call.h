@@ -19,8 +19,6 @@ LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *
     int result = lm_link_send(link, request);
     if (result == 0 && request->length > LM_PIECE_MAX)
         result = lm_link_wait_taken(link, request);
-    else if (result == 0 && lm_link_is_cut(link))
-        result = -EPIPE;
     if (result < 0 && !lm_link_withdraw(link, request))
         result = 0;
     lm_link_hand_over(link);

@@ -83,29 +83,30 @@ LM_INTERNAL int64_t lm_deadline_after_seconds(CFTimeInterval seconds) {
     return seconds > 1e9 ? LM_FOREVER : lm_now() + (int64_t)(seconds * 1e9);
 }
 
-LM_INTERNAL bool lm_loop_idle(struct lm_loop *loop) {
-    pthread_mutex_lock(&loop->lock);
-    bool idle = loop->watch_count == 0 && loop->timer_count == 0;
-    pthread_mutex_unlock(&loop->lock);
-    return idle;
-}
-
-LM_API SInt32 CFRunLoopRunInMode(CFStringRef mode, CFTimeInterval seconds, Boolean returnAfterSourceHandled) {
-    struct lm_loop *loop = CFRunLoopGetCurrent();
-    int64_t deadline = lm_deadline_after_seconds(seconds);
-    (void)mode;
-    while (loop && !lm_loop_idle(loop)) {
-        int calls = lm_loop_pass(loop, deadline);
+LM_INTERNAL SInt32 lm_loop_run(struct lm_loop *loop, int64_t deadline) {
+    for (;;) {
+        int result = lm_loop_pass(loop, deadline);
         if (lm_exchange(&loop->stop, 0))
             return kCFRunLoopRunStopped;
-        if (calls < 0)
-            break;
-        if (calls > 0 && returnAfterSourceHandled)
+        if (result < 0)
+            return kCFRunLoopRunFinished;
+        if (lm_loop_interrupted(loop))
             return kCFRunLoopRunHandledSource;
         if (lm_deadline_left(deadline) == 0)
             return kCFRunLoopRunTimedOut;
     }
-    return kCFRunLoopRunFinished;
+}
+
+LM_API SInt32 CFRunLoopRunInMode(CFStringRef mode, CFTimeInterval seconds, Boolean returnAfterSourceHandled) {
+    struct lm_loop *loop = CFRunLoopGetCurrent();
+    (void)mode;
+    if (!loop)
+        return kCFRunLoopRunFinished;
+    uint64_t outer = loop->handled_enough; /* of a run whose callback we may be in */
+    loop->handled_enough = returnAfterSourceHandled ? loop->handled + 1 : 0;
+    SInt32 result = lm_loop_run(loop, lm_deadline_after_seconds(seconds));
+    loop->handled_enough = outer;
+    return result;
 }
 
 LM_API void CFRunLoopRun(void) {

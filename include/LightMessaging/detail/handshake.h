@@ -140,7 +140,7 @@ LM_INTERNAL int lm_channel_accept_memory(struct lm_channel *channel, const struc
     return lm_channel_map(channel, memory, hello->request_size, hello->reply_size, false);
 }
 
-/* H4, H5. -EAGAIN: the hello has not come yet; any other failure: send the client away. */
+/* H4, H5. -EAGAIN: the hello has not come yet; any other failure: send the client away. The socket must not block. */
 LM_INTERNAL int lm_channel_accept(struct lm_channel *channel, uint32_t largest_message, uint32_t *largest_reply) {
     struct lm_hello hello;
     int memory = -1;

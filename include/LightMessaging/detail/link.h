@@ -385,16 +385,20 @@ LM_INTERNAL int lm_link_send_large(struct lm_link *link, struct lm_request *requ
     return result;
 }
 
-/* Queues the request. After a failure nothing of it will be taken. */
-LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request) {
-    if (request->length > LM_PIECE_MAX)
-        return lm_link_send_large(link, request);
-    return lm_link_put(link, request, 0, request->length);
-}
-
 /* Takes a queued request back. True: it was never taken and never will be. */
 LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, const struct lm_request *request) {
     return !request->queued || lm_producer_withdraw(&link->channel.out, request->position) == 1;
+}
+
+/* Queues the request. After a failure nothing of it will be taken. -EPIPE: the service was dead before. */
+LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request) {
+    bool large = request->length > LM_PIECE_MAX;
+    int result = large ? lm_link_send_large(link, request) : lm_link_put(link, request, 0, request->length);
+    if (result == 0 && lm_link_is_cut(link) && lm_link_withdraw(link, request)) {
+        request->queued = false;
+        return -EPIPE;
+    }
+    return result;
 }
 
 /* Waits until the service has taken the queued request. */

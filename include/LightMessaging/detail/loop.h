@@ -25,6 +25,8 @@ struct lm_loop {
     uint32_t watch_count;
     uint32_t timer_count;
     uint32_t stop;
+    uint64_t handled;         /* callbacks of sources that have run; this and the next are the running thread's own */
+    uint64_t handled_enough;  /* a run that was limited to one source ends here; 0: no limit */
     struct lm_list in_process;
 };
 
@@ -105,6 +107,11 @@ LM_INTERNAL int lm_loop_open(struct lm_loop *loop) {
     if (result < 0)
         lm_loop_close(loop);
     return result;
+}
+
+/* Whether the run that is under way must return before it calls anything else. In the thread that runs the loop. */
+LM_INTERNAL bool lm_loop_interrupted(const struct lm_loop *loop) {
+    return lm_load_relaxed(&loop->stop) || (loop->handled_enough && loop->handled >= loop->handled_enough);
 }
 
 LM_INTERNAL void lm_loop_wake(struct lm_loop *loop) {
@@ -258,7 +265,7 @@ LM_INTERNAL struct lm_timer *lm_loop_due_timer(struct lm_loop *loop) {
 
 LM_INTERNAL void lm_loop_fire_timers(struct lm_loop *loop) {
     struct lm_timer *timer;
-    while (!lm_load_relaxed(&loop->stop) && (timer = lm_loop_due_timer(loop)) != NULL) {
+    while (!lm_loop_interrupted(loop) && (timer = lm_loop_due_timer(loop)) != NULL) {
         struct lm_object *object = timer->object;
         timer->fire(object);
         lm_release(object);
@@ -266,77 +273,93 @@ LM_INTERNAL void lm_loop_fire_timers(struct lm_loop *loop) {
     }
 }
 
-/* Queues the watches that epoll has events for. */
-LM_INTERNAL void lm_loop_collect(struct lm_loop *loop, const struct epoll_event *events, int count) {
-    pthread_mutex_lock(&loop->lock);
-    for (int i = 0; i < count; i++) {
-        struct lm_entry *entry = lm_table_find(&loop->watches, (uint32_t)events[i].data.u64, 0);
-        if (entry)
-            lm_watch_queue((struct lm_watch *)entry->object, events[i].events);
-    }
-    pthread_mutex_unlock(&loop->lock);
-}
-
-/* Takes the first watch off the ready queue, with a reference to its object; NULL when there is none. */
-LM_INTERNAL struct lm_watch *lm_loop_next_ready(struct lm_loop *loop, uint32_t *events) {
-    struct lm_watch *watch = NULL;
-    pthread_mutex_lock(&loop->lock);
+/* Takes the first watch off the ready queue, with a reference to its object; NULL when there is none, or the run must return. With the lock. */
+LM_INTERNAL struct lm_watch *lm_loop_pop(struct lm_loop *loop, uint32_t *events) {
     struct lm_list *link = lm_list_first(&loop->ready);
-    if (link) {
-        watch = LM_CONTAINER(link, struct lm_watch, in_ready);
-        lm_list_remove(link);
-        *events = watch->pending;
-        watch->pending = 0;
-        lm_retain(watch->object);
-    }
-    pthread_mutex_unlock(&loop->lock);
+    if (!link || lm_loop_interrupted(loop))
+        return NULL;
+    struct lm_watch *watch = LM_CONTAINER(link, struct lm_watch, in_ready);
+    lm_list_remove(link);
+    *events = watch->pending;
+    watch->pending = 0;
+    lm_retain(watch->object);
     return watch;
 }
 
-LM_INTERNAL void lm_loop_call(struct lm_loop *loop, struct lm_watch *watch, uint32_t events) {
+/* Calls a watch that was popped, and pops the next one if more are wanted. */
+LM_INTERNAL struct lm_watch *lm_loop_call(struct lm_loop *loop, struct lm_watch *watch, uint32_t *events, bool more) {
     struct lm_object *object = watch->object;
-    if (watch->ready(object, events)) {
-        pthread_mutex_lock(&loop->lock);
-        if (watch->loop)
-            lm_watch_queue(watch, 0);
-        pthread_mutex_unlock(&loop->lock);
-    }
+    bool again = watch->ready(object, *events);
+    pthread_mutex_lock(&loop->lock);
+    if (again && watch->loop)
+        lm_watch_queue(watch, 0);
+    struct lm_watch *next = more ? lm_loop_pop(loop, events) : NULL;
+    pthread_mutex_unlock(&loop->lock);
     lm_release(object);
+    return next;
 }
 
-/* How long epoll may sleep. */
+/* How long epoll may sleep. With the lock. */
 LM_INTERNAL int lm_loop_patience(struct lm_loop *loop, int64_t deadline) {
-    pthread_mutex_lock(&loop->lock);
     struct lm_list *first = lm_list_first(&loop->timers);
     int64_t due = first ? LM_CONTAINER(first, struct lm_timer, in_timers)->deadline : LM_FOREVER;
-    bool busy = !lm_list_empty(&loop->ready);
+    return lm_list_empty(&loop->ready) ? lm_deadline_milliseconds(due < deadline ? due : deadline) : 0;
+}
+
+/* What one wait brought. */
+struct lm_harvest {
+    struct epoll_event events[LM_LOOP_EVENTS];
+    int count;
+    int ready;   /* watches in the queue; those that are queued again meanwhile have to wait for the next pass */
+    bool timers; /* there are some, which may be due */
+};
+
+/* Waits. -ENOENT: there is neither a watch nor a timer to wait for; another error says that the loop can't be opened. */
+LM_INTERNAL int lm_loop_sleep(struct lm_loop *loop, int64_t deadline, struct lm_harvest *harvest) {
+    pthread_mutex_lock(&loop->lock);
+    int result = loop->watch_count == 0 && loop->timer_count == 0 ? -ENOENT : lm_loop_open(loop);
+    int epoll = loop->epoll;
+    int patience = lm_loop_patience(loop, deadline);
+    harvest->timers = loop->timer_count > 0;
     pthread_mutex_unlock(&loop->lock);
-    return busy ? 0 : lm_deadline_milliseconds(due < deadline ? due : deadline);
+    if (result < 0)
+        return result;
+    harvest->count = lm_sys_epoll_wait(epoll, harvest->events, LM_LOOP_EVENTS, patience);
+    return 0;
+}
+
+/* Queues the watches that epoll has events for, counts the queue, and pops the first. With the lock. */
+LM_INTERNAL struct lm_watch *lm_loop_collect(struct lm_loop *loop, struct lm_harvest *harvest, uint32_t *events) {
+    for (int i = 0; i < harvest->count; i++) {
+        struct lm_entry *entry = lm_table_find(&loop->watches, (uint32_t)harvest->events[i].data.u64, 0);
+        if (entry)
+            lm_watch_queue((struct lm_watch *)entry->object, harvest->events[i].events);
+    }
+    harvest->ready = 0;
+    for (struct lm_list *l = lm_list_first(&loop->ready); l; l = lm_list_next(&loop->ready, l))
+        harvest->ready++;
+    return lm_loop_pop(loop, events);
 }
 
 /*
  * One pass: waits until something is ready, a timer is due or the deadline passes, and runs what is ready now, until the loop is
- * stopped. Returns how many callbacks ran, or a negative errno if the loop can't be opened.
+ * stopped. Returns how many watches were called, or a negative errno as lm_loop_sleep.
  */
 LM_INTERNAL int lm_loop_pass(struct lm_loop *loop, int64_t deadline) {
-    struct epoll_event events[LM_LOOP_EVENTS];
-    uint32_t happened = 0;
+    struct lm_harvest harvest;
+    uint32_t events = 0;
     int calls = 0;
-    pthread_mutex_lock(&loop->lock);
-    int result = lm_loop_open(loop);
-    pthread_mutex_unlock(&loop->lock);
+    int result = lm_loop_sleep(loop, deadline, &harvest);
     if (result < 0)
         return result;
-    int count = lm_sys_epoll_wait(loop->epoll, events, LM_LOOP_EVENTS, lm_loop_patience(loop, deadline));
-    if (count > 0)
-        lm_loop_collect(loop, events, count);
-    lm_loop_fire_timers(loop);
-    for (int turn = 0; turn < LM_LOOP_EVENTS && !lm_load_relaxed(&loop->stop); turn++) {
-        struct lm_watch *watch = lm_loop_next_ready(loop, &happened);
-        if (!watch)
-            break;
-        lm_loop_call(loop, watch, happened);
+    if (harvest.timers)
+        lm_loop_fire_timers(loop);
+    pthread_mutex_lock(&loop->lock);
+    struct lm_watch *watch = lm_loop_collect(loop, &harvest, &events);
+    pthread_mutex_unlock(&loop->lock);
+    while (watch) {
         calls++;
+        watch = lm_loop_call(loop, watch, &events, calls < harvest.ready);
     }
     return calls;
 }

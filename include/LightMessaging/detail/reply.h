@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Answers. A reply goes into the ring as far as there is room; the rest is copied into the session's backlog and follows when the client
- * has made room. The backlog is bounded: a client that lets it fill up loses its connection. One reply fits whatever its size.
+ * has made room. The backlog is bounded: a client that lets it fill up loses its connection. The reply that is being sent does not count,
+ * so that one always fits, whatever its size.
  */
 #ifndef LM_DETAIL_REPLY_H
 #define LM_DETAIL_REPLY_H
 
 #include "session.h"
 
-#define LM_BACKLOG_MAX 0x10000000u /* bytes; as much as the largest message of the default limit */
+#define LM_BACKLOG_MAX 0x10000000u /* bytes behind the reply that is being sent; as much as the default limit of one */
 
 struct lm_answer {
     struct lm_list in_backlog;
@@ -86,10 +87,19 @@ LM_INTERNAL int lm_session_flush(struct lm_session *session) {
     return 0;
 }
 
+/* Whether that much more can stand behind the answer that is being sent. */
+LM_INTERNAL bool lm_session_can_keep(const struct lm_session *session, uint32_t bytes) {
+    struct lm_list *first = lm_list_first(&session->backlog);
+    if (!first)
+        return true;
+    const struct lm_answer *sending = LM_CONTAINER(first, struct lm_answer, in_backlog);
+    return session->backlog_bytes - (sending->length - sending->data_from) + bytes <= LM_BACKLOG_MAX;
+}
+
 /* Keeps the rest of an answer whose data are the caller's. */
 LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answer *answer) {
     uint32_t rest = answer->length - answer->sent;
-    if (session->backlog_bytes > 0 && session->backlog_bytes + rest > LM_BACKLOG_MAX)
+    if (!lm_session_can_keep(session, rest))
         return -ENOSPC;
     struct lm_answer *kept = (struct lm_answer *)lm_new(sizeof *kept);
     unsigned char *copy = (unsigned char *)malloc(rest + (size_t)1);

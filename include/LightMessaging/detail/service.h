@@ -79,6 +79,8 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
     message->head.msgh_id = arrival->identifier;
     message->head.msgh_remote_port = reply;
     message->head.msgh_local_port = service->port;
+    if (service->loop)
+        service->loop->handled++;
     if (arrival->token && !reply)
         lm_session_answer(session, arrival->token, LM_FRAME_DROPPED, NULL, 0);
     else
@@ -86,62 +88,68 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
     LMResponseBufferFree((LMResponseBuffer *)(void *)message);
 }
 
-/* Serves up to a fair number of frames. 0: there is no more; 1: there may be; else send the client away. */
-LM_INTERNAL int lm_session_serve(struct lm_session *session) {
-    struct lm_service *service = session->service;
-    struct lm_arrival arrival = {0, 0};
-    LMResponseBuffer request;
-    for (int i = 0; i < LM_FAIR_STEPS; i++) {
-        lm_message_init(&request.message);
-        lm_session_lock(session);
-        int result = lm_session_step(session, &request.message, &arrival);
-        lm_session_unlock(session);
-        if (result < 0)
-            return result == -EAGAIN ? 0 : result;
-        if (result > 0)
-            lm_service_deliver(service, session, &request.message, &arrival);
-        if (!service->loop || lm_load_relaxed(&service->loop->stop))
-            return 1;
-    }
-    return 1;
-}
-
-/* The hello, if it has not come before. 0: the session is open; -EAGAIN: not yet. */
-LM_INTERNAL int lm_session_open(struct lm_session *session, uint32_t events) {
+/* The hello. 0: the session is open; -EAGAIN: it has not come yet. */
+LM_INTERNAL int lm_session_open(struct lm_session *session) {
     struct lm_service *service = session->service;
     pthread_mutex_lock(&service->lock);
     lm_session_lock(session);
-    int result = lm_session_is_cut(session) ? -EPIPE : 0;
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        session->peer_gone = true;
-    if (result == 0 && !session->welcomed) {
-        result = lm_session_welcome(session);
-        service->unfinished -= session->welcomed;
-    }
-    if (result == -EAGAIN && session->peer_gone)
-        result = -EPIPE;
+    int result = lm_session_is_cut(session) ? -EPIPE : lm_session_welcome(session);
+    service->unfinished -= session->welcomed;
+    if (service->unfinished == 0 && !service->paused && service->loop)
+        lm_timer_clear(&service->timer, service->loop);
     lm_session_unlock(session);
     pthread_mutex_unlock(&service->lock);
     return result;
 }
 
+/* What the socket had to say, and answers that waited for room. With the lock. */
+LM_INTERNAL int lm_session_attend(struct lm_session *session, uint32_t events) {
+    if (lm_session_is_cut(session))
+        return -EPIPE;
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        session->peer_gone = true;
+    if (events & EPOLLIN)
+        lm_session_sweep_bells(session);
+    return lm_session_flush(session);
+}
+
+/* Takes the next step under the lock, beginning with what the socket had to say; results as lm_session_step. */
+LM_INTERNAL int lm_session_advance(struct lm_session *session, uint32_t events, LMMessage *message,
+                                   struct lm_arrival *arrival) {
+    lm_message_init(message);
+    lm_session_lock(session);
+    int result = events || !lm_list_empty(&session->backlog) ? lm_session_attend(session, events) : 0;
+    if (result == 0)
+        result = lm_session_step(session, message, arrival);
+    lm_session_unlock(session);
+    return result;
+}
+
+/* Serves up to a fair number of frames. 0: there is no more; 1: there may be; else send the client away. */
+LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events) {
+    struct lm_service *service = session->service;
+    struct lm_arrival arrival = {0, 0};
+    LMResponseBuffer request;
+    for (int i = 0; i < LM_FAIR_STEPS; i++, events = 0) {
+        int result = lm_session_advance(session, events, &request.message, &arrival);
+        if (result < 0)
+            return result == -EAGAIN ? 0 : result;
+        if (result > 0)
+            lm_service_deliver(service, session, &request.message, &arrival);
+        if (!service->loop || lm_loop_interrupted(service->loop))
+            return 1;
+    }
+    return 1;
+}
+
 /* The loop's callback: true to be called again soon. */
 LM_INTERNAL bool lm_session_ready(struct lm_object *object, uint32_t events) {
     struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
-    int result = lm_session_open(session, events);
-    if (result == -EAGAIN)
+    int result = session->welcomed ? 0 : lm_session_open(session);
+    if (result == -EAGAIN && !(events & EPOLLRDHUP))
         return false;
-    if (result == 0) {
-        lm_session_lock(session);
-        result = lm_session_is_cut(session) ? -EPIPE : 0;
-        if (result == 0 && events & EPOLLIN)
-            lm_session_sweep_bells(session);
-        if (result == 0)
-            result = lm_session_flush(session);
-        lm_session_unlock(session);
-    }
     if (result == 0)
-        result = lm_session_serve(session);
+        result = lm_session_serve(session, events);
     if (result < 0 || (result == 0 && session->peer_gone))
         lm_session_end(session);
     return result > 0;
