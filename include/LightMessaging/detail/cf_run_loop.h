@@ -157,7 +157,7 @@ LM_INTERNAL void lm_cf_timer_fire(struct lm_object *object) {
     timer->callback(timer, timer->context.info);
     if (timer->interval == 0)
         CFRunLoopTimerInvalidate(timer);
-    if (!lm_load_acquire(&timer->valid))
+    if (!lm_load_acquire(&timer->valid) || !timer->loop)
         return;
     int64_t late = lm_now() - timer->next;
     timer->next += (late > 0 ? late / timer->interval + 1 : 1) * timer->interval;

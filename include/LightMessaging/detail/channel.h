@@ -19,7 +19,8 @@ struct lm_memory {
     uint32_t pad[62];
 };
 
-#define LM_MEMORY_RINGS 4096u /* where the rings begin */
+#define LM_MEMORY_RINGS 4096u     /* where the rings begin */
+#define LM_COARSE_WAIT  100000000 /* nanoseconds; below, the kernel's coarse time-outs may be later than an eighth */
 
 struct lm_channel {
     pthread_mutex_t lock;
@@ -84,14 +85,32 @@ LM_INTERNAL int lm_channel_ring_bell(const struct lm_channel *channel) {
     return result >= 0 || result == -EAGAIN || result == -ENOBUFS || result == -ENOMEM ? 0 : -EPIPE;
 }
 
-/* Sets the socket's own time-out, unless what is set is as good: it is counted in the kernel's ticks of some milliseconds. */
+/*
+ * Sets the socket's own time-out so that a wait ends before `left` has passed, unless it is set so already: mostly it is, since a program
+ * waits equally long each time. The kernel counts it coarsely, up to an eighth late.
+ */
 LM_INTERNAL void lm_channel_limit_wait(struct lm_channel *channel, int64_t left) {
-    int64_t wanted = left == LM_FOREVER ? 0 : left;
-    int64_t excess = channel->socket_timeout - wanted;
-    if (wanted == channel->socket_timeout || (wanted > 0 && excess > 0 && excess < 1000000))
+    int64_t set = channel->socket_timeout;
+    int64_t wanted = left == LM_FOREVER ? 0 : left / 8 * 5;
+    if (set == wanted || (wanted && set >= left / 2 && set <= left / 4 * 3))
         return;
     if (lm_sys_set_timeout(channel->socket, SO_RCVTIMEO, wanted) == 0)
         channel->socket_timeout = wanted;
+}
+
+/* Receives one record, waiting at most until the deadline; -EAGAIN if it passed. */
+LM_INTERNAL long lm_channel_receive(struct lm_channel *channel, void *record, size_t length, int64_t deadline) {
+    int64_t left = lm_deadline_left(deadline);
+    if (left > LM_COARSE_WAIT) {
+        lm_channel_limit_wait(channel, left);
+        long result = lm_sys_receive(channel->socket, record, length, 0);
+        if (result != -EAGAIN)
+            return result;
+        left = lm_deadline_left(deadline);
+    }
+    if (left > 0)
+        lm_sys_poll_readable(channel->socket, left);
+    return lm_sys_receive(channel->socket, record, length, MSG_DONTWAIT);
 }
 
 /*
@@ -99,10 +118,7 @@ LM_INTERNAL void lm_channel_limit_wait(struct lm_channel *channel, int64_t left)
  * deadline passed, -EINTR on a signal. A reset says that the peer died with bells unread; records of its own may follow.
  */
 LM_INTERNAL long lm_channel_listen(struct lm_channel *channel, void *record, size_t length, int64_t deadline) {
-    int64_t left = lm_deadline_left(deadline);
-    if (left > 0)
-        lm_channel_limit_wait(channel, left);
-    long result = lm_sys_receive(channel->socket, record, length, left > 0 ? 0 : MSG_DONTWAIT);
+    long result = lm_channel_receive(channel, record, length, deadline);
     if (result == -ECONNRESET)
         result = lm_sys_receive(channel->socket, record, length, MSG_DONTWAIT);
     return result == -EAGAIN || result == -EINTR ? result : result < 0 ? 0 : result;

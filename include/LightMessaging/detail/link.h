@@ -448,13 +448,15 @@ LM_INTERNAL void lm_link_deallocated(struct lm_object *object, uint32_t detail) 
 
 /* In a forked child: the sockets and the memory go, what else there is stays unused. */
 LM_INTERNAL void lm_links_forget(void) {
-    struct lm_list *links = &lm_process_1.links;
-    for (struct lm_list *l = lm_list_first(links); l; l = lm_list_next(links, l)) {
-        struct lm_link *link = LM_CONTAINER(l, struct lm_link, in_process);
+    struct lm_list *first;
+    while ((first = lm_list_first(&lm_process_1.links)) != NULL) {
+        struct lm_link *link = LM_CONTAINER(first, struct lm_link, in_process);
+        lm_list_remove(first);
+        lm_store_relaxed(&link->channel.cut, true);
         lm_sys_close(&link->channel.socket);
         link->channel.memory = NULL; /* not mapped in a child */
+        lm_release(&link->object);
     }
-    memset(links, 0, sizeof *links);
 }
 
 LM_INTERNAL struct lm_link *lm_link_create(const char *name) {
@@ -488,6 +490,8 @@ LM_INTERNAL void lm_link_inherit(struct lm_link *link, struct lm_link *dead) {
     lm_link_unlock(dead);
     free(payload);
     lm_producer_publish(&link->channel.out);
+    if (lm_producer_must_ring(&link->channel.out))
+        lm_channel_ring_bell(&link->channel);
 }
 
 /* Connects a link that nobody else uses yet. */

@@ -65,21 +65,8 @@ LM_INTERNAL void lm_loop_destroy(struct lm_object *object) {
     free(loop);
 }
 
-/* Epolls are shared with a forked child, so it must not touch the parent's; its loops start empty. */
-LM_INTERNAL void lm_loops_forget(void) {
-    struct lm_list *loops = &lm_process_1.loops;
-    for (struct lm_list *link = lm_list_first(loops); link; link = lm_list_next(loops, link)) {
-        struct lm_loop *loop = LM_CONTAINER(link, struct lm_loop, in_process);
-        pthread_mutex_init(&loop->lock, NULL);
-        lm_loop_close(loop);
-        lm_table_clear(&loop->watches);
-        memset(&loop->ready, 0, sizeof loop->ready);
-        memset(&loop->timers, 0, sizeof loop->timers);
-        loop->watch_count = loop->timer_count = 0;
-    }
-}
-
-LM_INTERNAL struct lm_loop *lm_loop_create(void) {
+/* `forget` is lm_loops_forget, at the end of this file. */
+LM_INTERNAL struct lm_loop *lm_loop_create_with(void (*forget)(void)) {
     struct lm_loop *loop = (struct lm_loop *)lm_new(sizeof *loop);
     if (!loop)
         return NULL;
@@ -88,7 +75,7 @@ LM_INTERNAL struct lm_loop *lm_loop_create(void) {
     loop->epoll = loop->bell = -1;
     lm_process_lock();
     lm_process_prepare();
-    lm_process_1.forget_loops = lm_loops_forget;
+    lm_process_1.forget_loops = forget;
     lm_list_append(&lm_process_1.loops, &loop->in_process);
     lm_process_unlock();
     return loop;
@@ -362,6 +349,53 @@ LM_INTERNAL int lm_loop_pass(struct lm_loop *loop, int64_t deadline) {
         watch = lm_loop_call(loop, watch, &events, calls < harvest.ready);
     }
     return calls;
+}
+
+/* --- Fork --------------------------------------------------------------------------------------------------------------- */
+
+LM_INTERNAL void lm_watch_forget(struct lm_watch *watch) {
+    struct lm_loop *loop = watch->loop;
+    lm_list_remove(&watch->in_ready);
+    watch->loop = NULL;
+    lm_release(watch->object);
+    lm_release(&loop->object);
+}
+
+LM_INTERNAL void lm_timer_forget(struct lm_timer *timer) {
+    struct lm_loop *loop = timer->loop;
+    lm_list_remove(&timer->in_timers);
+    timer->loop = NULL;
+    lm_release(timer->object);
+    lm_release(&loop->object);
+}
+
+LM_INTERNAL void lm_loop_forget(struct lm_loop *loop) {
+    struct lm_list *first;
+    lm_loop_close(loop);
+    for (uint32_t slot = 1; slot < loop->watches.used; slot++)
+        if (loop->watches.entries[slot].object)
+            lm_watch_forget((struct lm_watch *)loop->watches.entries[slot].object);
+    lm_table_clear(&loop->watches);
+    while ((first = lm_list_first(&loop->timers)) != NULL)
+        lm_timer_forget(LM_CONTAINER(first, struct lm_timer, in_timers));
+    loop->watch_count = loop->timer_count = 0;
+}
+
+/* Epolls are shared with a forked child, so it must not touch the parent's; its loops start empty. */
+LM_INTERNAL void lm_loops_forget(void) {
+    struct lm_list *loops = &lm_process_1.loops;
+    for (struct lm_list *l = lm_list_first(loops), *next; l; l = next) {
+        struct lm_loop *loop = LM_CONTAINER(l, struct lm_loop, in_process);
+        pthread_mutex_init(&loop->lock, NULL);
+        lm_retain(&loop->object);
+        lm_loop_forget(loop);
+        next = lm_list_next(loops, l);
+        lm_release(&loop->object);
+    }
+}
+
+LM_INTERNAL struct lm_loop *lm_loop_create(void) {
+    return lm_loop_create_with(lm_loops_forget);
 }
 
 #endif

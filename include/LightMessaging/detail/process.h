@@ -71,19 +71,31 @@ LM_INTERNAL void lm_process_unlock(void) {
     pthread_mutex_unlock(&lm_process_1.lock);
 }
 
+/* Ends all port names, which hold references. */
+LM_INTERNAL void lm_ports_forget(void) {
+    struct lm_table *ports = &lm_process_1.ports;
+    for (uint32_t slot = 1; slot < ports->used; slot++) {
+        struct lm_object *object = (struct lm_object *)ports->entries[slot].object;
+        if (!object)
+            continue;
+        lm_table_remove(ports, &ports->entries[slot]);
+        lm_release(object);
+    }
+}
+
 /*
  * In a forked child: none of the parent's sockets, epolls and memory may live on here (a helper that outlives a killed server must
  * not keep its clients waiting), and every port name is stale, so that connections look up afresh.
  */
 LM_INTERNAL void lm_process_forked(void) {
+    pthread_mutex_init(&lm_process_1.lock, NULL);
     if (lm_process_1.forget_links)
         lm_process_1.forget_links();
     if (lm_process_1.forget_services)
         lm_process_1.forget_services();
     if (lm_process_1.forget_loops)
         lm_process_1.forget_loops();
-    lm_table_clear(&lm_process_1.ports);
-    pthread_mutex_init(&lm_process_1.lock, NULL);
+    lm_ports_forget();
 }
 
 /* Called with the lock held, before the first object that a fork must forget is made. */

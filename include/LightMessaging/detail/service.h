@@ -292,30 +292,32 @@ LM_INTERNAL void lm_service_destroy(struct lm_object *object) {
 }
 
 LM_INTERNAL void lm_sessions_forget(struct lm_service *service) {
-    for (struct lm_list *l = lm_list_first(&service->sessions); l; l = lm_list_next(&service->sessions, l)) {
-        struct lm_session *session = LM_CONTAINER(l, struct lm_session, in_service);
+    struct lm_list *first;
+    while ((first = lm_list_first(&service->sessions)) != NULL) {
+        struct lm_session *session = LM_CONTAINER(first, struct lm_session, in_service);
+        lm_list_remove(first);
+        pthread_mutex_init(&session->channel.lock, NULL);
         lm_store_relaxed(&session->channel.cut, true);
         lm_sys_close(&session->channel.socket);
         session->channel.memory = NULL; /* not mapped in a child */
-        session->watch.loop = NULL;
+        lm_session_drop_backlog(session);
+        lm_session_drop_parts(session);
+        lm_release(&session->object);
     }
-    memset(&service->sessions, 0, sizeof service->sessions);
 }
 
 /* In a forked child: its parent's services are not its own, and their names stay the parent's. */
 LM_INTERNAL void lm_services_forget(void) {
-    struct lm_list *services = &lm_process_1.services;
-    for (struct lm_list *l = lm_list_first(services); l; l = lm_list_next(services, l)) {
-        struct lm_service *service = LM_CONTAINER(l, struct lm_service, in_process);
+    struct lm_list *first;
+    while ((first = lm_list_first(&lm_process_1.services)) != NULL) {
+        struct lm_service *service = LM_CONTAINER(first, struct lm_service, in_process);
+        lm_list_remove(first);
         pthread_mutex_init(&service->lock, NULL);
         service->valid = false;
         lm_sys_close(&service->registration.listener);
         lm_sys_close(&service->registration.lock);
         lm_sessions_forget(service);
-        service->listener.loop = NULL;
-        service->timer.loop = NULL;
     }
-    memset(services, 0, sizeof *services);
 }
 
 LM_INTERNAL void lm_service_enlist(struct lm_service *service) {

@@ -12,6 +12,7 @@
 
 #include "base.h"
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -165,6 +166,13 @@ LM_INTERNAL int lm_sys_set_timeout(int socket, int option, int64_t nanoseconds) 
     int64_t microseconds = (nanoseconds + 999) / 1000;
     struct lm_timeval time = {(long)(microseconds / 1000000), (long)(microseconds % 1000000)};
     return (int)LM_SYS(SYS_setsockopt, socket, SOL_SOCKET, option, &time, sizeof time, 0);
+}
+
+/* Sleeps until the socket has something to read or the time is over; may return early. */
+LM_INTERNAL void lm_sys_poll_readable(int socket, int64_t nanoseconds) {
+    struct lm_timespec time = {(long)(nanoseconds / 1000000000), (long)(nanoseconds % 1000000000)};
+    struct pollfd readable = {socket, POLLIN, 0};
+    LM_SYS(SYS_ppoll, &readable, 1, &time, 0, 0, 0);
 }
 
 LM_INTERNAL int lm_sys_memfd(size_t size) {

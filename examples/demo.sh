@@ -1,0 +1,56 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Two services, two clients: what was asked and what was answered. demo.sh FOLDER-OF-THE-EXAMPLES
+# Exits with 0 only if everything worked. Runs in a runtime directory of its own, so it disturbs nobody.
+set -u
+
+[ $# -eq 1 ] || { echo "usage: $0 FOLDER" >&2; exit 2; }
+programs=$1
+services=
+
+LM_RUNTIME_DIR=$(mktemp -d) || exit 1
+export LM_RUNTIME_DIR
+
+stop_services()
+{
+    for service in $services; do
+        kill "$service" 2>/dev/null
+        wait "$service" 2>/dev/null
+    done
+    services=
+    rm -rf "$LM_RUNTIME_DIR"
+}
+trap stop_services EXIT
+trap 'exit 1' HUP INT TERM
+
+# Starts one service and waits, at most 10 seconds, for the line that says it is ready.
+start_service()
+{
+    output=$LM_RUNTIME_DIR/$1.output
+    "$programs/$1" >"$output" 2>&1 &
+    started=$!
+    services="$services $started"
+    tries=200
+    until grep -q '^serving ' "$output"; do
+        tries=$((tries - 1))
+        if [ $tries -eq 0 ] || ! kill -0 "$started" 2>/dev/null; then
+            echo "$1 did not start; it printed:" >&2
+            cat "$output" >&2
+            exit 1
+        fi
+        sleep 0.05
+    done
+    echo "$1: $(cat "$output")"
+}
+
+run_client()
+{
+    echo
+    echo "$1:"
+    "$programs/$1" || { echo "$1 failed with status $?" >&2; exit 1; }
+}
+
+start_service lol_server
+start_service processes_server
+run_client lol_client
+run_client processes_client
