@@ -18,7 +18,7 @@
 #include "port.h"
 #include "registry.h"
 
-#define LM_STALL_NANOSECONDS 10000000 /* a service this long without progress is rung to learn whether it lives; untuned */
+#define LM_STALL_NANOSECONDS 10000000 /* a service this long without progress may be dead: the kernel is asked; untuned */
 
 enum lm_link_phase { LM_LINK_OPENING = 0, LM_LINK_OPEN = 1, LM_LINK_FAILED = 2 };
 enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_DROPPED, LM_CALL_NO_MEMORY };
@@ -286,12 +286,13 @@ LM_INTERNAL bool lm_link_stalled(struct lm_link *link) {
 /* Lets the service see what was put, and wakes it if it sleeps. The lock is given up for the system call. */
 LM_INTERNAL void lm_link_publish(struct lm_link *link) {
     lm_producer_publish(&link->channel.out);
-    if (!lm_producer_must_ring(&link->channel.out) && !lm_link_stalled(link))
+    bool asleep = lm_producer_must_ring(&link->channel.out);
+    if (!asleep && !lm_link_stalled(link))
         return;
     lm_link_unlock(link);
-    int result = lm_channel_ring_bell(&link->channel);
+    bool dead = asleep ? lm_channel_ring_bell(&link->channel) < 0 : lm_sys_hung_up(link->channel.socket);
     lm_link_lock(link);
-    if (result < 0)
+    if (dead)
         lm_link_die(link);
 }
 

@@ -118,13 +118,19 @@ LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answ
     return 0;
 }
 
-/* With the lock. A small answer may pass those that wait for room; a large one goes behind them. */
+/* A small answer may pass those that wait for room. What is in the backlog has announced the wait already. */
+LM_INTERNAL int lm_session_pass(struct lm_session *session, struct lm_answer *answer) {
+    int result = answer->length <= LM_PIECE_MAX ? lm_answer_put(answer, &session->channel.out) : -EAGAIN;
+    if (result > 0)
+        lm_session_publish(session);
+    return result;
+}
+
+/* With the lock. */
 LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *answer) {
-    int result = -EAGAIN;
     if (lm_session_is_cut(session) || session->peer_gone)
         return -EPIPE;
-    if (lm_list_empty(&session->backlog) || answer->length <= LM_PIECE_MAX)
-        result = lm_session_put(session, answer);
+    int result = lm_list_empty(&session->backlog) ? lm_session_put(session, answer) : lm_session_pass(session, answer);
     if (result == -EAGAIN)
         result = lm_session_keep(session, answer);
     if (result < 0)

@@ -108,8 +108,7 @@ LM_INTERNAL int lm_session_attend(struct lm_session *session, uint32_t events) {
         return -EPIPE;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         session->peer_gone = true;
-    if (events & EPOLLIN)
-        lm_session_sweep_bells(session);
+    lm_session_sweep_bells(session);
     return lm_session_flush(session);
 }
 

@@ -175,6 +175,14 @@ LM_INTERNAL void lm_sys_poll_readable(int socket, int64_t nanoseconds) {
     LM_SYS(SYS_ppoll, &readable, 1, &time, 0, 0, 0);
 }
 
+/* Whether the peer's end of the socket is closed. */
+LM_INTERNAL bool lm_sys_hung_up(int socket) {
+    struct lm_timespec none = {0, 0};
+    struct pollfd hang_up = {socket, 0, 0};
+    LM_SYS(SYS_ppoll, &hang_up, 1, &none, 0, 0, 0);
+    return (hang_up.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 LM_INTERNAL int lm_sys_memfd(size_t size) {
     int memory = (int)LM_SYS(SYS_memfd_create, "lightmessaging", LM_MFD_CLOEXEC | LM_MFD_ALLOW_SEALING, 0, 0, 0, 0);
     if (memory < 0)
