@@ -86,7 +86,7 @@ LM_INTERNAL int64_t lm_deadline_after_seconds(CFTimeInterval seconds) {
 LM_INTERNAL SInt32 lm_loop_run(struct lm_loop *loop, int64_t deadline) {
     for (;;) {
         int result = lm_loop_pass(loop, deadline);
-        if (lm_exchange(&loop->stop, 0))
+        if (lm_load_acquire(&loop->stop) && lm_exchange(&loop->stop, 0))
             return kCFRunLoopRunStopped;
         if (result < 0)
             return kCFRunLoopRunFinished;

@@ -76,7 +76,7 @@ LM_INTERNAL void lm_channel_cut(struct lm_channel *channel) {
     lm_store_relaxed(&channel->cut, true);
 }
 
-/* Wakes the peer, which has announced its sleep: one bell for each, so that the socket's queue can't fill up. -EPIPE: the peer is dead. */
+/* Wakes the peer. A full queue is success: it holds bells that the peer has not read yet. -EPIPE: the peer is dead. */
 LM_INTERNAL int lm_channel_ring_bell(const struct lm_channel *channel) {
     long result;
     do

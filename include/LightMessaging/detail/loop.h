@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a run loop is made of: an epoll, a queue of watches that are ready, and timers. Descriptors are watched edge-triggered or
+ * What a run loop is made of: an epoll, a queue of watches that are ready, and timers. Descriptors are watched edge- or
  * level-triggered as the watch asks; every event goes through the ready queue, and a watch that has more to do than is fair
  * in one go asks to be queued again. Callbacks run in the thread that runs the loop, without its lock; everything else may be
  * called from any thread. A watched object is kept alive while it is watched and while its callback runs.
@@ -276,12 +276,15 @@ LM_INTERNAL struct lm_watch *lm_loop_pop(struct lm_loop *loop, uint32_t *events)
 /* Calls a watch that was popped, and pops the next one if more are wanted. */
 LM_INTERNAL struct lm_watch *lm_loop_call(struct lm_loop *loop, struct lm_watch *watch, uint32_t *events, bool more) {
     struct lm_object *object = watch->object;
+    struct lm_watch *next = NULL;
     bool again = watch->ready(object, *events);
-    pthread_mutex_lock(&loop->lock);
-    if (again && watch->loop)
-        lm_watch_queue(watch, 0);
-    struct lm_watch *next = more ? lm_loop_pop(loop, events) : NULL;
-    pthread_mutex_unlock(&loop->lock);
+    if (again || more) {
+        pthread_mutex_lock(&loop->lock);
+        if (again && watch->loop)
+            lm_watch_queue(watch, 0);
+        next = more ? lm_loop_pop(loop, events) : NULL;
+        pthread_mutex_unlock(&loop->lock);
+    }
     lm_release(object);
     return next;
 }

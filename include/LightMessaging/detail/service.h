@@ -106,9 +106,7 @@ LM_INTERNAL int lm_session_open(struct lm_session *session) {
 LM_INTERNAL int lm_session_attend(struct lm_session *session, uint32_t events) {
     if (lm_session_is_cut(session))
         return -EPIPE;
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-        session->peer_gone = true;
-    lm_session_sweep_bells(session);
+    lm_session_heed(session, events);
     return lm_session_flush(session);
 }
 
@@ -155,7 +153,7 @@ LM_INTERNAL bool lm_session_ready(struct lm_object *object, uint32_t events) {
 }
 
 LM_INTERNAL int lm_session_watch(struct lm_session *session, struct lm_loop *loop) {
-    return lm_loop_add(loop, &session->watch, session->channel.socket, EPOLLIN | EPOLLRDHUP | EPOLLET);
+    return lm_loop_add(loop, &session->watch, session->channel.socket, EPOLLIN | EPOLLRDHUP);
 }
 
 /* Takes over the socket, unless it returns NULL. */

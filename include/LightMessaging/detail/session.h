@@ -13,8 +13,6 @@
 #include "message.h"
 #include "port.h"
 
-#define LM_BELL_SWEEP 16 /* sleeps after which the bells are read away: two bells each at most, where a socket holds over 200 */
-
 struct lm_session {
     struct lm_object object;
     struct lm_channel channel;
@@ -24,7 +22,6 @@ struct lm_session {
     struct lm_credentials client; /* from the kernel */
     bool welcomed;
     bool peer_gone; /* the client has closed its end; what it left in the ring is still served */
-    uint32_t sleeps; /* announced since the bells were last swept up */
     uint32_t largest_message, largest_reply;
     struct lm_assembly request; /* a large one on its way, */
     unsigned char *parts;       /* and what has come of it */
@@ -63,24 +60,13 @@ LM_INTERNAL int lm_session_welcome(struct lm_session *session) {
     return 0;
 }
 
-/*
- * Bells are not read one by one: each is an edge by itself, whether or not those before it were read. Only before the rings are looked
- * at: a bell that is read before epoll reports it is an edge that nobody sees.
- */
-LM_INTERNAL void lm_session_sweep_bells(struct lm_session *session) {
+/* Reads one bell away, if that is what woke us. Only before the rings are looked at, so that none is read unheeded. */
+LM_INTERNAL void lm_session_heed(struct lm_session *session, uint32_t events) {
     char record[16];
-    if (session->sleeps < LM_BELL_SWEEP)
-        return;
-    session->sleeps = 0;
-    for (int i = 0; i < 4 * LM_BELL_SWEEP; i++)
-        if (lm_sys_receive(session->channel.socket, record, sizeof record, MSG_DONTWAIT) <= 0)
-            return;
-}
-
-/* S1, S2 on the requests. */
-LM_INTERNAL bool lm_session_may_sleep(struct lm_session *session) {
-    session->sleeps++;
-    return lm_consumer_may_sleep(&session->channel.in);
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        session->peer_gone = true;
+    if (events & EPOLLIN)
+        lm_sys_receive(session->channel.socket, record, sizeof record, MSG_DONTWAIT);
 }
 
 /* --- Requests ----------------------------------------------------------------------------------------------------------- */
@@ -154,7 +140,7 @@ LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, 
         return -EPIPE;
     int result = lm_consumer_peek(in, &frame);
     if (result == 0)
-        return lm_session_may_sleep(session) ? -EAGAIN : 0;
+        return lm_consumer_may_sleep(in) ? -EAGAIN : 0;
     if (result > 0)
         result = lm_session_receive(session, &frame, message);
     if (result < 0)
