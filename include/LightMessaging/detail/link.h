@@ -554,8 +554,6 @@ LM_INTERNAL int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t
     int result = lm_link_connect(link, deadline);
     if (result == 0 && dead)
         lm_link_inherit(link, dead);
-    if (result < 0 && link->port)
-        lm_port_destroy(link->port, LM_PORT_SEND);
     lm_link_settle(link, dead, result == 0);
     return result;
 }

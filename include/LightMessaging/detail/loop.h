@@ -280,7 +280,7 @@ LM_INTERNAL struct lm_watch *lm_loop_call(struct lm_loop *loop, struct lm_watch 
     bool again = watch->ready(object, *events);
     if (again || more) {
         pthread_mutex_lock(&loop->lock);
-        if (again && watch->loop)
+        if (again && watch->loop == loop)
             lm_watch_queue(watch, 0);
         next = more ? lm_loop_pop(loop, events) : NULL;
         pthread_mutex_unlock(&loop->lock);

@@ -152,11 +152,11 @@ LM_INTERNAL void lm_producer_put(struct lm_producer *producer, const struct lm_f
     producer->tail += lm_frame_extent(frame->length);
 }
 
-/* When the ring is empty and the frame would touch another page, goes back to the first one. */
+/* When the ring is empty and the frame would begin another page, goes back to the first one, if it fits before here. */
 LM_INTERNAL int lm_producer_restart(struct lm_producer *producer, uint32_t extent) {
     uint32_t offset = (uint32_t)producer->tail & (producer->ring.size - 1);
-    bool crosses = (offset & (LM_RING_WARM - 1)) + extent > LM_RING_WARM;
-    if (!crosses || offset < LM_RING_WARM / 2 || offset < extent)
+    bool same_page = offset > 0 && (offset - 1) / LM_RING_WARM == (offset + extent - 1) / LM_RING_WARM;
+    if (same_page || offset < extent)
         return 0;
     int result = lm_producer_refresh(producer);
     if (result < 0 || producer->head != producer->tail)

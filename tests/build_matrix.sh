@@ -1,0 +1,222 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Whether the headers are what they promise: usable by every compiler without a warning, alone and in any order with libc's, by several
+# units and a plugin of one program, and without names of their own beyond the documented prefixes.
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+strict=(-Wall -Wextra -Wpedantic -Wconversion -Werror -I "$root/include")
+public=(LightMessaging/LightMessaging.h LightMessaging/CoreFoundation.h LightMessaging/CFMachPort.h LightMessaging/Mach.h
+    rocketbootstrap/rocketbootstrap.h)
+failures=0
+
+fail()
+{
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+
+# expect_builds WHAT COMMAND...: succeeds and says nothing
+expect_builds()
+{
+    local what=$1 output
+    shift
+    output=$("$@" 2>&1) && [ -z "$output" ] || fail "$what: $* : $(head -n 5 <<<"$output")"
+}
+
+write_pair()
+{
+    cat >client.c <<'SOURCE'
+#include <LightMessaging/LightMessaging.h>
+#include <stdio.h>
+static LMConnection connection = {MACH_PORT_NULL, "com.example.lol"};
+int main(void)
+{
+    LMResponseBuffer buffer;
+    kern_return_t result = LMConnectionSendTwoWay(&connection, 1, "hi", (uint32_t)strlen("hi") + 1, &buffer);
+    if (result == 0)
+        puts((const char *)LMMessageGetData(&buffer.message));
+    else
+        puts(mach_error_string(result));
+    LMResponseBufferFree(&buffer);
+    return result;
+}
+SOURCE
+    cat >server.c <<'SOURCE'
+#include <LightMessaging/LightMessaging.h>
+static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    (void)port;
+    (void)info;
+    if (size < (CFIndex)sizeof(LMMessage))
+        return;
+    LMSendReply(message->head.msgh_remote_port, "lol", 4);
+    LMResponseBufferFree((LMResponseBuffer *)message);
+}
+int main(void)
+{
+    kern_return_t result = LMStartService("com.example.lol", CFRunLoopGetCurrent(), (CFMachPortCallBack)answer);
+    if (result == 0)
+        CFRunLoopRun();
+    return result;
+}
+SOURCE
+    cp client.c client.cpp
+    cp server.c server.cpp
+}
+
+check_compilers()
+{
+    local compiler standard side
+    for side in client server; do
+        for compiler in gcc clang; do
+            for standard in c11 gnu11 c17; do
+                expect_builds 'the classic pair' "$compiler" -std=$standard "${strict[@]}" $side.c -o out
+            done
+        done
+        for compiler in g++ clang++; do
+            expect_builds 'the classic pair in C++' "$compiler" -std=c++17 "${strict[@]}" $side.cpp -o out
+        done
+        expect_builds 'the classic pair with musl' musl-gcc -std=c11 "${strict[@]}" $side.c -o out
+        expect_builds 'the classic pair, optimised' gcc -std=c11 -O2 "${strict[@]}" $side.c -o out
+        expect_builds 'the classic pair without doors' gcc -std=c11 -DLIGHTMESSAGING_USE_ROCKETBOOTSTRAP=0 "${strict[@]}" $side.c -o out
+        expect_builds 'the classic pair with a timeout' gcc -std=c11 -DLIGHTMESSAGING_TIMEOUT=300 "${strict[@]}" $side.c -o out
+    done
+}
+
+# What came out of the last build must also work, with each libc.
+check_pair_runs()
+{
+    local compiler server said
+    for compiler in gcc musl-gcc; do
+        export LM_RUNTIME_DIR=$work/runtime-$compiler
+        mkdir "$LM_RUNTIME_DIR"
+        "$compiler" -std=c11 "${strict[@]}" server.c -o server || return
+        "$compiler" -std=c11 "${strict[@]}" client.c -o client || return
+        ./server &
+        server=$!
+        for _ in $(seq 100); do
+            said=$(./client) && break
+            sleep 0.05
+        done
+        [ "$said" = lol ] || fail "the pair built with $compiler says '$said'"
+        kill $server
+        wait $server 2>/dev/null
+    done
+}
+
+libc_headers=(stdio.h stdlib.h string.h unistd.h errno.h fcntl.h pthread.h signal.h time.h sys/socket.h sys/un.h sys/stat.h sys/mman.h
+    sys/epoll.h sys/time.h sys/uio.h sys/syscall.h poll.h stddef.h stdint.h limits.h)
+
+check_orders()
+{
+    local header standard
+    for header in "${public[@]}"; do
+        printf '#include <%s>\nint main(void) { return 0; }\n' "$header" >alone.c
+        cp alone.c alone.cpp
+        expect_builds "$header alone" gcc -std=c11 "${strict[@]}" alone.c -o out
+        expect_builds "$header alone" g++ -std=c++17 "${strict[@]}" alone.cpp -o out
+        printf '#include <%s>\n' "$header" "${libc_headers[@]}" >first.c
+        { printf '#include <%s>\n' "${libc_headers[@]}"; printf '#include <%s>\n' "$header"; } >last.c
+        { echo '#define _GNU_SOURCE'; cat last.c; } >gnu_last.c
+        { echo '#define _GNU_SOURCE'; cat first.c; } >gnu_first.c
+        for standard in c11 gnu11; do
+            for file in first last gnu_last gnu_first; do
+                expect_builds "$header $file" gcc -std=$standard "${strict[@]}" -c $file.c -o out
+            done
+        done
+        for file in first last gnu_last gnu_first; do
+            expect_builds "$header $file with musl" musl-gcc -std=c11 "${strict[@]}" -c $file.c -o out
+        done
+    done
+    local one two
+    for one in "${public[@]}"; do
+        for two in "${public[@]}"; do
+            printf '#include <%s>\n#include <%s>\nint main(void) { return 0; }\n' "$one" "$two" >both.c
+            expect_builds "$one, then $two" gcc -std=c11 "${strict[@]}" both.c -o out
+        done
+    done
+}
+
+check_details_refuse()
+{
+    local header count=0
+    for header in "$root"/include/LightMessaging/detail/*.h; do
+        printf '#include "%s"\nint main(void) { return 0; }\n' "$header" >direct.c
+        gcc -std=c11 "${strict[@]}" -c direct.c -o out 2>errors && fail "$header can be included directly"
+        grep -q 'detail/ are its implementation' errors || fail "$header does not say why it can't be included"
+        count=$((count + 1))
+    done
+    [ $count -gt 10 ] || fail "only $count detail headers found"
+}
+
+prefixes='^(LM|lm_|CF|kCF|mach_|MACH_|KERN_|BOOTSTRAP_|LIGHTMESSAGING_|ROCKETBOOTSTRAP_|rocketbootstrap_|msgh_)'
+names='^(task_get_bootstrap_port|name_t|kern_return_t|Boolean|UInt8|SInt32|UInt32)$'
+
+# The system's headers that ours include, by themselves: what they bring doesn't count.
+write_baseline()
+{
+    grep -rhoE '^ *# *include <[^>]*>' "$root/include" | grep -vE 'LightMessaging|rocketbootstrap' | sed 's/^ *# */#/' | sort -u >baseline.c
+    echo '#include <LightMessaging/LightMessaging.h>' >subject.c
+}
+
+macros()
+{
+    gcc -std=c11 -I "$root/include" -dM -E "$1" | sed -E 's/^#define ([A-Za-z_0-9]+).*/\1/' | sort -u
+}
+
+# Functions, objects, types, tags and enumerators at file scope, from our files only.
+declared()
+{
+    gcc -std=c11 -g -fno-eliminate-unused-debug-types -fno-eliminate-unused-debug-symbols -fkeep-static-functions -fkeep-inline-functions -I "$root/include" -c "$1" -o names.o
+    readelf --debug-dump=info names.o 2>/dev/null | awk '
+        /<[0-9a-f]+><[0-9a-f]+>: Abbrev Number/ { depth = $1; sub(/^</, "", depth); sub(/>.*/, "", depth); tag = $NF }
+        /DW_AT_name/ {
+            wanted = (depth == 1 && tag !~ /compile_unit|base_type/) || tag ~ /enumerator/
+            name = $0; sub(/.*DW_AT_name +: /, "", name); sub(/^\(.*\): /, "", name); sub(/ +$/, "", name)
+            if (wanted) print name
+        }' | sort -u >every.name
+    nm --undefined-only --format=just-symbols names.o | sort -u >libc.name # what ours use of libc is not ours
+    comm -23 every.name libc.name
+}
+
+check_names()
+{
+    write_baseline
+    local kind
+    for kind in macros declared; do
+        $kind baseline.c >"$kind.before"
+        $kind subject.c >"$kind.after"
+        [ "$(comm -13 "$kind.before" "$kind.after" | wc -l)" -gt 50 ] || fail "the search for $kind finds too little"
+        comm -13 "$kind.before" "$kind.after" | grep -vE "$prefixes" | grep -vE "$names" >"$kind.leaked" &&
+            fail "names leaked ($kind): $(tr '\n' ' ' <"$kind.leaked")"
+    done
+    gcc -std=c11 -I "$root/include" -c server.c -o server.o
+    nm --defined-only --extern-only server.o | awk '{ print $3 }' | grep -vE "$prefixes|^main$" >symbols.leaked &&
+        fail "symbols leaked: $(tr '\n' ' ' <symbols.leaked)"
+}
+
+check_units_and_plugin()
+{
+    local compile=(gcc -std=c11 -D_GNU_SOURCE "${strict[@]}")
+    export LM_RUNTIME_DIR=$work/runtime-plugin
+    mkdir "$LM_RUNTIME_DIR"
+    expect_builds 'two units' "${compile[@]}" "$root/tests/plugin_main.c" "$root/tests/plugin_unit.c" -o program
+    expect_builds 'the plugin' "${compile[@]}" -DPLUGIN -shared -fPIC "$root/tests/plugin_unit.c" -o plugin.so
+    ./program ./plugin.so || fail 'two units and a plugin share a program'
+    local shared
+    shared=$(nm --defined-only program | grep -c ' [VvWw] lm_process')
+    [ "$shared" -eq 1 ] || fail "the program has $shared shared states, not 1"
+}
+
+write_pair
+check_compilers
+check_pair_runs
+check_orders
+check_details_refuse
+check_names
+check_units_and_plugin
+[ $failures -eq 0 ] || { echo "$failures failures"; exit 1; }
+echo 'all as promised'

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: MIT */
+#include "harness.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TH_SECONDS = 25, TH_LEAKED = 97 };
+
+static int th_extra_descriptors;
+
+/* Not an assertion of cmocka's, because it is used outside of bodies too. */
+static void th_require(bool holds, const char *what)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "harness: %s: %s\n", what, strerror(errno));
+    abort();
+}
+
+/* --- Surroundings ------------------------------------------------------------------------------------------------------ */
+
+bool th_on_valgrind(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+    return preload != NULL && strstr(preload, "vgpreload") != NULL;
+}
+
+bool th_quick(void)
+{
+    return th_on_valgrind() || getenv("LM_TEST_QUICK") != NULL;
+}
+
+unsigned th_rounds(unsigned count)
+{
+    unsigned fewer = count / 50;
+    return !th_quick() ? count : fewer > 0 ? fewer : 1;
+}
+
+static unsigned th_count(bool (*counts)(const char *target))
+{
+    DIR *folder = opendir("/proc/self/fd");
+    th_require(folder != NULL, "opendir");
+    unsigned count = 0;
+    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
+        char target[128] = "";
+        if (entry->d_name[0] == '.')
+            continue;
+        if (readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1) < 0)
+            continue;
+        count += counts(target);
+    }
+    closedir(folder);
+    return count;
+}
+
+static bool th_is_any(const char *target)
+{
+    (void)target;
+    return true;
+}
+
+static bool th_is_socket(const char *target)
+{
+    return strncmp(target, "socket:", 7) == 0;
+}
+
+unsigned th_descriptors(void)
+{
+    return th_count(th_is_any) - 1; /* without the folder itself */
+}
+
+unsigned th_sockets(void)
+{
+    return th_count(th_is_socket);
+}
+
+void th_expect_more_descriptors(int count)
+{
+    th_extra_descriptors = count;
+}
+
+uint64_t th_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void th_sleep_ms(unsigned milliseconds)
+{
+    struct timespec left = {.tv_sec = milliseconds / 1000, .tv_nsec = (long)(milliseconds % 1000) * 1000000};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR)
+        ;
+}
+
+void th_wait_until(bool (*condition)(void *), void *info)
+{
+    uint64_t end = th_now_ms() + 20000;
+    while (!condition(info)) {
+        assert_true(th_now_ms() < end);
+        th_sleep_ms(1);
+    }
+}
+
+/* --- The helper process that forks services ---------------------------------------------------------------------------- */
+
+enum th_operation { TH_START, TH_WAIT, TH_WAIT_STOPPED };
+
+struct th_order {
+    enum th_operation operation;
+    pid_t process;
+    struct th_service service; /* its pointers mean the same on both sides: one program, forked */
+    char name[300];            /* but a name may be on the test's stack or heap */
+    bool has_name;
+};
+
+static int th_nursery = -1;
+static int th_ready_pipe = -1;
+static volatile sig_atomic_t th_told_to_end;
+
+static void th_end(int signal)
+{
+    (void)signal;
+    th_told_to_end = 1;
+}
+
+void th_ready(void)
+{
+    th_require(write(th_ready_pipe, "", 1) == 1, "write");
+    close(th_ready_pipe);
+    th_ready_pipe = -1;
+}
+
+void th_serve_until_stopped(void)
+{
+    while (!th_told_to_end)
+        CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0.05, false);
+}
+
+static void th_be_service(const struct th_service *service)
+{
+    struct sigaction action = {.sa_handler = th_end};
+    sigaction(SIGTERM, &action, NULL);
+    if (service->prepare != NULL)
+        service->prepare();
+    if (service->program != NULL) {
+        service->program(service);
+        exit(0);
+    }
+    CFMachPortContext context = {.info = service->info};
+    CFMachPortRef port = CFMachPortCreate(kCFAllocatorDefault, (CFMachPortCallBack)service->callback, &context, NULL);
+    assert_non_null(port);
+    if (service->largest != 0)
+        assert_int_equal(LMServiceSetLargestMessage(port, service->largest), 0);
+    mach_port_t bootstrap;
+    assert_int_equal(task_get_bootstrap_port(mach_task_self(), &bootstrap), 0);
+    assert_int_equal(rocketbootstrap_register(bootstrap, service->name, CFMachPortGetPort(port)), 0);
+    CFRunLoopSourceRef source = CFMachPortCreateRunLoopSource(kCFAllocatorDefault, port, 0);
+    assert_non_null(source);
+    CFRunLoopAddSource(CFRunLoopGetCurrent(), source, kCFRunLoopCommonModes);
+    CFRelease(source);
+    th_ready();
+    th_serve_until_stopped();
+    CFMachPortInvalidate(port);
+    CFRelease(port);
+    exit(0);
+}
+
+static pid_t th_fork_service(struct th_order *order, int channel)
+{
+    int ready[2];
+    th_require(pipe2(ready, O_CLOEXEC) == 0, "pipe2");
+    fflush(NULL);
+    pid_t process = fork();
+    th_require(process >= 0, "fork");
+    if (process == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(channel);
+        close(ready[0]);
+        th_ready_pipe = ready[1];
+        if (order->has_name)
+            order->service.name = order->name;
+        th_be_service(&order->service);
+    }
+    close(ready[1]);
+    char byte;
+    ssize_t got = read(ready[0], &byte, 1);
+    close(ready[0]);
+    return got == 1 ? process : -process; /* negative: it ended before it was ready */
+}
+
+static void th_run_nursery(int channel)
+{
+    static struct th_order order;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (recv(channel, &order, sizeof order, 0) == (ssize_t)sizeof order) {
+        int result = 0;
+        if (order.operation == TH_START)
+            result = th_fork_service(&order, channel);
+        else
+            th_require(waitpid(order.process, &result, order.operation == TH_WAIT_STOPPED ? WUNTRACED : 0) == order.process,
+                       "waitpid");
+        th_require(send(channel, &result, sizeof result, MSG_NOSIGNAL) == (ssize_t)sizeof result, "send");
+    }
+    _exit(0);
+}
+
+static int th_tell_nursery(const struct th_order *order)
+{
+    int result;
+    th_require(send(th_nursery, order, sizeof *order, MSG_NOSIGNAL) == (ssize_t)sizeof *order, "send");
+    th_require(recv(th_nursery, &result, sizeof result, 0) == (ssize_t)sizeof result, "the helper process is gone");
+    return result;
+}
+
+static void th_open_nursery(void)
+{
+    int pair[2];
+    th_require(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
+    pid_t process = fork();
+    th_require(process >= 0, "fork");
+    if (process == 0) {
+        close(pair[0]);
+        th_run_nursery(pair[1]);
+    }
+    close(pair[1]);
+    th_nursery = pair[0];
+}
+
+pid_t th_start(const struct th_service *service)
+{
+    struct th_order order;
+    memset(&order, 0, sizeof order);
+    order.operation = TH_START;
+    order.service = *service;
+    order.has_name = service->name != NULL;
+    if (service->name != NULL)
+        snprintf(order.name, sizeof order.name, "%s", service->name);
+    int process = th_tell_nursery(&order);
+    assert_true(process > 0);
+    return process;
+}
+
+pid_t th_serve(const char *name, th_callback callback)
+{
+    return th_start(&(struct th_service){.name = name, .callback = callback});
+}
+
+static int th_wait(pid_t process, enum th_operation how)
+{
+    struct th_order order;
+    memset(&order, 0, sizeof order);
+    order.operation = how;
+    order.process = process;
+    return th_tell_nursery(&order);
+}
+
+int th_reap(pid_t process)
+{
+    return th_wait(process, TH_WAIT);
+}
+
+void th_stop(pid_t service)
+{
+    assert_int_equal(kill(service, SIGTERM), 0);
+    int status = th_reap(service);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+void th_kill(pid_t service)
+{
+    assert_int_equal(kill(service, SIGKILL), 0);
+    int status = th_reap(service);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+void th_pause(pid_t service)
+{
+    assert_int_equal(kill(service, SIGSTOP), 0);
+    assert_true(WIFSTOPPED(th_wait(service, TH_WAIT_STOPPED)));
+}
+
+void th_resume(pid_t service)
+{
+    assert_int_equal(kill(service, SIGCONT), 0);
+}
+
+/* --- Running a body ---------------------------------------------------------------------------------------------------- */
+
+static int th_remove_entry(const char *path, const struct stat *status, int type, struct FTW *where)
+{
+    (void)status;
+    (void)type;
+    (void)where;
+    return remove(path);
+}
+
+static void th_be_body(const struct th_case *test)
+{
+    unsigned seconds = test->seconds != 0 ? test->seconds : TH_SECONDS;
+    alarm(th_on_valgrind() ? seconds * 4 : seconds);
+    setenv("CMOCKA_TEST_ABORT", "1", 1);
+    th_extra_descriptors = 0;
+    th_open_nursery();
+    unsigned before = th_descriptors();
+    test->body();
+    unsigned after = th_descriptors();
+    if (after != (unsigned)((int)before + th_extra_descriptors)) {
+        fprintf(stderr, "harness: %u descriptors before, %u after\n", before, after);
+        fflush(NULL);
+        _exit(TH_LEAKED);
+    }
+    close(th_nursery);
+    exit(0); /* not _exit: leak checkers look now */
+}
+
+const char *th_outcome(const struct th_case *test)
+{
+    char folder[] = "/tmp/lm-test-XXXXXX";
+    th_require(mkdtemp(folder) != NULL, "mkdtemp");
+    setenv("LM_RUNTIME_DIR", folder, 1);
+    fflush(NULL);
+    pid_t process = fork();
+    th_require(process >= 0, "fork");
+    if (process == 0) {
+        setpgid(0, 0);
+        th_be_body(test);
+    }
+    setpgid(process, process); /* on both sides, so that it has happened on either */
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    th_require(waitid(P_PID, (id_t)process, &info, WEXITED | WNOWAIT) == 0, "waitid");
+    kill(-process, SIGKILL); /* its services; the body's zombie keeps the group's number ours */
+    int status;
+    th_require(waitpid(process, &status, 0) == process, "waitpid");
+    nftw(folder, th_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    static char words[64];
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        return "hung";
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT)
+        return "failed";
+    if (WIFEXITED(status) && WEXITSTATUS(status) == TH_LEAKED)
+        return "left descriptors behind";
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return NULL;
+    snprintf(words, sizeof words, "ended with wait status 0x%x", (unsigned)status);
+    return words;
+}
+
+void th_choose(void)
+{
+    if (getenv("LM_TEST_ONLY") != NULL)
+        cmocka_set_test_filter(getenv("LM_TEST_ONLY"));
+}
+
+void th_run(void **state)
+{
+    const struct th_case *test = *state;
+    const char *outcome = th_outcome(test);
+    if (outcome != NULL)
+        fail_msg("%s: %s", test->name, outcome);
+}
+
+/* --- Calls and data ---------------------------------------------------------------------------------------------------- */
+
+bool th_answer_standard(LMMessage *message)
+{
+    mach_port_t port = message->head.msgh_remote_port;
+    if (message->head.msgh_id == TH_COUNT_DESCRIPTORS)
+        assert_int_equal(LMSendIntegerReply(port, (int)th_descriptors()), 0);
+    else if (message->head.msgh_id == TH_PROCESS_ID)
+        assert_int_equal(LMSendIntegerReply(port, getpid()), 0);
+    else
+        return false;
+    return true;
+}
+
+void th_echo(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    (void)port;
+    (void)size;
+    (void)info;
+    if (!th_answer_standard(message)) /* a client may be gone already */
+        (void)LMSendReply(message->head.msgh_remote_port, LMMessageGetData(message), LMMessageGetDataLength(message));
+}
+
+int32_t th_ask(LMConnectionRef connection, SInt32 id)
+{
+    LMResponseBuffer buffer;
+    assert_int_equal(LMConnectionSendTwoWay(connection, id, NULL, 0, &buffer), 0);
+    assert_int_equal(LMMessageGetDataLength(&buffer.message), 4);
+    return LMResponseConsumeInteger(&buffer);
+}
+
+void th_check_echo(LMConnectionRef connection)
+{
+    static const char text[] = "are you there?";
+    LMResponseBuffer buffer;
+    assert_int_equal(LMConnectionSendTwoWay(connection, 77, text, sizeof text, &buffer), 0);
+    assert_int_equal(LMMessageGetDataLength(&buffer.message), sizeof text);
+    assert_memory_equal(LMMessageGetData(&buffer.message), text, sizeof text);
+    LMResponseBufferFree(&buffer);
+}
+
+void th_close(LMConnectionRef connection)
+{
+    (void)mach_port_deallocate(mach_task_self(), connection->serverPort);
+}
+
+LMConnection th_connection(const char *name)
+{
+    LMConnection connection;
+    memset(&connection, 0, sizeof connection);
+    snprintf(connection.serverName, sizeof connection.serverName, "%s", name);
+    return connection;
+}
+
+static uint64_t th_word(uint64_t index, uint64_t seed)
+{
+    uint64_t word = (index + seed) * 0x9e3779b97f4a7c15u;
+    return word ^ (word >> 29);
+}
+
+void th_fill(void *bytes, size_t length, uint64_t seed)
+{
+    for (size_t at = 0; at < length; at += 8) {
+        uint64_t word = th_word(at, seed);
+        memcpy((uint8_t *)bytes + at, &word, length - at < 8 ? length - at : 8);
+    }
+}
+
+bool th_is_filled(const void *bytes, size_t length, uint64_t seed)
+{
+    uint64_t wrong = 0;
+    size_t at = 0;
+    for (; at + 8 <= length; at += 8) {
+        uint64_t word;
+        memcpy(&word, (const uint8_t *)bytes + at, 8);
+        wrong |= word ^ th_word(at, seed);
+    }
+    uint64_t last = th_word(at, seed);
+    return wrong == 0 && (at == length || memcmp((const uint8_t *)bytes + at, &last, length - at) == 0);
+}

@@ -1,0 +1,728 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Evil peers in both roles, built on raw sockets and memory after docs/PROTOCOL.md: the structures below are the document's, not the
+ * library's. Whatever they do, the victim neither crashes nor hangs, and serves the next honest peer.
+ */
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static const char NAME[] = "test.victim";
+
+enum { MAGIC = 0x4c4d5331, RING = 65536, RINGS = 4096, MEMORY = RINGS + 2 * RING };
+
+struct hello {
+    uint32_t magic, version, request_size, reply_size, largest_reply, reserved[3];
+};
+
+struct words {
+    uint32_t tail, producer_waits, pad1[14], head, consumer_sleeps, pad2[14];
+};
+
+struct memory {
+    struct words requests, replies;
+    uint32_t welcomed, largest_message;
+};
+
+struct frame {
+    uint32_t state, kind, length, token;
+    int32_t identifier;
+    uint32_t total, descriptors, reserved;
+};
+
+struct peer {
+    int socket;
+    struct memory *memory; /* NULL: not mapped */
+    size_t size;
+    uint8_t *requests, *replies;
+};
+
+static const struct hello GOOD_HELLO = {MAGIC, 1, RING, RING, 1u << 20, {0, 0, 0}};
+
+static struct sockaddr_un address_of(const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%.50s/locked/%.40s", getenv("LM_RUNTIME_DIR"), name);
+    return address;
+}
+
+static int make_memory(size_t size, int seals)
+{
+    int memory = memfd_create("evil", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    assert_true(memory >= 0);
+    assert_int_equal(ftruncate(memory, (off_t)size), 0);
+    if (seals != 0)
+        assert_int_equal(fcntl(memory, F_ADD_SEALS, seals), 0);
+    return memory;
+}
+
+static int make_good_memory(void)
+{
+    return make_memory(MEMORY, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+}
+
+/* One record with that many copies of the descriptor. */
+static void send_record(int socket, const void *record, size_t length, int descriptor, unsigned copies)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(253 * sizeof(int))];
+    } control;
+    struct iovec vector = {(void *)(uintptr_t)record, length};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    memset(&control, 0, sizeof control);
+    if (copies > 0) {
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(copies * sizeof(int));
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(copies * sizeof(int));
+        for (unsigned i = 0; i < copies; i++)
+            memcpy(CMSG_DATA(&control.header) + i * sizeof(int), &descriptor, sizeof(int));
+    }
+    assert_true(sendmsg(socket, &message, MSG_NOSIGNAL) == (ssize_t)length || errno == EPIPE || errno == ECONNRESET);
+}
+
+static int connect_raw(void)
+{
+    struct sockaddr_un address = address_of(NAME);
+    int evil = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    assert_true(evil >= 0);
+    assert_int_equal(connect(evil, (struct sockaddr *)&address, sizeof address), 0);
+    return evil;
+}
+
+/* Whether the peer closes the connection, within 15 seconds (valgrind is slow); whatever else it sends is read away. */
+static bool is_closed(int socket)
+{
+    char bytes[64];
+    struct pollfd poller = {.fd = socket, .events = POLLIN};
+    while (poll(&poller, 1, 15000) == 1) {
+        ssize_t length = recv(socket, bytes, sizeof bytes, MSG_DONTWAIT);
+        if (length == 0 || (length < 0 && errno == ECONNRESET))
+            return true;
+    }
+    return false;
+}
+
+static void expect_closed(int socket)
+{
+    assert_true(is_closed(socket));
+    close(socket);
+}
+
+static void map(struct peer *peer, int memory)
+{
+    peer->size = MEMORY;
+    peer->memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    assert_ptr_not_equal(peer->memory, MAP_FAILED);
+    peer->requests = (uint8_t *)peer->memory + RINGS;
+    peer->replies = peer->requests + RING;
+}
+
+/* A client that has done everything right until here. */
+static struct peer open_channel(void)
+{
+    struct peer peer = {.socket = connect_raw()};
+    int memory = make_good_memory();
+    map(&peer, memory);
+    send_record(peer.socket, &GOOD_HELLO, sizeof GOOD_HELLO, memory, 1);
+    close(memory);
+    return peer;
+}
+
+static void close_peer(struct peer *peer)
+{
+    munmap(peer->memory, peer->size);
+    close(peer->socket);
+}
+
+static void store(uint32_t *word, uint32_t value)
+{
+    __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
+}
+
+static void bell(int socket)
+{
+    (void)send(socket, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* The victim and an honest client of it, who sees whether it lives and what it has open. */
+struct victim {
+    pid_t process;
+    LMConnection connection;
+    int32_t descriptors;
+};
+
+static struct victim start_victim(void)
+{
+    struct victim victim = {th_serve(NAME, th_echo), th_connection(NAME), 0};
+    th_check_echo(&victim.connection);
+    victim.descriptors = th_ask(&victim.connection, TH_COUNT_DESCRIPTORS);
+    return victim;
+}
+
+static bool has_no_more_descriptors(void *argument)
+{
+    struct victim *victim = argument;
+    return th_ask(&victim->connection, TH_COUNT_DESCRIPTORS) == victim->descriptors;
+}
+
+static void expect_unharmed(struct victim *victim)
+{
+    th_check_echo(&victim->connection);
+    assert_int_equal(th_ask(&victim->connection, TH_PROCESS_ID), victim->process);
+    th_wait_until(has_no_more_descriptors, victim);
+}
+
+static void end_victim(struct victim *victim)
+{
+    expect_unharmed(victim);
+    th_close(&victim->connection);
+    LMConnection fresh = th_connection(NAME);
+    th_check_echo(&fresh);
+    th_close(&fresh);
+    th_stop(victim->process);
+}
+
+/* --- Evil clients: the hello -------------------------------------------------------------------------------------------- */
+
+/* Intent: each field of the hello is checked. evil --hello with one wrong field--> victim closes | honest client answered */
+static void a_wrong_hello_closes_the_connection(void)
+{
+    static const struct {
+        size_t field;
+        uint32_t value;
+    } wrong[] = {
+        {offsetof(struct hello, magic), 0},
+        {offsetof(struct hello, magic), 0x31534d4c},
+        {offsetof(struct hello, version), 0},
+        {offsetof(struct hello, version), 2},
+        {offsetof(struct hello, version), 0xffffffff},
+        {offsetof(struct hello, request_size), 0},
+        {offsetof(struct hello, request_size), 2048},
+        {offsetof(struct hello, request_size), RING - 1},
+        {offsetof(struct hello, request_size), 2 * RING},
+        {offsetof(struct hello, request_size), 0x80000000},
+        {offsetof(struct hello, request_size), 0xfffff000},
+        {offsetof(struct hello, reply_size), 0},
+        {offsetof(struct hello, reply_size), RING + 4096},
+        {offsetof(struct hello, reply_size), 32u << 20},
+        {offsetof(struct hello, reply_size), 0xffffffff},
+    };
+    struct victim victim = start_victim();
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct hello hello = GOOD_HELLO;
+        memcpy((char *)&hello + wrong[i].field, &wrong[i].value, sizeof(uint32_t));
+        int evil = connect_raw(), memory = make_good_memory();
+        send_record(evil, &hello, sizeof hello, memory, 1);
+        close(memory);
+        expect_closed(evil);
+    }
+    end_victim(&victim);
+}
+
+/* Intent: a version that is not known is refused with a word. evil --version 2--> victim --refusal--> evil, closed */
+static void another_version_gets_a_refusal(void)
+{
+    struct victim victim = start_victim();
+    struct hello hello = GOOD_HELLO;
+    uint32_t refusal[3] = {0, 0, 0};
+    hello.version = 2;
+    int evil = connect_raw(), memory = make_good_memory();
+    send_record(evil, &hello, sizeof hello, memory, 1);
+    close(memory);
+    assert_int_equal(recv(evil, refusal, sizeof refusal, 0), 8);
+    assert_int_equal(refusal[0], MAGIC);
+    assert_int_equal(refusal[1], MACH_SEND_INVALID_DEST);
+    expect_closed(evil);
+    end_victim(&victim);
+}
+
+/* Intent: a record of another size is no hello. evil --0, 1, 31, 33, 4096 bytes--> closed */
+static void a_hello_of_another_size_closes_the_connection(void)
+{
+    static const size_t sizes[] = {1, 8, 31, 33, 4096};
+    struct victim victim = start_victim();
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char bytes[4096] = {0};
+        int evil = connect_raw(), memory = make_good_memory();
+        memcpy(bytes, &GOOD_HELLO, sizeof GOOD_HELLO);
+        send_record(evil, bytes, sizes[i], memory, 1);
+        close(memory);
+        expect_closed(evil);
+    }
+    end_victim(&victim);
+}
+
+/* Intent: only a sealed memfd of the announced size is mapped. evil --hello with another descriptor--> closed, none stays open */
+static void other_descriptors_close_the_connection(void)
+{
+    struct victim victim = start_victim();
+    int pipes[2];
+    assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+    const int seals[] = {0, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SHRINK | F_SEAL_SEAL, F_SEAL_GROW | F_SEAL_SEAL};
+    const size_t sizes[] = {0, 1, RINGS, MEMORY - 4096, MEMORY + 4096};
+    int descriptors[14], count = 0;
+    descriptors[count++] = pipes[0];
+    descriptors[count++] = pipes[1];
+    descriptors[count++] = open("/dev/zero", O_RDWR | O_CLOEXEC);
+    descriptors[count++] = open("/", O_RDONLY | O_CLOEXEC);
+    for (int i = 0; i < 5; i++)
+        descriptors[count++] = make_memory(MEMORY, seals[i]);
+    for (int i = 0; i < 5; i++)
+        descriptors[count++] = make_memory(sizes[i], F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    for (int i = 0; i < count; i++) {
+        int evil = connect_raw();
+        send_record(evil, &GOOD_HELLO, sizeof GOOD_HELLO, descriptors[i], 1);
+        close(descriptors[i]);
+        expect_closed(evil);
+    }
+    end_victim(&victim);
+}
+
+/* Intent: exactly one descriptor. evil --hello with 0, 2, 3, 253 of them--> closed, none stays open */
+static void another_number_of_descriptors_closes_the_connection(void)
+{
+    static const unsigned copies[] = {0, 2, 3, 253};
+    struct victim victim = start_victim();
+    for (size_t i = 0; i < sizeof copies / sizeof *copies; i++) {
+        int evil = connect_raw(), memory = make_good_memory();
+        send_record(evil, &GOOD_HELLO, sizeof GOOD_HELLO, memory, copies[i]);
+        close(memory);
+        expect_closed(evil);
+    }
+    end_victim(&victim);
+}
+
+/* Intent: who connects and says nothing keeps nobody out; the oldest go. 300 silent evils | honest client answered | all closed */
+static void silent_connections_keep_nobody_out(void)
+{
+    struct victim victim = start_victim();
+    int evil[300];
+    for (int i = 0; i < 300; i++)
+        evil[i] = connect_raw();
+    th_check_echo(&victim.connection);
+    LMConnection fresh = th_connection(NAME);
+    th_check_echo(&fresh);
+    assert_true(is_closed(evil[0]));
+    for (int i = 0; i < 300; i++)
+        close(evil[i]);
+    end_victim(&victim);
+}
+
+/* --- Evil clients: the request ring -------------------------------------------------------------------------------------- */
+
+/* Intent: the tail is checked. evil: tail out of range, misaligned, going back --bell--> closed */
+static void hostile_indices_close_the_connection(void)
+{
+    static const uint32_t tails[] = {1, 31, 33, RING + 32, 0x7fffffe0, 0x80000000, 0xffffffe0, 0xffffffff};
+    struct victim victim = start_victim();
+    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
+        struct peer evil = open_channel();
+        store(&evil.memory->requests.tail, tails[i]);
+        bell(evil.socket);
+        assert_true(is_closed(evil.socket));
+        close_peer(&evil);
+    }
+    end_victim(&victim);
+}
+
+static void put_frame(struct peer *evil, const struct frame *frame)
+{
+    memcpy(evil->requests, frame, sizeof *frame);
+    store(&evil->memory->requests.tail, 64);
+    bell(evil->socket);
+}
+
+/* Intent: each field of a frame is checked. evil --one hostile frame of 64 bytes in the ring--> closed */
+static void hostile_frames_close_the_connection(void)
+{
+    static const struct frame frames[] = {
+        {.kind = 0, .length = 4, .total = 4},
+        {.kind = 6, .length = 4, .total = 4},
+        {.kind = 99, .length = 4, .total = 4},
+        {.kind = 127, .length = 4, .total = 4},
+        {.kind = 5, .length = 0, .total = 0, .token = 1},                   /* dropped: only in replies */
+        {.kind = 4},                                                        /* skip at the ring's start */
+        {.kind = 1, .length = 33, .total = 33},                             /* more than was published */
+        {.kind = 1, .length = RING, .total = RING},
+        {.kind = 1, .length = 65537, .total = 65537},
+        {.kind = 1, .length = 0x7fffffff, .total = 0x7fffffff},
+        {.kind = 1, .length = 0xffffffe0, .total = 0xffffffe0},
+        {.kind = 1, .length = 0xffffffff, .total = 0xffffffff},
+        {.kind = 1, .length = 4, .total = 3},                               /* total < length */
+        {.kind = 1, .length = 32, .total = 0},
+        {.kind = 1, .length = 4, .total = 8},                               /* a last piece without a first */
+        {.kind = 2, .length = 0, .total = 100},                             /* a piece of nothing */
+        {.kind = 2, .length = 32, .total = 32},                             /* a piece that is the whole */
+        {.kind = 2, .length = 32, .total = 0xffffffff},                     /* over the service's limit */
+        {.kind = 1, .length = 4, .total = 4, .descriptors = 1},
+    };
+    struct victim victim = start_victim();
+    for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
+        struct peer evil = open_channel();
+        put_frame(&evil, &frames[i]);
+        if (!is_closed(evil.socket))
+            fail_msg("frame %zu was accepted", i);
+        close_peer(&evil);
+    }
+    end_victim(&victim);
+}
+
+static void put_frames(struct peer *evil, const struct frame *frames, size_t count)
+{
+    uint32_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(evil->requests + at, &frames[i], sizeof *frames);
+        at += 32 + (frames[i].length + 31) / 32 * 32;
+    }
+    store(&evil->memory->requests.tail, at);
+    bell(evil->socket);
+}
+
+/* Intent: pieces must add up. evil --pieces of two messages, of changing total, too many, too few--> closed */
+static void pieces_that_dont_add_up_close_the_connection(void)
+{
+    static const struct frame sequences[][3] = {
+        {{.kind = 2, .length = 64, .token = 1, .total = 128}, {.kind = 2, .length = 32, .token = 2, .total = 128}},
+        {{.kind = 2, .length = 64, .token = 1, .total = 128}, {.kind = 1, .length = 64, .token = 2, .total = 128}},
+        {{.kind = 2, .length = 64, .token = 1, .total = 128}, {.kind = 1, .length = 64, .token = 1, .total = 160}},
+        {{.kind = 2, .length = 64, .token = 1, .total = 128}, {.kind = 1, .length = 32, .token = 1, .total = 128}},
+        {{.kind = 2, .length = 64, .token = 1, .total = 128}, {.kind = 1, .length = 96, .token = 1, .total = 128}},
+        {{.kind = 2, .length = 64, .token = 1, .total = 128}, {.kind = 2, .length = 64, .token = 1, .total = 128}},
+        {{.kind = 2, .length = 64, .token = 1, .total = 128}, {.kind = 2, .length = 96, .token = 1, .total = 128}},
+    };
+    struct victim victim = start_victim();
+    for (size_t i = 0; i < sizeof sequences / sizeof *sequences; i++) {
+        struct peer evil = open_channel();
+        put_frames(&evil, sequences[i], 2);
+        if (!is_closed(evil.socket))
+            fail_msg("sequence %zu was accepted", i);
+        close_peer(&evil);
+    }
+    end_victim(&victim);
+}
+
+/* Intent: this test's own frames are right, else the ones above would prove nothing: a good call is answered by hand. */
+static void a_client_made_by_hand_is_answered(void)
+{
+    struct victim victim = start_victim();
+    struct peer peer = open_channel();
+    struct frame frames[] = {{.kind = 200, .length = 4, .total = 4}, /* may be ignored */
+                             {.kind = 2, .length = 32, .token = 7, .total = 40, .identifier = 5},
+                             {.kind = 1, .length = 8, .token = 7, .total = 40, .identifier = 5}};
+    for (uint8_t i = 0; i < 32; i++)
+        peer.requests[64 + 32 + i] = i;
+    for (uint8_t i = 0; i < 8; i++)
+        peer.requests[128 + 32 + i] = (uint8_t)(32 + i);
+    put_frames(&peer, frames, 3);
+    uint64_t end = th_now_ms() + 20000;
+    while (__atomic_load_n(&peer.memory->replies.tail, __ATOMIC_SEQ_CST) == 0)
+        assert_true(th_now_ms() < end);
+    struct frame reply;
+    memcpy(&reply, peer.replies, sizeof reply);
+    assert_int_equal(reply.kind, 1);
+    assert_int_equal(reply.token, 7);
+    assert_int_equal(reply.length, 40);
+    assert_int_equal(reply.total, 40);
+    for (uint8_t i = 0; i < 40; i++)
+        assert_int_equal(peer.replies[32 + i], i);
+    close_peer(&peer);
+    end_victim(&victim);
+}
+
+/* Intent: a hostile head of the reply ring is noticed by the victim, who produces there. evil --call, head out of range--> closed */
+static void hostile_reply_heads_close_the_connection(void)
+{
+    static const uint32_t heads[] = {1, 0x80000000, 0xffffffe0}; /* 32 would be an honest one */
+    struct victim victim = start_victim();
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        struct peer evil = open_channel();
+        store(&evil.memory->replies.head, heads[i]);
+        bool closed = false;
+        uint32_t tail = 0;
+        for (int calls = 0; calls < 400 && !closed; calls++) { /* the head is looked at when the ring seems full */
+            struct frame frame = {.kind = 1, .length = 480, .total = 480, .token = 1};
+            memcpy(evil.requests + tail % RING, &frame, sizeof frame);
+            store(&evil.memory->requests.tail, tail += 512);
+            bell(evil.socket);
+            struct pollfd poller = {.fd = evil.socket, .events = POLLIN};
+            uint64_t end = th_now_ms() + 10000;
+            while (!closed && __atomic_load_n(&evil.memory->requests.head, __ATOMIC_SEQ_CST) != tail && th_now_ms() < end)
+                closed = poll(&poller, 1, 0) == 1 && (poller.revents & POLLHUP);
+        }
+        assert_true(closed || is_closed(evil.socket));
+        close_peer(&evil);
+    }
+    end_victim(&victim);
+}
+
+struct flipper {
+    struct peer *peer;
+    uint32_t stop;
+};
+
+static void *flip(void *argument)
+{
+    struct flipper *flipper = argument;
+    uint64_t random = 88172645463325252u;
+    while (!__atomic_load_n(&flipper->stop, __ATOMIC_RELAXED))
+        for (int i = 0; i < 1000; i++) {
+            random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+            __atomic_fetch_xor(&flipper->peer->requests[(random >> 8) % 256], (uint8_t)(1u << (random & 7)), __ATOMIC_RELAXED);
+        }
+    return NULL;
+}
+
+/*
+ * Intent: whatever changes between two looks of the victim's, it does not crash.
+ *   evil thread: flips bits of the first frames all the time | evil: publishes them --bell--> victim | next channel, for two seconds
+ */
+static void flipping_bits_harms_nobody(void)
+{
+    struct victim victim = start_victim();
+    uint64_t end = th_now_ms() + 2000;
+    unsigned channels = 0;
+    while (th_now_ms() < end || channels == 0) {
+        struct peer evil = open_channel();
+        struct flipper flipper = {&evil, 0};
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, flip, &flipper), 0);
+        for (uint32_t tail = 64; tail <= 4096; tail += 64) {
+            struct frame frame = {.kind = 1, .length = 32, .total = 32};
+            memcpy(evil.requests + tail % 256, &frame, sizeof frame);
+            store(&evil.memory->requests.tail, tail);
+            bell(evil.socket);
+        }
+        th_sleep_ms(2);
+        store(&flipper.stop, 1);
+        pthread_join(thread, NULL);
+        close_peer(&evil);
+        channels++;
+    }
+    end_victim(&victim);
+}
+
+/* Intent: a client that reads no replies loses its connection, and costs the others nothing. evil --calls, 64 KiB each--> closed */
+static void a_client_that_reads_nothing_goes(void)
+{
+    struct victim victim = start_victim();
+    struct peer evil = open_channel();
+    struct frame frame = {.kind = 1, .length = 60000, .total = 60000, .token = 1};
+    uint32_t extent = 32 + (60000 + 31) / 32 * 32, tail = 0;
+    bool closed = false;
+    uint64_t end = th_now_ms() + (th_on_valgrind() ? 80000 : 20000);
+    while (!closed && th_now_ms() < end) {
+        struct frame *place = (struct frame *)(void *)(evil.requests + tail % RING);
+        uint32_t head = __atomic_load_n(&evil.memory->requests.head, __ATOMIC_SEQ_CST);
+        if (tail - head + extent <= RING) {
+            *place = frame;
+            store(&evil.memory->requests.tail, tail += extent);
+            bell(evil.socket);
+        }
+        struct pollfd poller = {.fd = evil.socket, .events = POLLIN};
+        closed = poll(&poller, 1, 0) == 1 && (poller.revents & POLLHUP);
+    }
+    assert_true(closed);
+    close_peer(&evil);
+    end_victim(&victim);
+}
+
+/* --- Evil servers -------------------------------------------------------------------------------------------------------- */
+
+enum evil_way { NEVER_ACCEPT, CLOSE_AT_ONCE, CLOSE_AFTER_HELLO, NEVER_ANSWER, ODD_RECORDS, REFUSE, BAD_TAIL, BAD_FRAME, BAD_HEAD, WAYS };
+
+/* The runtime directory as the library makes it. */
+static void make_folders(void)
+{
+    char path[100];
+    snprintf(path, sizeof path, "%.80s/locked", getenv("LM_RUNTIME_DIR"));
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof path, "%.80s/unlocked", getenv("LM_RUNTIME_DIR"));
+    assert_int_equal(mkdir(path, 0755), 0);
+}
+
+static int receive_hello(int socket, struct hello *hello)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec vector = {hello, sizeof *hello};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    int memory = -1;
+    if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) == (ssize_t)sizeof *hello && CMSG_FIRSTHDR(&message) != NULL)
+        memcpy(&memory, CMSG_DATA(&control.header), sizeof memory);
+    return memory;
+}
+
+static void scribble(struct memory *memory, const struct hello *hello, enum evil_way way)
+{
+    uint8_t *replies = (uint8_t *)memory + RINGS + hello->request_size;
+    static const struct frame bad = {.kind = 1, .length = 0xffffffff, .total = 0xffffffff, .token = 1};
+    memory->largest_message = 0xffffffff;
+    store(&memory->welcomed, 1);
+    if (way == BAD_TAIL)
+        store(&memory->replies.tail, hello->reply_size + 32);
+    if (way == BAD_HEAD)
+        store(&memory->requests.head, 0x80000000);
+    if (way == BAD_FRAME) {
+        memcpy(replies, &bad, sizeof bad);
+        store(&memory->replies.tail, 64);
+    }
+}
+
+static void treat(int client, enum evil_way way)
+{
+    struct hello hello;
+    int memory = receive_hello(client, &hello);
+    if (memory < 0)
+        _exit(3);
+    struct memory *map = mmap(NULL, RINGS + (size_t)hello.request_size + hello.reply_size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    if (map == MAP_FAILED)
+        _exit(4);
+    if (way >= BAD_TAIL)
+        scribble(map, &hello, way);
+    static const uint32_t refusal[2] = {MAGIC, BOOTSTRAP_NOT_PRIVILEGED};
+    static const char odd[100] = "odd";
+    if (way == REFUSE)
+        (void)send(client, refusal, sizeof refusal, MSG_NOSIGNAL);
+    if (way == ODD_RECORDS)
+        (void)send(client, odd, sizeof odd, MSG_NOSIGNAL);
+    if (way >= BAD_TAIL)
+        bell(client);
+    char byte[64];
+    if (way != CLOSE_AFTER_HELLO && way != REFUSE) /* until the client goes */
+        while (recv(client, byte, sizeof byte, 0) > 0)
+            ;
+    munmap(map, RINGS + (size_t)hello.request_size + hello.reply_size);
+    close(memory);
+}
+
+static void be_evil(const struct th_service *me)
+{
+    enum evil_way way = (enum evil_way)(uintptr_t)me->info;
+    struct sockaddr_un address = address_of(NAME);
+    int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    unlink(address.sun_path);
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 100) != 0)
+        _exit(2);
+    th_ready();
+    for (;;) {
+        if (way == NEVER_ACCEPT)
+            pause();
+        int client = accept(listener, NULL, NULL);
+        if (way != CLOSE_AT_ONCE)
+            treat(client, way);
+        close(client);
+    }
+}
+
+static void suffer(enum evil_way way, uint32_t milliseconds)
+{
+    static uint8_t large[1 << 20];
+    make_folders();
+    pid_t evil = th_start(&(struct th_service){.program = be_evil, .info = (void *)(uintptr_t)way});
+    LMConnection connection = th_connection(NAME);
+    const uint32_t lengths[] = {0, 8, 65536, sizeof large};
+    for (int i = 0; i < 12; i++) {
+        LMResponseBuffer buffer;
+        memset(&buffer, 0xa5, sizeof buffer);
+        kern_return_t result = LMConnectionSendTwoWayWithTimeout(&connection, i, large, lengths[i % 4], milliseconds, &buffer);
+        assert_int_not_equal(result, 0);
+        assert_int_equal(LMMessageGetDataLength(&buffer.message), 0);
+        LMResponseBufferFree(&buffer);
+        (void)LMConnectionSendOneWayWithTimeout(&connection, i, large, lengths[i % 4], milliseconds);
+    }
+    th_kill(evil);
+    th_close(&connection);
+    pid_t good = th_serve(NAME, th_echo);
+    th_check_echo(&connection);
+    th_close(&connection);
+    th_stop(good);
+}
+
+/* Intent: a server that never answers costs the timeout. client --call, 50 ms--> evil: silence | client: error | a good one: answered */
+static void a_server_that_never_accepts(void)
+{
+    suffer(NEVER_ACCEPT, 50);
+}
+
+static void a_server_that_never_answers(void)
+{
+    suffer(NEVER_ANSWER, 50);
+}
+
+/* Intent: one that breaks the protocol is dropped, whatever the timeout. client --call, no timeout--> evil: nonsense | client: error */
+static void a_server_that_closes_at_once(void)
+{
+    suffer(CLOSE_AT_ONCE, LM_TIMEOUT_NEVER);
+}
+
+static void a_server_that_closes_after_the_hello(void)
+{
+    suffer(CLOSE_AFTER_HELLO, LM_TIMEOUT_NEVER);
+}
+
+static void a_server_that_sends_odd_records(void)
+{
+    suffer(ODD_RECORDS, LM_TIMEOUT_NEVER);
+}
+
+static void a_server_that_refuses(void)
+{
+    suffer(REFUSE, LM_TIMEOUT_NEVER);
+}
+
+static void a_server_with_a_bad_tail(void)
+{
+    suffer(BAD_TAIL, LM_TIMEOUT_NEVER);
+}
+
+static void a_server_with_a_bad_frame(void)
+{
+    suffer(BAD_FRAME, LM_TIMEOUT_NEVER);
+}
+
+static void a_server_with_a_bad_head(void)
+{
+    suffer(BAD_HEAD, 50); /* the client need not look at the head while its ring has room */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TH_TEST(a_wrong_hello_closes_the_connection),
+        TH_TEST(another_version_gets_a_refusal),
+        TH_TEST(a_hello_of_another_size_closes_the_connection),
+        TH_TEST(other_descriptors_close_the_connection),
+        TH_TEST(another_number_of_descriptors_closes_the_connection),
+        TH_TEST(silent_connections_keep_nobody_out),
+        TH_TEST(hostile_indices_close_the_connection),
+        TH_TEST(hostile_frames_close_the_connection),
+        TH_TEST(pieces_that_dont_add_up_close_the_connection),
+        TH_TEST(a_client_made_by_hand_is_answered),
+        TH_TEST(hostile_reply_heads_close_the_connection),
+        TH_TEST(flipping_bits_harms_nobody),
+        TH_TEST(a_client_that_reads_nothing_goes),
+        TH_TEST(a_server_that_never_accepts),
+        TH_TEST(a_server_that_never_answers),
+        TH_TEST(a_server_that_closes_at_once),
+        TH_TEST(a_server_that_closes_after_the_hello),
+        TH_TEST(a_server_that_sends_odd_records),
+        TH_TEST(a_server_that_refuses),
+        TH_TEST(a_server_with_a_bad_tail),
+        TH_TEST(a_server_with_a_bad_frame),
+        TH_TEST(a_server_with_a_bad_head),
+    };
+    return TH_MAIN(tests);
+}

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: MIT */
+/* Run loops: several services and timers on one, stopping and running again, loops of other threads, services that call services. */
+#include "harness.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+enum { STOP = 1, TICKS, ASK_OTHER, ASK_NAME, INVALIDATE, IS_DONE, ECHO = 100 };
+
+static int ticks, is_done;
+static CFRunLoopTimerRef timer;
+
+static void tick(CFRunLoopTimerRef fired, void *info)
+{
+    assert_ptr_equal(fired, timer);
+    assert_ptr_equal(info, &ticks);
+    ticks++;
+}
+
+static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    static LMConnection other = {MACH_PORT_NULL, "loop.other"};
+    mach_port_t reply = message->head.msgh_remote_port;
+    switch (message->head.msgh_id) {
+    case STOP:
+        CFRunLoopStop(CFRunLoopGetCurrent());
+        LMSendReply(reply, NULL, 0);
+        break;
+    case TICKS:     LMSendIntegerReply(reply, ticks); break;
+    case ASK_OTHER: LMSendIntegerReply(reply, th_ask(&other, TH_PROCESS_ID)); break;
+    case ASK_NAME:  LMSendReply(reply, info, (uint32_t)strlen(info) + 1); break;
+    case IS_DONE: LMSendIntegerReply(reply, __atomic_load_n(&is_done, __ATOMIC_ACQUIRE)); break;
+    case INVALIDATE:
+        LMSendReply(reply, NULL, 0);
+        CFMachPortInvalidate(port);
+        break;
+    default: th_echo(port, message, size, info);
+    }
+}
+
+static void start(const char *name)
+{
+    assert_int_equal(LMStartServiceWithUserInfo(name, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer, (void *)(uintptr_t)name), 0);
+}
+
+static void call_empty(const char *name, SInt32 id)
+{
+    LMConnection connection = th_connection(name);
+    LMResponseBuffer buffer;
+    assert_int_equal(LMConnectionSendTwoWay(&connection, id, NULL, 0, &buffer), 0);
+    LMResponseBufferFree(&buffer);
+    th_close(&connection);
+}
+
+static void serve_three(const struct th_service *me)
+{
+    (void)me;
+    start("loop.a");
+    start("loop.b");
+    start("loop.c");
+    th_ready();
+    th_serve_until_stopped();
+}
+
+/* Intent: several services of one loop are told apart. client --> a, b, c, each with its own info, in turns */
+static void one_loop_serves_several_services(void)
+{
+    pid_t service = th_start(&(struct th_service){.program = serve_three});
+    const char *names[] = {"loop.a", "loop.b", "loop.c"};
+    unsigned rounds = th_rounds(300);
+    for (unsigned i = 0; i < rounds; i++) {
+        LMConnection connection = th_connection(names[i % 3]);
+        LMResponseBuffer buffer;
+        assert_int_equal(LMConnectionSendTwoWay(&connection, ASK_NAME, NULL, 0, &buffer), 0);
+        assert_string_equal(LMMessageGetData(&buffer.message), names[i % 3]);
+        LMResponseBufferFree(&buffer);
+        if (i + 3 >= rounds)
+            th_close(&connection);
+    }
+    th_stop(service);
+}
+
+static void serve_with_timer(const struct th_service *me)
+{
+    (void)me;
+    CFRunLoopTimerContext context = {.info = &ticks};
+    timer = CFRunLoopTimerCreate(kCFAllocatorDefault, CFAbsoluteTimeGetCurrent() + 0.01, 0.01, 0, 0, tick, &context);
+    assert_non_null(timer);
+    CFRunLoopAddTimer(CFRunLoopGetCurrent(), timer, kCFRunLoopCommonModes);
+    start("loop.timer");
+    th_ready();
+    th_serve_until_stopped();
+    CFRunLoopTimerInvalidate(timer);
+    CFRunLoopTimerInvalidate(timer);
+    assert_false(CFRunLoopTimerIsValid(timer));
+    int before = ticks;
+    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0.05, false);
+    assert_int_equal(ticks, before);
+    CFRelease(timer);
+}
+
+static bool has_ticked(void *connection)
+{
+    return th_ask(connection, TICKS) >= 5;
+}
+
+/* Intent: a timer beside a service: both are served. client --> ticks? ... until there were 5 */
+static void a_timer_fires_beside_a_service(void)
+{
+    pid_t service = th_start(&(struct th_service){.program = serve_with_timer});
+    LMConnection connection = th_connection("loop.timer");
+    th_wait_until(has_ticked, &connection);
+    th_close(&connection);
+    th_stop(service);
+}
+
+static void serve_in_rounds(const struct th_service *me)
+{
+    (void)me;
+    start("loop.rounds");
+    th_ready();
+    for (int i = 0; i < 3; i++)
+        CFRunLoopRun();
+    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 30, false), kCFRunLoopRunStopped);
+    exit(0);
+}
+
+/* Intent: a loop that was stopped from a callback can run again, and the message that stopped it is answered. 4 x --STOP--> */
+static void a_stopped_loop_runs_again(void)
+{
+    pid_t service = th_start(&(struct th_service){.program = serve_in_rounds});
+    for (int i = 0; i < 3; i++) {
+        call_empty("loop.rounds", ECHO);
+        call_empty("loop.rounds", STOP);
+    }
+    call_empty("loop.rounds", STOP);
+    assert_int_equal(th_reap(service), 0);
+}
+
+static void check_results(const struct th_service *me)
+{
+    (void)me;
+    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 30, false), kCFRunLoopRunFinished); /* nothing to run for */
+    CFRunLoopRun();
+    start("loop.results");
+    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false), kCFRunLoopRunTimedOut);
+    uint64_t begin = th_now_ms();
+    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0.1, false), kCFRunLoopRunTimedOut);
+    assert_true(th_now_ms() - begin >= 99);
+    th_ready();
+    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 30, true), kCFRunLoopRunHandledSource);
+    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 30, true), kCFRunLoopRunHandledSource);
+    exit(0);
+}
+
+/* Intent: CFRunLoopRunInMode's four results. service: finished, timed out, timed out | client --echo--> handled --echo--> handled */
+static void a_limited_run_tells_why_it_ended(void)
+{
+    pid_t service = th_start(&(struct th_service){.program = check_results});
+    call_empty("loop.results", ECHO);
+    LMConnection connection = th_connection("loop.results");
+    assert_int_equal(LMConnectionSendEmptyOneWay(&connection, ECHO), 0);
+    assert_int_equal(th_reap(service), 0);
+    th_close(&connection);
+}
+
+static void ring_once(CFRunLoopTimerRef fired, void *info)
+{
+    (void)fired;
+    ++*(int *)info;
+}
+
+static int retained, released;
+
+static const void *count_retain(const void *info)
+{
+    retained++;
+    return info;
+}
+
+static void count_release(const void *info)
+{
+    (void)info;
+    released++;
+}
+
+static void *fire_once(void *argument)
+{
+    int *fired = argument;
+    CFRunLoopTimerContext context = {.info = fired, .retain = count_retain, .release = count_release};
+    CFRunLoopTimerRef once = CFRunLoopTimerCreate(NULL, CFAbsoluteTimeGetCurrent() + 0.02, 0, 0, 0, ring_once, &context);
+    CFRunLoopAddTimer(CFRunLoopGetCurrent(), once, kCFRunLoopDefaultMode);
+    CFRunLoopAddTimer(CFRunLoopGetCurrent(), once, kCFRunLoopDefaultMode);
+    CFRunLoopRun();
+    assert_int_equal(*fired, 1);
+    assert_false(CFRunLoopTimerIsValid(once));
+    CFRelease(once);
+    return NULL;
+}
+
+/* Intent: a timer without an interval fires once, is then invalid, its loop has nothing left to run for and goes with its thread. */
+static void a_timer_may_fire_once(void)
+{
+    int fired = 0;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, fire_once, &fired), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(retained, 1);
+    assert_int_equal(released, 1);
+}
+
+struct worker {
+    CFRunLoopRef loop;
+    const char *name;
+    pthread_t thread;
+    pthread_barrier_t started;
+};
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    worker->loop = CFRunLoopGetCurrent();
+    start(worker->name);
+    pthread_barrier_wait(&worker->started);
+    CFRunLoopRun();
+    return NULL;
+}
+
+static void start_worker(struct worker *worker, const char *name)
+{
+    worker->name = name;
+    pthread_barrier_init(&worker->started, NULL, 2);
+    assert_int_equal(pthread_create(&worker->thread, NULL, work, worker), 0);
+    pthread_barrier_wait(&worker->started);
+}
+
+static void serve_on_thread(const struct th_service *me)
+{
+    (void)me;
+    static struct worker worker;
+    start_worker(&worker, "loop.thread");
+    th_ready();
+    th_serve_until_stopped();
+    CFRunLoopStop(worker.loop);
+    pthread_join(worker.thread, NULL);
+}
+
+/* Intent: a service on another thread's loop, which is stopped from outside. client --> echo, echo | stopped */
+static void a_thread_serves_its_own_loop(void)
+{
+    pid_t service = th_start(&(struct th_service){.program = serve_on_thread});
+    LMConnection connection = th_connection("loop.thread");
+    for (int i = 0; i < 20; i++)
+        th_check_echo(&connection);
+    th_close(&connection);
+    th_stop(service);
+}
+
+static void add_to_other_loop(const struct th_service *me)
+{
+    (void)me;
+    static struct worker worker;
+    start_worker(&worker, "loop.first");
+    th_sleep_ms(50); /* it sleeps by now */
+    assert_int_equal(LMStartService("loop.added", worker.loop, (CFMachPortCallBack)answer), 0);
+    th_ready();
+    th_serve_until_stopped();
+    CFRunLoopStop(worker.loop);
+    pthread_join(worker.thread, NULL);
+}
+
+/* Intent: a service started on the loop of a thread that sleeps in it is served at once. thread sleeps | started | client --> echo */
+static void a_service_can_be_added_to_a_sleeping_loop(void)
+{
+    pid_t service = th_start(&(struct th_service){.program = add_to_other_loop});
+    LMConnection connection = th_connection("loop.added");
+    th_check_echo(&connection);
+    th_close(&connection);
+    th_stop(service);
+}
+
+/* Intent: a service may call another one from inside its callback. client --> a --> other --its pid--> a --the same--> client */
+static void a_service_may_call_another(void)
+{
+    pid_t other = th_serve("loop.other", answer);
+    pid_t service = th_serve("loop.a", answer);
+    LMConnection connection = th_connection("loop.a");
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(th_ask(&connection, ASK_OTHER), other);
+    th_close(&connection);
+    th_stop(service);
+    th_stop(other);
+}
+
+/* Intent: one process is client and server. thread serves | this thread calls it | it is invalidated: its loop ends, nothing stays open */
+static void a_process_may_call_itself(void)
+{
+    struct worker worker;
+    start_worker(&worker, "loop.self");
+    LMConnection connection = th_connection("loop.self");
+    for (unsigned i = 0; i < th_rounds(1000); i++)
+        th_check_echo(&connection);
+    assert_int_equal(th_ask(&connection, TH_PROCESS_ID), getpid());
+    static uint8_t large[3000000];
+    LMResponseBuffer buffer;
+    th_fill(large, sizeof large, 1);
+    assert_int_equal(LMConnectionSendTwoWay(&connection, ECHO, large, sizeof large, &buffer), 0);
+    assert_int_equal(LMMessageGetDataLength(&buffer.message), sizeof large);
+    assert_true(th_is_filled(LMMessageGetData(&buffer.message), sizeof large, 1));
+    LMResponseBufferFree(&buffer);
+    assert_int_equal(LMConnectionSendTwoWay(&connection, INVALIDATE, NULL, 0, &buffer), 0);
+    LMResponseBufferFree(&buffer);
+    pthread_join(worker.thread, NULL);
+    th_close(&connection);
+}
+
+/* Intent: two services call each other's process, each a client of its peer. a --> b and b --> a, at the same time */
+static void be_peer(const struct th_service *me)
+{
+    static struct worker worker;
+    const char *mine = me->info, *theirs = strcmp(mine, "peer.a") == 0 ? "peer.b" : "peer.a";
+    start_worker(&worker, mine);
+    th_ready();
+    LMConnection connection = th_connection(theirs);
+    LMResponseBuffer buffer;
+    while (LMConnectionSendTwoWay(&connection, ECHO, NULL, 0, &buffer) == BOOTSTRAP_UNKNOWN_SERVICE)
+        th_sleep_ms(2);
+    for (unsigned i = 0; i < th_rounds(2000); i++)
+        th_check_echo(&connection);
+    __atomic_store_n(&is_done, 1, __ATOMIC_RELEASE); /* both must be before either ends */
+    th_serve_until_stopped();
+    CFRunLoopStop(worker.loop);
+    pthread_join(worker.thread, NULL);
+}
+
+static bool peer_is_done(void *connection)
+{
+    return th_ask(connection, IS_DONE) == 1;
+}
+
+static void processes_may_be_mutual_peers(void)
+{
+    static char a_name[] = "peer.a", b_name[] = "peer.b";
+    pid_t a = th_start(&(struct th_service){.program = be_peer, .info = a_name});
+    pid_t b = th_start(&(struct th_service){.program = be_peer, .info = b_name});
+    LMConnection to_a = th_connection(a_name), to_b = th_connection(b_name);
+    th_wait_until(peer_is_done, &to_a);
+    th_wait_until(peer_is_done, &to_b);
+    th_close(&to_a);
+    th_close(&to_b);
+    th_stop(a);
+    th_stop(b);
+}
+
+enum { SLOW = 7 };
+
+static void answer_slowly(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    if (message->head.msgh_id == SLOW)
+        th_sleep_ms(5000);
+    else
+        th_echo(port, message, size, info);
+}
+
+/*
+ * Intent: messages sent to a service that is busy for long don't use its doorbell up.
+ *   client --SLOW--> service, busy for 5 s | client: a one-way every 12 ms, each finds no progress and may ring
+ *   service done, drains, sleeps | client --call--> wakes it
+ */
+static void a_busy_service_can_be_woken_afterwards(void)
+{
+    pid_t service = th_serve("loop.busy", answer_slowly);
+    LMConnection connection = th_connection("loop.busy");
+    th_check_echo(&connection);
+    assert_int_equal(LMConnectionSendEmptyOneWay(&connection, SLOW), 0);
+    for (int i = 0; i < 400; i++, th_sleep_ms(12))
+        assert_int_equal(LMConnectionSendOneWay(&connection, ECHO, "x", 1), 0);
+    th_check_echo(&connection);
+    th_sleep_ms(100); /* it sleeps again */
+    th_check_echo(&connection);
+    th_close(&connection);
+    th_stop(service);
+}
+
+static void *stop_main(void *argument)
+{
+    th_sleep_ms(50);
+    CFRunLoopStop((CFRunLoopRef)argument);
+    return NULL;
+}
+
+static void be_stopped_from_a_thread(const struct th_service *me)
+{
+    (void)me;
+    pthread_t thread;
+    start("loop.stopped");
+    assert_ptr_equal(CFRunLoopGetCurrent(), CFRunLoopGetMain());
+    assert_int_equal(pthread_create(&thread, NULL, stop_main, CFRunLoopGetMain()), 0);
+    CFRunLoopRun();
+    pthread_join(thread, NULL);
+    th_ready();
+}
+
+/* Intent: the main loop is the first thread's, and another thread can stop it while it sleeps. */
+static void a_sleeping_loop_can_be_stopped(void)
+{
+    assert_int_equal(th_reap(th_start(&(struct th_service){.program = be_stopped_from_a_thread})), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TH_TEST(one_loop_serves_several_services),
+        TH_TEST(a_timer_fires_beside_a_service),
+        TH_TEST(a_stopped_loop_runs_again),
+        TH_TEST(a_limited_run_tells_why_it_ended),
+        TH_TEST(a_timer_may_fire_once),
+        TH_TEST(a_thread_serves_its_own_loop),
+        TH_TEST(a_service_can_be_added_to_a_sleeping_loop),
+        TH_TEST(a_service_may_call_another),
+        TH_TEST(a_process_may_call_itself),
+        TH_TEST(processes_may_be_mutual_peers),
+        TH_TEST(a_busy_service_can_be_woken_afterwards),
+        TH_TEST(a_sleeping_loop_can_be_stopped),
+    };
+    return TH_MAIN(tests);
+}

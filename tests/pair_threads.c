@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* One connection, many threads; one channel, many connections; garbage in serverPort. */
+#include "harness.h"
+
+#include <pthread.h>
+
+static LMConnection shared = {MACH_PORT_NULL, "test.threads"};
+
+enum { THREADS = 8, NOTE = 5, ASK_NOTES = 6, ASK_NAME = 7, ECHO = 100 };
+
+static int notes, disorders;
+static uint32_t last_note[THREADS];
+
+static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    uint32_t note[2];
+    switch (message->head.msgh_id) {
+    case NOTE:
+        memcpy(note, LMMessageGetData(message), sizeof note);
+        disorders += last_note[note[0]] + 1 != note[1];
+        last_note[note[0]] = note[1];
+        notes++;
+        break;
+    case ASK_NOTES:
+        LMSendIntegerReply(message->head.msgh_remote_port, disorders > 0 ? -disorders : notes);
+        break;
+    case ASK_NAME:
+        LMSendReply(message->head.msgh_remote_port, info, (uint32_t)strlen(info) + 1);
+        break;
+    default:
+        th_echo(port, message, size, info);
+    }
+}
+
+static void *call_many(void *argument)
+{
+    uint32_t number = *(uint32_t *)argument;
+    for (uint32_t i = 1; i <= th_rounds(4000); i++) {
+        uint32_t note[2] = {number, i};
+        uint8_t bytes[600];
+        LMResponseBuffer buffer;
+        uint32_t length = 8 + (i * 13 + number) % 592;
+        assert_int_equal(LMConnectionSendOneWay(&shared, NOTE, note, sizeof note), 0);
+        th_fill(bytes, length, (uint64_t)number << 32 | i);
+        assert_int_equal(LMConnectionSendTwoWay(&shared, ECHO, bytes, length, &buffer), 0);
+        assert_int_equal(LMMessageGetDataLength(&buffer.message), length);
+        assert_true(th_is_filled(LMMessageGetData(&buffer.message), length, (uint64_t)number << 32 | i));
+        LMResponseBufferFree(&buffer);
+    }
+    return NULL;
+}
+
+/*
+ * Intent: eight threads on one file-scope connection each get their own answers, and each one's one-way messages keep their order.
+ *   A --note 1, call 1-->            <--1--  --note 2, call 2--> ...
+ *   B      --note 1, call 1-->  ...              all over one channel
+ */
+static void every_thread_gets_its_own_answers(void)
+{
+    pid_t service = th_serve("test.threads", answer);
+    pthread_t threads[THREADS];
+    uint32_t numbers[THREADS];
+    for (uint32_t i = 0; i < THREADS; i++) {
+        numbers[i] = i;
+        assert_int_equal(pthread_create(&threads[i], NULL, call_many, &numbers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(th_ask(&shared, ASK_NOTES), (int)(THREADS * th_rounds(4000)));
+    th_close(&shared);
+    th_stop(service);
+}
+
+static pthread_barrier_t barrier;
+
+static void *look_up_at_once(void *argument)
+{
+    (void)argument;
+    pthread_barrier_wait(&barrier);
+    th_check_echo(&shared);
+    return NULL;
+}
+
+/* Intent: eight first uses at the same moment make one channel. A-H all look up --> one socket more */
+static void first_uses_at_once_share_a_channel(void)
+{
+    pid_t service = th_serve("test.threads", answer);
+    unsigned before = th_sockets();
+    pthread_t threads[THREADS];
+    pthread_barrier_init(&barrier, NULL, THREADS);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, look_up_at_once, NULL), 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(th_sockets(), before + 1);
+    th_close(&shared);
+    assert_int_equal(th_sockets(), before);
+    th_stop(service);
+}
+
+static void check_name(LMConnectionRef connection)
+{
+    LMResponseBuffer buffer;
+    assert_int_equal(LMConnectionSendTwoWay(connection, ASK_NAME, NULL, 0, &buffer), 0);
+    assert_string_equal(LMMessageGetData(&buffer.message), connection->serverName);
+    LMResponseBufferFree(&buffer);
+}
+
+/*
+ * Intent: garbage in serverPort means "not looked up yet", even if it is by chance another service's port.
+ *   client: malloc, strcpy, no serverPort --> the service of that name answers, always
+ */
+static void a_garbage_port_is_looked_up(void)
+{
+    static char one[] = "garbage.one", two[] = "garbage.two";
+    pid_t first = th_start(&(struct th_service){.name = one, .callback = answer, .info = one});
+    pid_t second = th_start(&(struct th_service){.name = two, .callback = answer, .info = two});
+    LMConnection other = th_connection(two);
+    check_name(&other);
+    const mach_port_t garbage[] = {MACH_PORT_NULL, 1, 2, 3, 255, 0x103, 0x7fffffff, 0xa5a5a5a5, 0xffffffff, mach_task_self(),
+                                   other.serverPort, other.serverPort + 1, other.serverPort - 1};
+    for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
+        LMConnection *connection = malloc(sizeof *connection);
+        assert_non_null(connection);
+        memset(connection, 0xa5, sizeof *connection);
+        connection->serverPort = garbage[i];
+        strcpy(connection->serverName, one);
+        check_name(connection);
+        check_name(&other);
+        mach_port_t port = connection->serverPort;
+        check_name(connection);
+        assert_int_equal(connection->serverPort, port); /* found once, not every time */
+        free(connection);
+    }
+    LMConnection last = th_connection(one);
+    check_name(&last);
+    th_close(&last);
+    th_close(&other);
+    th_stop(first);
+    th_stop(second);
+}
+
+/* Intent: many connections for one service cost one socket. */
+static void connections_share_a_channel(void)
+{
+    pid_t service = th_serve("test.threads", answer);
+    unsigned before = th_sockets();
+    LMConnection connections[50];
+    for (int i = 0; i < 50; i++) {
+        connections[i] = th_connection("test.threads");
+        th_check_echo(&connections[i]);
+    }
+    assert_int_equal(th_sockets(), before + 1);
+    th_close(&connections[0]);
+    th_check_echo(&connections[1]); /* looks up again */
+    assert_int_equal(th_sockets(), before + 1);
+    th_close(&connections[1]);
+    th_stop(service);
+}
+
+/* Intent: one thread's one-way messages arrive in order, over two connections for the same service as well. 1, 2, 3, ... */
+static void one_way_messages_keep_their_order(void)
+{
+    pid_t service = th_serve("test.threads", answer);
+    LMConnection connections[2] = {th_connection("test.threads"), th_connection("test.threads")};
+    uint32_t count = th_rounds(50000);
+    for (uint32_t i = 1; i <= count; i++) {
+        uint32_t note[2] = {0, i};
+        assert_int_equal(LMConnectionSendOneWay(&connections[i % 3 == 0], NOTE, note, sizeof note), 0);
+    }
+    assert_int_equal(th_ask(&connections[0], ASK_NOTES), (int)count);
+    th_close(&connections[0]);
+    th_stop(service);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TH_TEST_SECONDS(every_thread_gets_its_own_answers, 40),
+        TH_TEST(first_uses_at_once_share_a_channel),
+        TH_TEST(a_garbage_port_is_looked_up),
+        TH_TEST(connections_share_a_channel),
+        TH_TEST(one_way_messages_keep_their_order),
+    };
+    return TH_MAIN(tests);
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/* The timeout is the translation unit's; it costs that long and tells whether the call was taken. This unit has none. */
+#include "harness.h"
+#include "pair_timeouts_units.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+static const char NAME[] = "test.timeouts";
+
+enum { KEEP = 1, ANSWER_KEPT, COUNT, COUNTED, SLEEP_100, LEAST = 290 };
+
+static mach_port_t kept;
+static int counted;
+
+static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    mach_port_t reply = message->head.msgh_remote_port;
+    switch (message->head.msgh_id) {
+    case KEEP:        kept = reply; break;
+    case ANSWER_KEPT: LMSendReply(kept, "late", 4); LMSendReply(reply, NULL, 0); break;
+    case COUNT:       counted++; LMSendReply(reply, NULL, 0); break;
+    case COUNTED:     LMSendIntegerReply(reply, counted); break;
+    case SLEEP_100:   th_sleep_ms(100); LMSendReply(reply, NULL, 0); break;
+    default:          th_echo(port, message, size, info);
+    }
+}
+
+static void check_failed(kern_return_t result, kern_return_t expected, LMResponseBuffer *buffer)
+{
+    assert_int_equal(result, expected);
+    assert_int_equal(LMMessageGetDataLength(&buffer->message), 0);
+    assert_null(LMMessageGetData(&buffer->message));
+    LMResponseBufferFree(buffer);
+}
+
+/* Intent: 300 ms and an error, not taken. service stopped | client --call--> ... 300 ms: withdrawn | service goes on, sees nothing */
+static void a_stopped_service_costs_the_timeout(void)
+{
+    pid_t service = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    th_check_echo(&connection);
+    th_pause(service);
+    for (int i = 0; i < 3; i++) {
+        LMResponseBuffer buffer;
+        uint64_t start = th_now_ms();
+        kern_return_t result = two_way_300(&connection, COUNT, "x", 1, &buffer);
+        assert_true(th_now_ms() - start >= LEAST);
+        check_failed(result, MACH_SEND_TIMED_OUT, &buffer);
+    }
+    th_resume(service);
+    assert_int_equal(th_ask(&connection, COUNTED), 0); /* never taken, and never will be */
+    th_check_echo(&connection);
+    th_close(&connection);
+    th_stop(service);
+}
+
+/* Intent: the first call, too, with the look-up in it. service stopped | client connects, --call--> ... 300 ms */
+static void the_first_call_times_out_as_well(void)
+{
+    pid_t service = th_serve(NAME, answer);
+    th_pause(service);
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer buffer;
+    uint64_t start = th_now_ms();
+    kern_return_t result = two_way_300(&connection, COUNT, NULL, 0, &buffer);
+    assert_true(th_now_ms() - start >= LEAST);
+    check_failed(result, MACH_SEND_TIMED_OUT, &buffer);
+    static uint8_t large[1000000]; /* more than the ring holds, so it can't all have been sent */
+    check_failed(two_way_300(&connection, COUNT, large, sizeof large, &buffer), MACH_SEND_TIMED_OUT, &buffer);
+    assert_int_equal(one_way_300(&connection, COUNT, large, sizeof large), MACH_SEND_TIMED_OUT);
+    th_resume(service);
+    assert_int_equal(th_ask(&connection, COUNTED), 0);
+    th_check_echo(&connection);
+    th_close(&connection);
+    th_stop(service);
+}
+
+/*
+ * Intent: taken and unanswered is told from not taken, and the late answer goes to nobody.
+ *   client --KEEP--> service keeps the port ... 300 ms: MACH_RCV_TIMED_OUT
+ *   client --ANSWER_KEPT--> service: answers the old port, then this one --> client gets the second only
+ */
+static void a_late_reply_is_dropped(void)
+{
+    pid_t service = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer buffer;
+    for (int i = 0; i < 3; i++) {
+        uint64_t start = th_now_ms();
+        kern_return_t result = two_way_300(&connection, KEEP, "x", 1, &buffer);
+        assert_true(th_now_ms() - start >= LEAST);
+        check_failed(result, MACH_RCV_TIMED_OUT, &buffer);
+        assert_int_equal(LMConnectionSendTwoWay(&connection, ANSWER_KEPT, NULL, 0, &buffer), 0);
+        assert_int_equal(LMMessageGetDataLength(&buffer.message), 0); /* not "late" */
+        LMResponseBufferFree(&buffer);
+        th_check_echo(&connection);
+    }
+    th_close(&connection);
+    th_stop(service);
+}
+
+/* Intent: a large message that is given up half way leaves the stream usable. service stopped | 10 MiB ... 300 ms | goes on, echo */
+static void a_large_message_can_be_given_up(void)
+{
+    pid_t service = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer buffer;
+    uint32_t length = 10u << 20;
+    uint8_t *large = malloc(length);
+    assert_non_null(large);
+    th_fill(large, length, 1);
+    th_check_echo(&connection);
+    th_pause(service);
+    check_failed(two_way_300(&connection, COUNT, large, length, &buffer), MACH_SEND_TIMED_OUT, &buffer);
+    assert_int_equal(one_way_300(&connection, COUNT, large, length), MACH_SEND_TIMED_OUT);
+    th_resume(service);
+    assert_int_equal(th_ask(&connection, COUNTED), 0);
+    assert_int_equal(LMConnectionSendTwoWay(&connection, 100, large, length, &buffer), 0);
+    assert_int_equal(LMMessageGetDataLength(&buffer.message), length);
+    assert_true(th_is_filled(LMMessageGetData(&buffer.message), length, 1));
+    LMResponseBufferFree(&buffer);
+    free(large);
+    th_close(&connection);
+    th_stop(service);
+}
+
+/* Intent: 0 polls: it never waits, and does not send what it can't wait for. */
+static void zero_means_not_to_wait(void)
+{
+    pid_t service = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer buffer;
+    th_check_echo(&connection);
+    th_pause(service);
+    for (int i = 0; i < 100; i++)
+        check_failed(two_way_0(&connection, COUNT, "x", 1, &buffer), MACH_SEND_TIMED_OUT, &buffer);
+    assert_int_equal(one_way_0(&connection, COUNT, "x", 1), 0); /* there is room */
+    th_resume(service);
+    assert_int_equal(th_ask(&connection, COUNTED), 1);
+    th_close(&connection);
+    th_stop(service);
+}
+
+/* Fills the queue of a stopped service; how many messages it took. */
+static int fill_queue(LMConnectionRef connection, uint32_t length)
+{
+    static uint8_t bytes[65536];
+    int count = 0;
+    kern_return_t result;
+    while ((result = one_way_0(connection, COUNT, bytes, length)) == 0)
+        assert_true(++count < 10000000);
+    assert_int_equal(result, MACH_SEND_TIMED_OUT);
+    return count;
+}
+
+/* Intent: the timeout holds for one-way messages. service stopped | one-way x n: full | one more: 300 ms, error | goes on: n arrive */
+static void a_full_queue_times_out(void)
+{
+    pid_t service = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    th_check_echo(&connection);
+    th_pause(service);
+    int count = fill_queue(&connection, 4000);
+    count += fill_queue(&connection, 0); /* the last hole */
+    assert_true(count > 0);
+    uint64_t start = th_now_ms();
+    assert_int_equal(one_way_300(&connection, COUNT, NULL, 0), MACH_SEND_TIMED_OUT);
+    assert_true(th_now_ms() - start >= LEAST);
+    LMResponseBuffer buffer;
+    check_failed(two_way_300(&connection, COUNT, NULL, 0, &buffer), MACH_SEND_TIMED_OUT, &buffer);
+    th_resume(service);
+    assert_int_equal(th_ask(&connection, COUNTED), count);
+    th_check_echo(&connection);
+    th_close(&connection);
+    th_stop(service);
+}
+
+struct call {
+    LMConnection *connection;
+    kern_return_t result;
+    uint64_t took;
+};
+
+static void *call_without_timeout(void *argument)
+{
+    struct call *call = argument;
+    LMResponseBuffer buffer;
+    uint64_t start = th_now_ms();
+    call->result = LMConnectionSendTwoWay(call->connection, COUNT, "x", 1, &buffer);
+    call->took = th_now_ms() - start;
+    LMResponseBufferFree(&buffer);
+    return NULL;
+}
+
+/* Intent: without the macro a call waits. service stopped | A (no macro) --call--> ... | B (300) times out twice | goes on: A answered */
+static void without_the_macro_a_call_waits(void)
+{
+    pid_t service = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer buffer;
+    pthread_t thread;
+    struct call call = {&connection, -1, 0};
+    th_check_echo(&connection);
+    th_pause(service);
+    assert_int_equal(pthread_create(&thread, NULL, call_without_timeout, &call), 0);
+    th_sleep_ms(50);
+    for (int i = 0; i < 2; i++)
+        check_failed(two_way_300(&connection, 100, "x", 1, &buffer), MACH_SEND_TIMED_OUT, &buffer);
+    th_resume(service);
+    pthread_join(thread, NULL);
+    assert_int_equal(call.result, 0);
+    assert_true(call.took >= 500);
+    assert_int_equal(th_ask(&connection, COUNTED), 1);
+    th_close(&connection);
+    th_stop(service);
+}
+
+/* Intent: the forms with a timeout of their own. */
+static void a_call_may_have_its_own_timeout(void)
+{
+    pid_t service = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer buffer;
+    assert_int_equal(LMConnectionSendTwoWayWithTimeout(&connection, SLEEP_100, NULL, 0, LM_TIMEOUT_NEVER, &buffer), 0);
+    LMResponseBufferFree(&buffer);
+    uint64_t start = th_now_ms();
+    check_failed(LMConnectionSendTwoWayWithTimeout(&connection, KEEP, NULL, 0, 120, &buffer), MACH_RCV_TIMED_OUT, &buffer);
+    assert_true(th_now_ms() - start >= 115);
+    assert_int_equal(LMConnectionSendOneWayWithTimeout(&connection, COUNT, NULL, 0, 0), 0);
+    assert_int_equal(th_ask(&connection, COUNTED), 1);
+    th_close(&connection);
+    th_stop(service);
+}
+
+/*
+ * Intent: answers raced against deadlines end in exactly one of answer and time-out, and never in another call's answer.
+ *   client --seed i--> service, echoing | deadline of 0 to 2 ms | client: echo of i, or an error
+ */
+static void replies_race_with_deadlines(void)
+{
+    pid_t service = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    unsigned answered = 0, failed = 0;
+    for (uint32_t i = 0; i < th_rounds(20000); i++) {
+        LMResponseBuffer buffer;
+        kern_return_t result = LMConnectionSendTwoWayWithTimeout(&connection, 100, &i, 4, i % 3, &buffer);
+        if (result == 0) {
+            assert_int_equal(LMResponseConsumeInteger(&buffer), i);
+            answered++;
+        } else {
+            assert_true(result == MACH_SEND_TIMED_OUT || result == MACH_RCV_TIMED_OUT);
+            assert_int_equal(LMMessageGetDataLength(&buffer.message), 0);
+            failed++;
+        }
+    }
+    assert_true(failed > 0); /* with a deadline of 0 nobody else has had the processor */
+    (void)answered;
+    th_check_echo(&connection);
+    th_close(&connection);
+    th_stop(service);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TH_TEST(a_stopped_service_costs_the_timeout),
+        TH_TEST(the_first_call_times_out_as_well),
+        TH_TEST(a_late_reply_is_dropped),
+        TH_TEST(a_large_message_can_be_given_up),
+        TH_TEST(zero_means_not_to_wait),
+        TH_TEST(a_full_queue_times_out),
+        TH_TEST(without_the_macro_a_call_waits),
+        TH_TEST(a_call_may_have_its_own_timeout),
+        TH_TEST(replies_race_with_deadlines),
+    };
+    return TH_MAIN(tests);
+}
