@@ -45,7 +45,7 @@ typedef struct Result {
     double *trips; /* ROUNDS * the trips of a round, owned */
 } Result;
 
-/* --- Servers ---------------------------------------------------------------------------------------------------- */
+/* --- Servers --- */
 
 static pid_t servers[PEERS];
 static int ready_pipe[2];
@@ -99,7 +99,7 @@ static void stop_servers(void)
     }
 }
 
-/* --- Measuring -------------------------------------------------------------------------------------------------- */
+/* --- Measuring --- */
 
 static bool run_trip(const Peer *peer, size_t number)
 {
@@ -209,7 +209,7 @@ static bool run_layouts(size_t trips)
     return true;
 }
 
-/* --- The run ---------------------------------------------------------------------------------------------------- */
+/* --- The run --- */
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where)
 {

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include "processes.h"
 
-/* --- A buffer that grows; zero-initialised it is empty ---------------------------------------------------------- */
+/* --- A buffer that grows; zero-initialised it is empty --- */
 
 typedef struct Bytes {
     char *data;
@@ -51,7 +51,7 @@ static bool bytes_append(Bytes *bytes, const void *data, size_t length)
     return true;
 }
 
-/* --- /proc ------------------------------------------------------------------------------------------------------ */
+/* --- /proc --- */
 
 /* The next process of an open /proc, or 0 after the last. */
 static int32_t next_process(DIR *proc)
@@ -139,7 +139,7 @@ static bool read_maps(int32_t pid, Bytes *text)
     return complete;
 }
 
-/* --- Answers ---------------------------------------------------------------------------------------------------- */
+/* --- Answers --- */
 
 static void report(kern_return_t error)
 {

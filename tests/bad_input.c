@@ -2,7 +2,8 @@
 /* What a careless caller may pass: the documented error, and nothing else happens. */
 #include "harness.h"
 
-static const char *const BAD_NAMES[] = {"", ".hidden", ".", "..", "a/b", "/", "../escape", "line\nbreak", "tab\tname", "\x01", "del\x7f"};
+static const char *const BAD_NAMES[] = {"",          ".hidden",     ".",         "..",   "a/b",    "/",
+                                        "../escape", "line\nbreak", "tab\tname", "\x01", "del\x7f"};
 
 static void never_called(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
@@ -122,8 +123,17 @@ static void try_ports(CFMachPortRef port, LMMessage *message, CFIndex size, void
 {
     static mach_port_t stale;
     mach_port_t reply = message->head.msgh_remote_port;
-    const mach_port_t forged[] = {1, 2, reply + 1, reply - 1, reply ^ 0x80000000u, reply ^ 0x100000u, 0xffffffffu, 0xdeadbeefu,
-                                  stale, CFMachPortGetPort(port), mach_task_self()};
+    const mach_port_t forged[] = {1,
+                                  2,
+                                  reply + 1,
+                                  reply - 1,
+                                  reply ^ 0x80000000u,
+                                  reply ^ 0x100000u,
+                                  0xffffffffu,
+                                  0xdeadbeefu,
+                                  stale,
+                                  CFMachPortGetPort(port),
+                                  mach_task_self()};
     (void)size, (void)info;
     for (size_t i = 0; i < sizeof forged / sizeof *forged; i++) {
         if (forged[i] == reply || forged[i] == MACH_PORT_NULL)
@@ -136,7 +146,8 @@ static void try_ports(CFMachPortRef port, LMMessage *message, CFIndex size, void
     assert_int_equal(LMSendIntegerReply(reply, 1), 0);
 }
 
-/* Intent: nobody replies to what he was not asked. client --> service tries forged and stale ports, then its own --1--> client */
+/* Intent: nobody replies to what he was not asked. client --> service tries forged and stale ports, then its own --1-->
+ * client */
 static void forged_reply_ports_are_refused(void)
 {
     pid_t service = th_serve("bad.ports", try_ports);
@@ -157,10 +168,12 @@ static void reply_null_with_length(CFMachPortRef port, LMMessage *message, CFInd
         return;
     }
     assert_int_equal(LMSendReply(message->head.msgh_remote_port, NULL, 8), KERN_INVALID_ARGUMENT);
-    assert_int_equal(LMSendReply(message->head.msgh_remote_port, "x", 1), MACH_SEND_INVALID_RIGHT); /* used up all the same */
+    assert_int_equal(LMSendReply(message->head.msgh_remote_port, "x", 1),
+                     MACH_SEND_INVALID_RIGHT); /* used up all the same */
 }
 
-/* Intent: a senseless reply uses the port up and ends the wait. client --> service: NULL, 8 bytes | client: dead port */
+/* Intent: a senseless reply uses the port up and ends the wait. client --> service: NULL, 8 bytes | client: dead port
+ */
 static void a_senseless_reply_ends_the_wait(void)
 {
     pid_t service = th_serve("bad.reply", reply_null_with_length);
@@ -208,10 +221,11 @@ static void cfdata_refuses_bad_lengths(void)
 
 static void every_error_has_its_own_sentence(void)
 {
-    const mach_error_t errors[] = {KERN_SUCCESS, KERN_INVALID_ARGUMENT, KERN_RESOURCE_SHORTAGE, BOOTSTRAP_NOT_PRIVILEGED,
-                                   BOOTSTRAP_NAME_IN_USE, BOOTSTRAP_UNKNOWN_SERVICE, BOOTSTRAP_SERVICE_ACTIVE,
-                                   MACH_SEND_INVALID_DATA, MACH_SEND_INVALID_DEST, MACH_SEND_TIMED_OUT, MACH_SEND_INVALID_RIGHT,
-                                   MACH_SEND_NO_BUFFER, MACH_SEND_TOO_LARGE, MACH_RCV_TIMED_OUT, MACH_RCV_PORT_DIED};
+    const mach_error_t errors[] = {
+        KERN_SUCCESS,           KERN_INVALID_ARGUMENT,     KERN_RESOURCE_SHORTAGE,   BOOTSTRAP_NOT_PRIVILEGED,
+        BOOTSTRAP_NAME_IN_USE,  BOOTSTRAP_UNKNOWN_SERVICE, BOOTSTRAP_SERVICE_ACTIVE, MACH_SEND_INVALID_DATA,
+        MACH_SEND_INVALID_DEST, MACH_SEND_TIMED_OUT,       MACH_SEND_INVALID_RIGHT,  MACH_SEND_NO_BUFFER,
+        MACH_SEND_TOO_LARGE,    MACH_RCV_TIMED_OUT,        MACH_RCV_PORT_DIED};
     enum { COUNT = sizeof errors / sizeof *errors };
     for (int i = 0; i < COUNT; i++) {
         const char *sentence = mach_error_string(errors[i]);
@@ -236,7 +250,8 @@ static void ports_are_made_and_named_carefully(void)
     assert_true(CFMachPortIsValid(port));
     assert_int_equal(rocketbootstrap_register(bootstrap, ".bad", CFMachPortGetPort(port)), KERN_INVALID_ARGUMENT);
     assert_int_equal(rocketbootstrap_register(bootstrap, "bad.port", CFMachPortGetPort(port)), 0);
-    assert_int_equal(rocketbootstrap_register(bootstrap, "bad.port.two", CFMachPortGetPort(port)), MACH_SEND_INVALID_RIGHT);
+    assert_int_equal(rocketbootstrap_register(bootstrap, "bad.port.two", CFMachPortGetPort(port)),
+                     MACH_SEND_INVALID_RIGHT);
     assert_int_equal(mach_port_deallocate(mach_task_self(), CFMachPortGetPort(port)), KERN_INVALID_ARGUMENT);
     CFMachPortRef same = CFMachPortCreateWithPort(kCFAllocatorDefault, CFMachPortGetPort(port), NULL, NULL, NULL);
     assert_ptr_equal(same, port);

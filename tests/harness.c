@@ -26,7 +26,7 @@ static void th_require(bool holds, const char *what)
     abort();
 }
 
-/* --- Surroundings ------------------------------------------------------------------------------------------------------ */
+/* --- Surroundings --- */
 
 bool th_on_valgrind(void)
 {
@@ -111,7 +111,7 @@ void th_wait_until(bool (*condition)(void *), void *info)
     }
 }
 
-/* --- The helper process that forks services ---------------------------------------------------------------------------- */
+/* --- The helper process that forks services --- */
 
 enum th_operation { TH_START, TH_WAIT, TH_WAIT_STOPPED };
 
@@ -207,7 +207,8 @@ static void th_run_nursery(int channel)
         if (order.operation == TH_START)
             result = th_fork_service(&order, channel);
         else
-            th_require(waitpid(order.process, &result, order.operation == TH_WAIT_STOPPED ? WUNTRACED : 0) == order.process,
+            th_require(waitpid(order.process, &result, order.operation == TH_WAIT_STOPPED ? WUNTRACED : 0) ==
+                           order.process,
                        "waitpid");
         th_require(send(channel, &result, sizeof result, MSG_NOSIGNAL) == (ssize_t)sizeof result, "send");
     }
@@ -295,7 +296,7 @@ void th_resume(pid_t service)
     assert_int_equal(kill(service, SIGCONT), 0);
 }
 
-/* --- Running a body ---------------------------------------------------------------------------------------------------- */
+/* --- Running a body --- */
 
 static int th_remove_entry(const char *path, const struct stat *status, int type, struct FTW *where)
 {
@@ -371,7 +372,7 @@ void th_run(void **state)
         fail_msg("%s: %s", test->name, outcome);
 }
 
-/* --- Calls and data ---------------------------------------------------------------------------------------------------- */
+/* --- Calls and data --- */
 
 bool th_answer_standard(LMMessage *message)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every test stands on. A test body runs in a process of its own, with a time-out, a runtime directory that only it sees, and
- * a look at its descriptors when it is done. Services run in further processes, which are forked by a helper process that
- * never used the library, so that a service inherits nothing but the test's code.
+ * What every test stands on. A test body runs in a process of its own, with a time-out, a runtime directory that only
+ * it sees, and a look at its descriptors when it is done. Services run in further processes, which are forked by a
+ * helper process that never used the library, so that a service inherits nothing but the test's code.
  *
- * A failing cmocka assertion ends the process that made it (cmocka's abort mode), so assertions may be used in any thread, in
- * services and in callbacks. What a body leaves running is killed after it.
+ * A failing cmocka assertion ends the process that made it (cmocka's abort mode), so assertions may be used in any
+ * thread, in services and in callbacks. What a body leaves running is killed after it.
  */
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H
@@ -35,8 +35,14 @@ struct th_case {
 /* An entry for cmocka's list of tests. */
 #define TH_TEST(function)               TH_TEST_SECONDS(function, 0)
 #define TH_TEST_SECONDS(function, time) TH_CASE(#function, function, time)
-#define TH_CASE(label, function, time)  {label, th_run, NULL, NULL, &(struct th_case){label, function, time}}
-#define TH_MAIN(tests)                  (th_choose(), cmocka_run_group_tests(tests, NULL, NULL))
+#define TH_CASE(label, function, time)                                                                                 \
+    {                                                                                                                  \
+        label, th_run, NULL, NULL, &(struct th_case)                                                                   \
+        {                                                                                                              \
+            label, function, time                                                                                      \
+        }                                                                                                              \
+    }
+#define TH_MAIN(tests) (th_choose(), cmocka_run_group_tests(tests, NULL, NULL))
 
 /* How a body ended, in words; NULL if all was well. For the harness's own test. */
 const char *th_outcome(const struct th_case *test);
@@ -45,7 +51,7 @@ void th_choose(void);
 /* cmocka's test function: runs the case in *state and fails if it did. */
 void th_run(void **state);
 
-/* --- Surroundings ------------------------------------------------------------------------------------------------------ */
+/* --- Surroundings --- */
 
 bool th_on_valgrind(void);
 /* Less work is wanted: LM_TEST_QUICK is set, or valgrind runs us. */
@@ -62,7 +68,7 @@ void th_sleep_ms(unsigned milliseconds);
 /* Repeats until it is true; fails the test after 20 seconds. */
 void th_wait_until(bool (*condition)(void *), void *info);
 
-/* --- Services ---------------------------------------------------------------------------------------------------------- */
+/* --- Services --- */
 
 typedef void (*th_callback)(CFMachPortRef port, LMMessage *message, CFIndex size, void *info);
 
@@ -92,7 +98,7 @@ int th_reap(pid_t process);
 /* Serves the loop of this thread until the process is told to end. */
 void th_serve_until_stopped(void);
 
-/* --- Calls and data ---------------------------------------------------------------------------------------------------- */
+/* --- Calls and data --- */
 
 /* A callback that sends every request back, and one-way messages nowhere. */
 void th_echo(CFMachPortRef port, LMMessage *message, CFIndex size, void *info);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Evil peers in both roles, built on raw sockets and memory after docs/PROTOCOL.md: the structures below are the document's, not the
- * library's. Whatever they do, the victim neither crashes nor hangs, and serves the next honest peer.
+ * Evil peers in both roles, built on raw sockets and memory after docs/PROTOCOL.md: the structures below are the
+ * document's, not the library's. Whatever they do, the victim neither crashes nor hangs, and serves the next honest
+ * peer.
  */
 #include "harness.h"
 
@@ -193,9 +194,10 @@ static void end_victim(struct victim *victim)
     th_stop(victim->process);
 }
 
-/* --- Evil clients: the hello -------------------------------------------------------------------------------------------- */
+/* --- Evil clients: the hello --- */
 
-/* Intent: each field of the hello is checked. evil --hello with one wrong field--> victim closes | honest client answered */
+/* Intent: each field of the hello is checked. evil --hello with one wrong field--> victim closes | honest client
+ * answered */
 static void a_wrong_hello_closes_the_connection(void)
 {
     static const struct {
@@ -263,7 +265,8 @@ static void a_hello_of_another_size_closes_the_connection(void)
     end_victim(&victim);
 }
 
-/* Intent: only a sealed memfd of the announced size is mapped. evil --hello with another descriptor--> closed, none stays open */
+/* Intent: only a sealed memfd of the announced size is mapped. evil --hello with another descriptor--> closed, none
+ * stays open */
 static void other_descriptors_close_the_connection(void)
 {
     struct victim victim = start_victim();
@@ -303,7 +306,8 @@ static void another_number_of_descriptors_closes_the_connection(void)
     end_victim(&victim);
 }
 
-/* Intent: who connects and says nothing keeps nobody out; the oldest go. 300 silent evils | honest client answered | all closed */
+/* Intent: who connects and says nothing keeps nobody out; the oldest go. 300 silent evils | honest client answered |
+ * all closed */
 static void silent_connections_keep_nobody_out(void)
 {
     struct victim victim = start_victim();
@@ -319,7 +323,7 @@ static void silent_connections_keep_nobody_out(void)
     end_victim(&victim);
 }
 
-/* --- Evil clients: the request ring -------------------------------------------------------------------------------------- */
+/* --- Evil clients: the request ring --- */
 
 /* Intent: the tail is checked. evil: tail out of range, misaligned, going back --bell--> closed */
 static void hostile_indices_close_the_connection(void)
@@ -351,20 +355,20 @@ static void hostile_frames_close_the_connection(void)
         {.kind = 6, .length = 4, .total = 4},
         {.kind = 99, .length = 4, .total = 4},
         {.kind = 127, .length = 4, .total = 4},
-        {.kind = 5, .length = 0, .total = 0, .token = 1},                   /* dropped: only in replies */
-        {.kind = 4},                                                        /* skip at the ring's start */
-        {.kind = 1, .length = 33, .total = 33},                             /* more than was published */
+        {.kind = 5, .length = 0, .total = 0, .token = 1}, /* dropped: only in replies */
+        {.kind = 4},                                      /* skip at the ring's start */
+        {.kind = 1, .length = 33, .total = 33},           /* more than was published */
         {.kind = 1, .length = RING, .total = RING},
         {.kind = 1, .length = 65537, .total = 65537},
         {.kind = 1, .length = 0x7fffffff, .total = 0x7fffffff},
         {.kind = 1, .length = 0xffffffe0, .total = 0xffffffe0},
         {.kind = 1, .length = 0xffffffff, .total = 0xffffffff},
-        {.kind = 1, .length = 4, .total = 3},                               /* total < length */
+        {.kind = 1, .length = 4, .total = 3}, /* total < length */
         {.kind = 1, .length = 32, .total = 0},
-        {.kind = 1, .length = 4, .total = 8},                               /* a last piece without a first */
-        {.kind = 2, .length = 0, .total = 100},                             /* a piece of nothing */
-        {.kind = 2, .length = 32, .total = 32},                             /* a piece that is the whole */
-        {.kind = 2, .length = 32, .total = 0xffffffff},                     /* over the service's limit */
+        {.kind = 1, .length = 4, .total = 8},           /* a last piece without a first */
+        {.kind = 2, .length = 0, .total = 100},         /* a piece of nothing */
+        {.kind = 2, .length = 32, .total = 32},         /* a piece that is the whole */
+        {.kind = 2, .length = 32, .total = 0xffffffff}, /* over the service's limit */
         {.kind = 1, .length = 4, .total = 4, .descriptors = 1},
     };
     struct victim victim = start_victim();
@@ -412,7 +416,8 @@ static void pieces_that_dont_add_up_close_the_connection(void)
     end_victim(&victim);
 }
 
-/* Intent: this test's own frames are right, else the ones above would prove nothing: a good call is answered by hand. */
+/* Intent: this test's own frames are right, else the ones above would prove nothing: a good call is answered by hand.
+ */
 static void a_client_made_by_hand_is_answered(void)
 {
     struct victim victim = start_victim();
@@ -440,7 +445,8 @@ static void a_client_made_by_hand_is_answered(void)
     end_victim(&victim);
 }
 
-/* Intent: a hostile head of the reply ring is noticed by the victim, who produces there. evil --call, head out of range--> closed */
+/* Intent: a hostile head of the reply ring is noticed by the victim, who produces there. evil --call, head out of
+ * range--> closed */
 static void hostile_reply_heads_close_the_connection(void)
 {
     static const uint32_t heads[] = {1, 0x80000000, 0xffffffe0}; /* 32 would be an honest one */
@@ -457,7 +463,8 @@ static void hostile_reply_heads_close_the_connection(void)
             bell(evil.socket);
             struct pollfd poller = {.fd = evil.socket, .events = POLLIN};
             uint64_t end = th_now_ms() + 10000;
-            while (!closed && __atomic_load_n(&evil.memory->requests.head, __ATOMIC_SEQ_CST) != tail && th_now_ms() < end)
+            while (!closed && __atomic_load_n(&evil.memory->requests.head, __ATOMIC_SEQ_CST) != tail &&
+                   th_now_ms() < end)
                 closed = poll(&poller, 1, 0) == 1 && (poller.revents & POLLHUP);
         }
         assert_true(closed || is_closed(evil.socket));
@@ -478,14 +485,16 @@ static void *flip(void *argument)
     while (!__atomic_load_n(&flipper->stop, __ATOMIC_RELAXED))
         for (int i = 0; i < 1000; i++) {
             random ^= random << 13, random ^= random >> 7, random ^= random << 17;
-            __atomic_fetch_xor(&flipper->peer->requests[(random >> 8) % 256], (uint8_t)(1u << (random & 7)), __ATOMIC_RELAXED);
+            __atomic_fetch_xor(&flipper->peer->requests[(random >> 8) % 256], (uint8_t)(1u << (random & 7)),
+                               __ATOMIC_RELAXED);
         }
     return NULL;
 }
 
 /*
  * Intent: whatever changes between two looks of the victim's, it does not crash.
- *   evil thread: flips bits of the first frames all the time | evil: publishes them --bell--> victim | next channel, for two seconds
+ *   evil thread: flips bits of the first frames all the time | evil: publishes them --bell--> victim | next channel,
+ * for two seconds
  */
 static void flipping_bits_harms_nobody(void)
 {
@@ -512,7 +521,8 @@ static void flipping_bits_harms_nobody(void)
     end_victim(&victim);
 }
 
-/* Intent: a client that reads no replies loses its connection, and costs the others nothing. evil --calls, 64 KiB each--> closed */
+/* Intent: a client that reads no replies loses its connection, and costs the others nothing. evil --calls, 64 KiB
+ * each--> closed */
 static void a_client_that_reads_nothing_goes(void)
 {
     struct victim victim = start_victim();
@@ -537,9 +547,20 @@ static void a_client_that_reads_nothing_goes(void)
     end_victim(&victim);
 }
 
-/* --- Evil servers -------------------------------------------------------------------------------------------------------- */
+/* --- Evil servers --- */
 
-enum evil_way { NEVER_ACCEPT, CLOSE_AT_ONCE, CLOSE_AFTER_HELLO, NEVER_ANSWER, ODD_RECORDS, REFUSE, BAD_TAIL, BAD_FRAME, BAD_HEAD, WAYS };
+enum evil_way {
+    NEVER_ACCEPT,
+    CLOSE_AT_ONCE,
+    CLOSE_AFTER_HELLO,
+    NEVER_ANSWER,
+    ODD_RECORDS,
+    REFUSE,
+    BAD_TAIL,
+    BAD_FRAME,
+    BAD_HEAD,
+    WAYS
+};
 
 /* The runtime directory as the library makes it. */
 static void make_folders(void)
@@ -558,7 +579,8 @@ static int receive_hello(int socket, struct hello *hello)
         char bytes[CMSG_SPACE(sizeof(int))];
     } control;
     struct iovec vector = {hello, sizeof *hello};
-    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     int memory = -1;
     if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) == (ssize_t)sizeof *hello && CMSG_FIRSTHDR(&message) != NULL)
         memcpy(&memory, CMSG_DATA(&control.header), sizeof memory);
@@ -587,7 +609,8 @@ static void treat(int client, enum evil_way way)
     int memory = receive_hello(client, &hello);
     if (memory < 0)
         _exit(3);
-    struct memory *map = mmap(NULL, RINGS + (size_t)hello.request_size + hello.reply_size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    struct memory *map = mmap(NULL, RINGS + (size_t)hello.request_size + hello.reply_size, PROT_READ | PROT_WRITE,
+                              MAP_SHARED, memory, 0);
     if (map == MAP_FAILED)
         _exit(4);
     if (way >= BAD_TAIL)
@@ -637,7 +660,8 @@ static void suffer(enum evil_way way, uint32_t milliseconds)
     for (int i = 0; i < 12; i++) {
         LMResponseBuffer buffer;
         memset(&buffer, 0xa5, sizeof buffer);
-        kern_return_t result = LMConnectionSendTwoWayWithTimeout(&connection, i, large, lengths[i % 4], milliseconds, &buffer);
+        kern_return_t result =
+            LMConnectionSendTwoWayWithTimeout(&connection, i, large, lengths[i % 4], milliseconds, &buffer);
         assert_int_not_equal(result, 0);
         assert_int_equal(LMMessageGetDataLength(&buffer.message), 0);
         LMResponseBufferFree(&buffer);
@@ -651,7 +675,8 @@ static void suffer(enum evil_way way, uint32_t milliseconds)
     th_stop(good);
 }
 
-/* Intent: a server that never answers costs the timeout. client --call, 50 ms--> evil: silence | client: error | a good one: answered */
+/* Intent: a server that never answers costs the timeout. client --call, 50 ms--> evil: silence | client: error | a good
+ * one: answered */
 static void a_server_that_never_accepts(void)
 {
     suffer(NEVER_ACCEPT, 50);
@@ -662,7 +687,8 @@ static void a_server_that_never_answers(void)
     suffer(NEVER_ANSWER, 50);
 }
 
-/* Intent: one that breaks the protocol is dropped, whatever the timeout. client --call, no timeout--> evil: nonsense | client: error */
+/* Intent: one that breaks the protocol is dropped, whatever the timeout. client --call, no timeout--> evil: nonsense |
+ * client: error */
 static void a_server_that_closes_at_once(void)
 {
     suffer(CLOSE_AT_ONCE, LM_TIMEOUT_NEVER);

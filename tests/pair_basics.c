@@ -6,7 +6,18 @@
 
 static const char NAME[] = "test.basics";
 
-enum { ASK_SHAPE = 1, ASK_INTEGER, ASK_CFDATA, ASK_NULL_CFDATA, ASK_NULL, ASK_FREES, ASK_COUNT, ASK_INFO, ASK_THREE, ONE_WAY };
+enum {
+    ASK_SHAPE = 1,
+    ASK_INTEGER,
+    ASK_CFDATA,
+    ASK_NULL_CFDATA,
+    ASK_NULL,
+    ASK_FREES,
+    ASK_COUNT,
+    ASK_INFO,
+    ASK_THREE,
+    ONE_WAY
+};
 
 static int one_ways;
 static char user_info[] = "what the service was started with";
@@ -55,17 +66,38 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
     mach_port_t reply = message->head.msgh_remote_port;
     assert_true(CFMachPortIsValid(port));
     switch (message->head.msgh_id) {
-    case ASK_SHAPE:       assert_int_equal(LMSendIntegerReply(reply, shape_of(message, size)), 0); break;
-    case ASK_INTEGER:     assert_int_equal(LMSendIntegerReply(reply, -123456789), 0); break;
-    case ASK_CFDATA:      reply_cfdata(reply); break;
-    case ASK_NULL_CFDATA: assert_int_equal(LMSendCFDataReply(reply, NULL), 0); break;
-    case ASK_NULL:        assert_int_equal(LMSendReply(reply, NULL, 0), 0); break;
-    case ASK_FREES:       reply_after_freeing(message); break;
-    case ASK_COUNT:       assert_int_equal(LMSendIntegerReply(reply, one_ways), 0); break;
-    case ASK_INFO:        assert_int_equal(LMSendReply(reply, info, (uint32_t)strlen(info) + 1), 0); break;
-    case ASK_THREE:       assert_int_equal(LMSendReply(reply, "abc", 3), 0); break;
-    case ONE_WAY:         count_one_way(message); break;
-    default:              th_echo(port, message, size, info);
+    case ASK_SHAPE:
+        assert_int_equal(LMSendIntegerReply(reply, shape_of(message, size)), 0);
+        break;
+    case ASK_INTEGER:
+        assert_int_equal(LMSendIntegerReply(reply, -123456789), 0);
+        break;
+    case ASK_CFDATA:
+        reply_cfdata(reply);
+        break;
+    case ASK_NULL_CFDATA:
+        assert_int_equal(LMSendCFDataReply(reply, NULL), 0);
+        break;
+    case ASK_NULL:
+        assert_int_equal(LMSendReply(reply, NULL, 0), 0);
+        break;
+    case ASK_FREES:
+        reply_after_freeing(message);
+        break;
+    case ASK_COUNT:
+        assert_int_equal(LMSendIntegerReply(reply, one_ways), 0);
+        break;
+    case ASK_INFO:
+        assert_int_equal(LMSendReply(reply, info, (uint32_t)strlen(info) + 1), 0);
+        break;
+    case ASK_THREE:
+        assert_int_equal(LMSendReply(reply, "abc", 3), 0);
+        break;
+    case ONE_WAY:
+        count_one_way(message);
+        break;
+    default:
+        th_echo(port, message, size, info);
     }
 }
 
@@ -102,7 +134,8 @@ static void a_call_is_answered(void)
     th_stop(service);
 }
 
-/* Intent: an empty message is a whole message, with a reply port and without data. client --nothing--> service --what it saw--> */
+/* Intent: an empty message is a whole message, with a reply port and without data. client --nothing--> service --what
+ * it saw--> */
 static void an_empty_message_passes_the_size_test(void)
 {
     pid_t service = start();
@@ -112,7 +145,8 @@ static void an_empty_message_passes_the_size_test(void)
     th_stop(service);
 }
 
-/* Intent: data of any size is aligned to 16, in the message or out of it. client --n bytes--> service --what it saw--> client */
+/* Intent: data of any size is aligned to 16, in the message or out of it. client --n bytes--> service --what it saw-->
+ * client */
 static void payloads_are_aligned(void)
 {
     pid_t service = start();
@@ -169,7 +203,8 @@ static void an_integer_of_another_length_is_zero(void)
     th_stop(service);
 }
 
-/* Intent: one-way messages arrive, cannot be replied to, and harm nobody when replied to. client --x4, no answer--> service */
+/* Intent: one-way messages arrive, cannot be replied to, and harm nobody when replied to. client --x4, no answer-->
+ * service */
 static void one_way_messages_have_no_reply_port(void)
 {
     pid_t service = start();
@@ -204,7 +239,8 @@ static void cfdata_can_be_sent(void)
     th_stop(service);
 }
 
-/* Intent: a callback may free its request, small or large, and what it doesn't free is freed. client --n--> service frees, --1--> */
+/* Intent: a callback may free its request, small or large, and what it doesn't free is freed. client --n--> service
+ * frees, --1--> */
 static void a_callback_may_free_its_request(void)
 {
     pid_t service = start();
@@ -259,7 +295,8 @@ static void send_one_and_exit(const struct th_service *me)
     _exit(0);
 }
 
-/* Intent: queued means sent. service paused | client --one way--> queue, client exits | service goes on, has the message */
+/* Intent: queued means sent. service paused | client --one way--> queue, client exits | service goes on, has the
+ * message */
 static void a_message_outlives_its_sender(void)
 {
     pid_t service = start();
@@ -302,7 +339,8 @@ static void services_start_in_three_ways(void)
     th_stop(service);
 }
 
-/* Intent: rocketbootstrap's look-up gives the port that connections use. client: look up, give up, look up an unknown one */
+/* Intent: rocketbootstrap's look-up gives the port that connections use. client: look up, give up, look up an unknown
+ * one */
 static void rocketbootstrap_looks_up(void)
 {
     pid_t service = start();

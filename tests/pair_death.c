@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Services that die, come back, are taken over or give up: each wait ends at once, with the error that says what happened. */
+/* Services that die, come back, are taken over or give up: each wait ends at once, with the error that says what
+ * happened. */
 #include "harness.h"
 
 #include <pthread.h>
@@ -52,18 +53,33 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
     mach_port_t reply = message->head.msgh_remote_port;
     uint32_t notes[3];
     switch (message->head.msgh_id) {
-    case DIE:         kill(getpid(), SIGKILL); break;
-    case KEEP:        kept = reply; break;
-    case DROP:        mach_port_deallocate(mach_task_self(), reply); break;
-    case INVALIDATE:  CFMachPortInvalidate(port); break;
-    case REPLY_TWICE: reply_twice(reply); break;
-    case REPLY_LATER: reply_later(reply); break;
-    case NOTE:        note(message); break;
+    case DIE:
+        kill(getpid(), SIGKILL);
+        break;
+    case KEEP:
+        kept = reply;
+        break;
+    case DROP:
+        mach_port_deallocate(mach_task_self(), reply);
+        break;
+    case INVALIDATE:
+        CFMachPortInvalidate(port);
+        break;
+    case REPLY_TWICE:
+        reply_twice(reply);
+        break;
+    case REPLY_LATER:
+        reply_later(reply);
+        break;
+    case NOTE:
+        note(message);
+        break;
     case NOTES:
         notes[0] = first_note, notes[1] = last_note, notes[2] = (uint32_t)disorders;
         LMSendReply(reply, notes, sizeof notes);
         break;
-    default:          th_echo(port, message, size, info);
+    default:
+        th_echo(port, message, size, info);
     }
 }
 
@@ -77,7 +93,8 @@ static void expect_error(LMConnectionRef connection, SInt32 id, kern_return_t ex
     LMResponseBufferFree(&buffer);
 }
 
-/* Intent: death during a call ends it; after a restart the same connection works. call --> killed: error | restarted | call --> ok */
+/* Intent: death during a call ends it; after a restart the same connection works. call --> killed: error | restarted |
+ * call --> ok */
 static void a_kill_during_a_call_ends_it(void)
 {
     LMConnection connection = th_connection(NAME);
@@ -101,7 +118,8 @@ static void *killer(void *argument)
     return NULL;
 }
 
-/* Intent: the same when it dies while the caller sleeps. client --KEEP--> service keeps it | 50 ms: killed | client: error */
+/* Intent: the same when it dies while the caller sleeps. client --KEEP--> service keeps it | 50 ms: killed | client:
+ * error */
 static void a_kill_wakes_a_sleeping_caller(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -144,7 +162,8 @@ static void *resume_and_kill(void *argument)
     return NULL;
 }
 
-/* Intent: a call that was not taken can be repeated, and says so. service stopped | call --> | killed | client: MACH_SEND_INVALID_DEST */
+/* Intent: a call that was not taken can be repeated, and says so. service stopped | call --> | killed | client:
+ * MACH_SEND_INVALID_DEST */
 static void a_call_not_taken_says_so(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -159,7 +178,8 @@ static void a_call_not_taken_says_so(void)
     th_close(&connection);
 }
 
-/* Intent: nobody serves the name, or nobody does any more. call --> error | served: call --> ok | killed: call --> error */
+/* Intent: nobody serves the name, or nobody does any more. call --> error | served: call --> ok | killed: call -->
+ * error */
 static void an_unknown_service_is_an_error(void)
 {
     LMConnection connection = th_connection(NAME);
@@ -253,7 +273,8 @@ static void invalidating_ends_waits_and_frees_the_name(void)
     th_stop(service);
 }
 
-/* Intent: a reply port that is given up ends the wait; the service lives on. client --DROP--> deallocated | client: dead port */
+/* Intent: a reply port that is given up ends the wait; the service lives on. client --DROP--> deallocated | client:
+ * dead port */
 static void dropping_a_reply_port_ends_the_wait(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -266,7 +287,8 @@ static void dropping_a_reply_port_ends_the_wait(void)
     th_stop(service);
 }
 
-/* Intent: only the first reply counts, the second is an error of the service's. client --> "one", "two": invalid right | "one" */
+/* Intent: only the first reply counts, the second is an error of the service's. client --> "one", "two": invalid right
+ * | "one" */
 static void replying_twice_is_an_error(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -289,7 +311,8 @@ static void *ask_deferred(void *argument)
     return NULL;
 }
 
-/* Intent: the callback returns and another thread answers, while others are served. A --LATER--> | B --echo--> ok | A: 4711 */
+/* Intent: the callback returns and another thread answers, while others are served. A --LATER--> | B --echo--> ok | A:
+ * 4711 */
 static void another_thread_may_reply(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -326,7 +349,8 @@ static void expect_notes(LMConnectionRef connection, uint32_t first, uint32_t la
 
 /*
  * Intent: one-way messages that were queued and not taken survive the service, in order, before newer ones.
- *   --1..10--> taken | stopped | --11..60--> queued | killed | --61, ...--> until one fails: unknown service | restarted | --n-->
+ *   --1..10--> taken | stopped | --11..60--> queued | killed | --61, ...--> until one fails: unknown service |
+ * restarted | --n-->
  */
 static void queued_messages_survive_a_kill(void)
 {
@@ -337,7 +361,8 @@ static void queued_messages_survive_a_kill(void)
     th_pause(service);
     send_notes(&connection, 11, 60);
     th_kill(service);
-    uint32_t number = 61; /* the death may be noticed a little later: what returned 0 until then is queued like the others */
+    uint32_t number =
+        61; /* the death may be noticed a little later: what returned 0 until then is queued like the others */
     kern_return_t result;
     while ((result = LMConnectionSendOneWay(&connection, NOTE, &number, sizeof number)) == 0)
         number++;
@@ -349,7 +374,8 @@ static void queued_messages_survive_a_kill(void)
     th_stop(service);
 }
 
-/* Intent: the same when the next use is a call, and over two deaths. stopped | 1..20 | killed | stopped | 21..40 | killed | call */
+/* Intent: the same when the next use is a call, and over two deaths. stopped | 1..20 | killed | stopped | 21..40 |
+ * killed | call */
 static void queued_messages_survive_two_kills(void)
 {
     LMConnection connection = th_connection(NAME);
@@ -388,7 +414,8 @@ static void call_and_be_killed(const struct th_service *me)
     LMConnectionSendTwoWay(&connection, KEEP, "x", 1, &buffer);
 }
 
-/* Intent: a reply to a client that is gone is an error of its own. client --KEEP--> | client killed | service: invalid destination */
+/* Intent: a reply to a client that is gone is an error of its own. client --KEEP--> | client killed | service: invalid
+ * destination */
 static void a_reply_to_a_dead_client_is_an_error(void)
 {
     pid_t service = th_start(&(struct th_service){.program = serve_and_reply_to_the_dead});
@@ -402,7 +429,8 @@ static void a_reply_to_a_dead_client_is_an_error(void)
     th_stop(service);
 }
 
-/* Intent: closing a connection's port ends the calls under way over it. A --KEEP--> | B deallocates the port | A: an error, at once */
+/* Intent: closing a connection's port ends the calls under way over it. A --KEEP--> | B deallocates the port | A: an
+ * error, at once */
 static void deallocating_the_port_ends_calls(void)
 {
     pid_t service = th_serve(NAME, answer);

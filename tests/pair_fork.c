@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* After a fork both sides go on: the child looks up afresh and holds nothing of its parent's, the parent notices nothing. */
+/* After a fork both sides go on: the child looks up afresh and holds nothing of its parent's, the parent notices
+ * nothing. */
 #include "harness.h"
 
 #include <pthread.h>
@@ -55,7 +56,8 @@ static void both_sides_of_a_fork_call(void)
     th_stop(service);
 }
 
-/* Intent: the child holds none of the parent's sockets, and the port it has seen means nothing to it. parent: 1 | child: 0, then 1 */
+/* Intent: the child holds none of the parent's sockets, and the port it has seen means nothing to it. parent: 1 |
+ * child: 0, then 1 */
 static void the_child_holds_no_socket_of_the_parent(void)
 {
     pid_t service = th_serve(NAME, th_echo);
@@ -101,7 +103,8 @@ static void *hold_a_call(void *argument)
 
 /*
  * Intent: a helper that outlives a killed server keeps neither its clients waiting nor its name taken.
- *   service forks a helper | client --KEEP--> | service killed, helper lives | client: error | the name can be served again
+ *   service forks a helper | client --KEEP--> | service killed, helper lives | client: error | the name can be served
+ * again
  */
 static void a_servers_child_keeps_nothing_alive(void)
 {

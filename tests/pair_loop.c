@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Run loops: several services and timers on one, stopping and running again, loops of other threads, services that call services. */
+/* Run loops: several services and timers on one, stopping and running again, loops of other threads, services that call
+ * services. */
 #include "harness.h"
 
 #include <pthread.h>
@@ -26,21 +27,32 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
         CFRunLoopStop(CFRunLoopGetCurrent());
         LMSendReply(reply, NULL, 0);
         break;
-    case TICKS:     LMSendIntegerReply(reply, ticks); break;
-    case ASK_OTHER: LMSendIntegerReply(reply, th_ask(&other, TH_PROCESS_ID)); break;
-    case ASK_NAME:  LMSendReply(reply, info, (uint32_t)strlen(info) + 1); break;
-    case IS_DONE: LMSendIntegerReply(reply, __atomic_load_n(&is_done, __ATOMIC_ACQUIRE)); break;
+    case TICKS:
+        LMSendIntegerReply(reply, ticks);
+        break;
+    case ASK_OTHER:
+        LMSendIntegerReply(reply, th_ask(&other, TH_PROCESS_ID));
+        break;
+    case ASK_NAME:
+        LMSendReply(reply, info, (uint32_t)strlen(info) + 1);
+        break;
+    case IS_DONE:
+        LMSendIntegerReply(reply, __atomic_load_n(&is_done, __ATOMIC_ACQUIRE));
+        break;
     case INVALIDATE:
         LMSendReply(reply, NULL, 0);
         CFMachPortInvalidate(port);
         break;
-    default: th_echo(port, message, size, info);
+    default:
+        th_echo(port, message, size, info);
     }
 }
 
 static void start(const char *name)
 {
-    assert_int_equal(LMStartServiceWithUserInfo(name, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer, (void *)(uintptr_t)name), 0);
+    assert_int_equal(
+        LMStartServiceWithUserInfo(name, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer, (void *)(uintptr_t)name),
+        0);
 }
 
 static void call_empty(const char *name, SInt32 id)
@@ -125,7 +137,8 @@ static void serve_in_rounds(const struct th_service *me)
     exit(0);
 }
 
-/* Intent: a loop that was stopped from a callback can run again, and the message that stopped it is answered. 4 x --STOP--> */
+/* Intent: a loop that was stopped from a callback can run again, and the message that stopped it is answered. 4 x
+ * --STOP--> */
 static void a_stopped_loop_runs_again(void)
 {
     pid_t service = th_start(&(struct th_service){.program = serve_in_rounds});
@@ -140,7 +153,8 @@ static void a_stopped_loop_runs_again(void)
 static void check_results(const struct th_service *me)
 {
     (void)me;
-    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 30, false), kCFRunLoopRunFinished); /* nothing to run for */
+    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 30, false),
+                     kCFRunLoopRunFinished); /* nothing to run for */
     CFRunLoopRun();
     start("loop.results");
     assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false), kCFRunLoopRunTimedOut);
@@ -153,7 +167,8 @@ static void check_results(const struct th_service *me)
     exit(0);
 }
 
-/* Intent: CFRunLoopRunInMode's four results. service: finished, timed out, timed out | client --echo--> handled --echo--> handled */
+/* Intent: CFRunLoopRunInMode's four results. service: finished, timed out, timed out | client --echo--> handled
+ * --echo--> handled */
 static void a_limited_run_tells_why_it_ended(void)
 {
     pid_t service = th_start(&(struct th_service){.program = check_results});
@@ -188,7 +203,8 @@ static void *fire_once(void *argument)
 {
     int *fired = argument;
     CFRunLoopTimerContext context = {.info = fired, .retain = count_retain, .release = count_release};
-    CFRunLoopTimerRef once = CFRunLoopTimerCreate(NULL, CFAbsoluteTimeGetCurrent() + 0.02, 0, 0, 0, ring_once, &context);
+    CFRunLoopTimerRef once =
+        CFRunLoopTimerCreate(NULL, CFAbsoluteTimeGetCurrent() + 0.02, 0, 0, 0, ring_once, &context);
     CFRunLoopAddTimer(CFRunLoopGetCurrent(), once, kCFRunLoopDefaultMode);
     CFRunLoopAddTimer(CFRunLoopGetCurrent(), once, kCFRunLoopDefaultMode);
     CFRunLoopRun();
@@ -198,7 +214,8 @@ static void *fire_once(void *argument)
     return NULL;
 }
 
-/* Intent: a timer without an interval fires once, is then invalid, its loop has nothing left to run for and goes with its thread. */
+/* Intent: a timer without an interval fires once, is then invalid, its loop has nothing left to run for and goes with
+ * its thread. */
 static void a_timer_may_fire_once(void)
 {
     int fired = 0;
@@ -269,7 +286,8 @@ static void add_to_other_loop(const struct th_service *me)
     pthread_join(worker.thread, NULL);
 }
 
-/* Intent: a service started on the loop of a thread that sleeps in it is served at once. thread sleeps | started | client --> echo */
+/* Intent: a service started on the loop of a thread that sleeps in it is served at once. thread sleeps | started |
+ * client --> echo */
 static void a_service_can_be_added_to_a_sleeping_loop(void)
 {
     pid_t service = th_start(&(struct th_service){.program = add_to_other_loop});
@@ -279,7 +297,8 @@ static void a_service_can_be_added_to_a_sleeping_loop(void)
     th_stop(service);
 }
 
-/* Intent: a service may call another one from inside its callback. client --> a --> other --its pid--> a --the same--> client */
+/* Intent: a service may call another one from inside its callback. client --> a --> other --its pid--> a --the same-->
+ * client */
 static void a_service_may_call_another(void)
 {
     pid_t other = th_serve("loop.other", answer);
@@ -292,7 +311,8 @@ static void a_service_may_call_another(void)
     th_stop(other);
 }
 
-/* Intent: one process is client and server. thread serves | this thread calls it | it is invalidated: its loop ends, nothing stays open */
+/* Intent: one process is client and server. thread serves | this thread calls it | it is invalidated: its loop ends,
+ * nothing stays open */
 static void a_process_may_call_itself(void)
 {
     struct worker worker;

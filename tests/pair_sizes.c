@@ -8,7 +8,8 @@ static const char NAME[] = "test.sizes";
 
 enum { MIB = 1024 * 1024, CHECK_AND_RETURN = 1 << 20, RETURN_LENGTH, TINY };
 
-/* Ids from CHECK_AND_RETURN - 1 down are seeds: the request must be filled with it, the reply is as long, filled with seed + 1. */
+/* Ids from CHECK_AND_RETURN - 1 down are seeds: the request must be filled with it, the reply is as long, filled with
+ * seed + 1. */
 static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
     uint32_t length = LMMessageGetDataLength(message);
@@ -48,10 +49,12 @@ static void check_size(LMConnectionRef connection, uint32_t length, SInt32 seed)
     LMResponseBufferFree(&buffer);
 }
 
-/* Intent: the sizes around every boundary. client --n bytes of seed--> service checks --n bytes of seed + 1--> client checks */
+/* Intent: the sizes around every boundary. client --n bytes of seed--> service checks --n bytes of seed + 1--> client
+ * checks */
 static void every_size_travels_both_ways(void)
 {
-    static const uint32_t sizes[] = {0, 1, 3, 4, 31, 32, 33, 4064, 4095, 4096, 4097, 65535, 65536, 65537, 131072, MIB - 1, MIB, 40 * MIB};
+    static const uint32_t sizes[] = {0,    1,    3,     4,     31,    32,     33,      4064, 4095,
+                                     4096, 4097, 65535, 65536, 65537, 131072, MIB - 1, MIB,  40 * MIB};
     pid_t service = start(0);
     LMConnection connection = th_connection(NAME);
     for (unsigned round = 0; round < 3; round++)
@@ -62,7 +65,8 @@ static void every_size_travels_both_ways(void)
     th_stop(service);
 }
 
-/* Intent: any length from 0 to some 10,000, so that frames end at every place of the ring. client --n--> service --n--> client */
+/* Intent: any length from 0 to some 10,000, so that frames end at every place of the ring. client --n--> service --n-->
+ * client */
 static void small_sizes_pass_every_place_of_the_ring(void)
 {
     pid_t service = start(0);
@@ -94,7 +98,8 @@ static void a_raised_limit_lets_300_mib_through(void)
     th_stop(service);
 }
 
-/* Intent: a one-way message may be large too; it returns when it is taken. client --20 MiB--> service | client frees its data */
+/* Intent: a one-way message may be large too; it returns when it is taken. client --20 MiB--> service | client frees
+ * its data */
 static void a_large_one_way_message_arrives(void)
 {
     pid_t service = start(0);
@@ -110,7 +115,8 @@ static void a_large_one_way_message_arrives(void)
     th_stop(service);
 }
 
-/* Intent: over the service's limit is an error before anything is sent. client --limit--> ok, --limit + 1--> error, --4--> ok */
+/* Intent: over the service's limit is an error before anything is sent. client --limit--> ok, --limit + 1--> error,
+ * --4--> ok */
 static void over_the_services_limit_is_too_large(void)
 {
     enum { LIMIT = 100000 };
@@ -129,7 +135,8 @@ static void over_the_services_limit_is_too_large(void)
     th_stop(service);
 }
 
-/* Intent: the default limit, too, and as the very first message of a channel. client --256 MiB + 1--> error, --4--> ok */
+/* Intent: the default limit, too, and as the very first message of a channel. client --256 MiB + 1--> error, --4--> ok
+ */
 static void over_the_default_limit_is_too_large(void)
 {
     pid_t service = start(0);
@@ -137,7 +144,8 @@ static void over_the_default_limit_is_too_large(void)
     LMResponseBuffer buffer;
     void *bytes = malloc((size_t)LM_LARGEST_MESSAGE + 1);
     assert_non_null(bytes);
-    assert_int_equal(LMConnectionSendTwoWay(&connection, 1, bytes, LM_LARGEST_MESSAGE + 1, &buffer), MACH_SEND_TOO_LARGE);
+    assert_int_equal(LMConnectionSendTwoWay(&connection, 1, bytes, LM_LARGEST_MESSAGE + 1, &buffer),
+                     MACH_SEND_TOO_LARGE);
     free(bytes);
     check_size(&connection, 4, 2);
     th_close(&connection);
@@ -157,7 +165,8 @@ static void the_limit_has_a_range(void)
     CFRelease(port);
 }
 
-/* Intent: over the client's limit, its wait ends. client (limit 100,000) --ask n--> service: n is too long | client: dead port */
+/* Intent: over the client's limit, its wait ends. client (limit 100,000) --ask n--> service: n is too long | client:
+ * dead port */
 static void over_the_clients_limit_ends_the_wait(void)
 {
     enum { LIMIT = 100000 };
@@ -220,7 +229,8 @@ static void *call_medium(void *argument)
     return NULL;
 }
 
-/* Intent: several large messages at once take turns and don't mix. threads A-D --~200 kB each--> service --> each its own */
+/* Intent: several large messages at once take turns and don't mix. threads A-D --~200 kB each--> service --> each its
+ * own */
 static void large_calls_of_several_threads_take_turns(void)
 {
     pid_t service = start(0);

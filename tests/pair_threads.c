@@ -51,9 +51,9 @@ static void *call_many(void *argument)
 }
 
 /*
- * Intent: eight threads on one file-scope connection each get their own answers, and each one's one-way messages keep their order.
- *   A --note 1, call 1-->            <--1--  --note 2, call 2--> ...
- *   B      --note 1, call 1-->  ...              all over one channel
+ * Intent: eight threads on one file-scope connection each get their own answers, and each one's one-way messages keep
+ * their order. A --note 1, call 1-->            <--1--  --note 2, call 2--> ... B      --note 1, call 1-->  ... all
+ * over one channel
  */
 static void every_thread_gets_its_own_answers(void)
 {
@@ -117,8 +117,19 @@ static void a_garbage_port_is_looked_up(void)
     pid_t second = th_start(&(struct th_service){.name = two, .callback = answer, .info = two});
     LMConnection other = th_connection(two);
     check_name(&other);
-    const mach_port_t garbage[] = {MACH_PORT_NULL, 1, 2, 3, 255, 0x103, 0x7fffffff, 0xa5a5a5a5, 0xffffffff, mach_task_self(),
-                                   other.serverPort, other.serverPort + 1, other.serverPort - 1};
+    const mach_port_t garbage[] = {MACH_PORT_NULL,
+                                   1,
+                                   2,
+                                   3,
+                                   255,
+                                   0x103,
+                                   0x7fffffff,
+                                   0xa5a5a5a5,
+                                   0xffffffff,
+                                   mach_task_self(),
+                                   other.serverPort,
+                                   other.serverPort + 1,
+                                   other.serverPort - 1};
     for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
         LMConnection *connection = malloc(sizeof *connection);
         assert_non_null(connection);
@@ -158,7 +169,8 @@ static void connections_share_a_channel(void)
     th_stop(service);
 }
 
-/* Intent: one thread's one-way messages arrive in order, over two connections for the same service as well. 1, 2, 3, ... */
+/* Intent: one thread's one-way messages arrive in order, over two connections for the same service as well. 1, 2, 3,
+ * ... */
 static void one_way_messages_keep_their_order(void)
 {
     pid_t service = th_serve("test.threads", answer);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The timeout is the translation unit's; it costs that long and tells whether the call was taken. This unit has none. */
+/* The timeout is the translation unit's; it costs that long and tells whether the call was taken. This unit has none.
+ */
 #include "harness.h"
 #include "pair_timeouts_units.h"
 
@@ -17,12 +18,26 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
 {
     mach_port_t reply = message->head.msgh_remote_port;
     switch (message->head.msgh_id) {
-    case KEEP:        kept = reply; break;
-    case ANSWER_KEPT: LMSendReply(kept, "late", 4); LMSendReply(reply, NULL, 0); break;
-    case COUNT:       counted++; LMSendReply(reply, NULL, 0); break;
-    case COUNTED:     LMSendIntegerReply(reply, counted); break;
-    case SLEEP_100:   th_sleep_ms(100); LMSendReply(reply, NULL, 0); break;
-    default:          th_echo(port, message, size, info);
+    case KEEP:
+        kept = reply;
+        break;
+    case ANSWER_KEPT:
+        LMSendReply(kept, "late", 4);
+        LMSendReply(reply, NULL, 0);
+        break;
+    case COUNT:
+        counted++;
+        LMSendReply(reply, NULL, 0);
+        break;
+    case COUNTED:
+        LMSendIntegerReply(reply, counted);
+        break;
+    case SLEEP_100:
+        th_sleep_ms(100);
+        LMSendReply(reply, NULL, 0);
+        break;
+    default:
+        th_echo(port, message, size, info);
     }
 }
 
@@ -34,7 +49,8 @@ static void check_failed(kern_return_t result, kern_return_t expected, LMRespons
     LMResponseBufferFree(buffer);
 }
 
-/* Intent: 300 ms and an error, not taken. service stopped | client --call--> ... 300 ms: withdrawn | service goes on, sees nothing */
+/* Intent: 300 ms and an error, not taken. service stopped | client --call--> ... 300 ms: withdrawn | service goes on,
+ * sees nothing */
 static void a_stopped_service_costs_the_timeout(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -100,7 +116,8 @@ static void a_late_reply_is_dropped(void)
     th_stop(service);
 }
 
-/* Intent: a large message that is given up half way leaves the stream usable. service stopped | 10 MiB ... 300 ms | goes on, echo */
+/* Intent: a large message that is given up half way leaves the stream usable. service stopped | 10 MiB ... 300 ms |
+ * goes on, echo */
 static void a_large_message_can_be_given_up(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -154,7 +171,8 @@ static int fill_queue(LMConnectionRef connection, uint32_t length)
     return count;
 }
 
-/* Intent: the timeout holds for one-way messages. service stopped | one-way x n: full | one more: 300 ms, error | goes on: n arrive */
+/* Intent: the timeout holds for one-way messages. service stopped | one-way x n: full | one more: 300 ms, error | goes
+ * on: n arrive */
 static void a_full_queue_times_out(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -193,7 +211,8 @@ static void *call_without_timeout(void *argument)
     return NULL;
 }
 
-/* Intent: without the macro a call waits. service stopped | A (no macro) --call--> ... | B (300) times out twice | goes on: A answered */
+/* Intent: without the macro a call waits. service stopped | A (no macro) --call--> ... | B (300) times out twice | goes
+ * on: A answered */
 static void without_the_macro_a_call_waits(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -225,7 +244,8 @@ static void a_call_may_have_its_own_timeout(void)
     assert_int_equal(LMConnectionSendTwoWayWithTimeout(&connection, SLEEP_100, NULL, 0, LM_TIMEOUT_NEVER, &buffer), 0);
     LMResponseBufferFree(&buffer);
     uint64_t start = th_now_ms();
-    check_failed(LMConnectionSendTwoWayWithTimeout(&connection, KEEP, NULL, 0, 120, &buffer), MACH_RCV_TIMED_OUT, &buffer);
+    check_failed(LMConnectionSendTwoWayWithTimeout(&connection, KEEP, NULL, 0, 120, &buffer), MACH_RCV_TIMED_OUT,
+                 &buffer);
     assert_true(th_now_ms() - start >= 115);
     assert_int_equal(LMConnectionSendOneWayWithTimeout(&connection, COUNT, NULL, 0, 0), 0);
     assert_int_equal(th_ask(&connection, COUNTED), 1);
@@ -234,8 +254,8 @@ static void a_call_may_have_its_own_timeout(void)
 }
 
 /*
- * Intent: answers raced against deadlines end in exactly one of answer and time-out, and never in another call's answer.
- *   client --seed i--> service, echoing | deadline of 0 to 2 ms | client: echo of i, or an error
+ * Intent: answers raced against deadlines end in exactly one of answer and time-out, and never in another call's
+ * answer. client --seed i--> service, echoing | deadline of 0 to 2 ms | client: echo of i, or an error
  */
 static void replies_race_with_deadlines(void)
 {

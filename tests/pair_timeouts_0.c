@@ -8,7 +8,8 @@ kern_return_t one_way_0(LMConnectionRef connection, SInt32 id, const void *data,
     return LMConnectionSendOneWay(connection, id, data, length);
 }
 
-kern_return_t two_way_0(LMConnectionRef connection, SInt32 id, const void *data, uint32_t length, LMResponseBuffer *buffer)
+kern_return_t two_way_0(LMConnectionRef connection, SInt32 id, const void *data, uint32_t length,
+                        LMResponseBuffer *buffer)
 {
     return LMConnectionSendTwoWay(connection, id, data, length, buffer);
 }

@@ -6,8 +6,10 @@
 #include <LightMessaging/LightMessaging.h>
 
 kern_return_t one_way_300(LMConnectionRef connection, SInt32 id, const void *data, uint32_t length);
-kern_return_t two_way_300(LMConnectionRef connection, SInt32 id, const void *data, uint32_t length, LMResponseBuffer *buffer);
+kern_return_t two_way_300(LMConnectionRef connection, SInt32 id, const void *data, uint32_t length,
+                          LMResponseBuffer *buffer);
 kern_return_t one_way_0(LMConnectionRef connection, SInt32 id, const void *data, uint32_t length);
-kern_return_t two_way_0(LMConnectionRef connection, SInt32 id, const void *data, uint32_t length, LMResponseBuffer *buffer);
+kern_return_t two_way_0(LMConnectionRef connection, SInt32 id, const void *data, uint32_t length,
+                        LMResponseBuffer *buffer);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A program of two translation units that loads a plugin; all of them use the headers. They call a service of this program's child. */
+/* A program of two translation units that loads a plugin; all of them use the headers. They call a service of this
+ * program's child. */
 #include <LightMessaging/LightMessaging.h>
 
 #include <dirent.h>

@@ -32,7 +32,7 @@ int test_fault(long number)
     return fails ? EMFILE : 0;
 }
 
-/* --- The table ----------------------------------------------------------------------------------------------------------- */
+/* --- The table --- */
 
 static void names_find_their_objects(void)
 {
@@ -64,7 +64,8 @@ static void removed_and_forged_names_are_not_found(void)
     lm_table_remove(&table, lm_table_find_any(&table, name));
     assert_null(lm_table_find_any(&table, name));
     name = lm_table_insert(&table, 1, &object, 0);
-    const uint32_t forged[] = {0, 1u << LM_NAME_SLOT_BITS, name + 1, name ^ 1u << LM_NAME_SLOT_BITS, UINT32_MAX, LM_NAME_SLOT_MAX};
+    const uint32_t forged[] = {0,          1u << LM_NAME_SLOT_BITS, name + 1, name ^ 1u << LM_NAME_SLOT_BITS,
+                               UINT32_MAX, LM_NAME_SLOT_MAX};
     for (size_t i = 0; i < sizeof forged / sizeof *forged; i++)
         assert_null(lm_table_find_any(&table, forged[i]));
     assert_non_null(lm_table_find_any(&table, name));
@@ -103,7 +104,7 @@ static void clearing_ends_all_names(void)
     lm_table_deinit(&table);
 }
 
-/* --- Deadlines ----------------------------------------------------------------------------------------------------------- */
+/* --- Deadlines --- */
 
 static void deadlines_count_down(void)
 {
@@ -134,7 +135,7 @@ static void deadlines_have_ends(void)
     assert_int_equal(lm_deadline_milliseconds(LM_FOREVER - 1), INT_MAX);
 }
 
-/* --- Names --------------------------------------------------------------------------------------------------------------- */
+/* --- Names --- */
 
 static void names_are_checked(void)
 {
@@ -156,7 +157,7 @@ static void names_are_checked(void)
     }
 }
 
-/* --- Failing system calls --------------------------------------------------------------------------------------------------- */
+/* --- Failing system calls --- */
 
 static void never_called(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
@@ -214,7 +215,8 @@ static bool call_with_fault(int nth)
         assert_int_equal(LMMessageGetDataLength(&buffer.message), 0);
     LMResponseBufferFree(&buffer);
     th_close(&connection);
-    if (connection.serverPort == MACH_PORT_NULL || result != 0) { /* whatever there is, is found by a good call, and closed */
+    if (connection.serverPort == MACH_PORT_NULL ||
+        result != 0) { /* whatever there is, is found by a good call, and closed */
         connection = th_connection("unit.echo");
         th_check_echo(&connection);
         th_close(&connection);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The ring by itself: order, wrap, room, restart, taking and withdrawing, the steps around sleeping, hostile indices. */
+/* The ring by itself: order, wrap, room, restart, taking and withdrawing, the steps around sleeping, hostile indices.
+ */
 #include "harness.h"
 
 enum { SIZE = 8192 };
@@ -299,7 +300,8 @@ static void a_skip_goes_to_the_start_or_is_refused(void)
 
 static void sizes_are_checked(void)
 {
-    const uint32_t good[] = {4096, 8192, 524288, 16777216}, bad[] = {0, 1, 2048, 4095, 4097, 6144, 33554432, 0x80000000u};
+    const uint32_t good[] = {4096, 8192, 524288, 16777216},
+                   bad[] = {0, 1, 2048, 4095, 4097, 6144, 33554432, 0x80000000u};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_true(lm_ring_size_valid(good[i]));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

@@ -8,8 +8,9 @@
 #include "LightMessaging.h"
 
 /*
- * A service before it has a name: rocketbootstrap_register gives it one, a source on a run loop makes it serve. The message in the
- * callback is an LMMessage (LightMessaging.h). `shouldFree` may be NULL and is always set to 0. NULL if memory runs out.
+ * A service before it has a name: rocketbootstrap_register gives it one, a source on a run loop makes it serve. The
+ * message in the callback is an LMMessage (LightMessaging.h). `shouldFree` may be NULL and is always set to 0. NULL if
+ * memory runs out.
  */
 LM_API CFMachPortRef CFMachPortCreate(CFAllocatorRef allocator, CFMachPortCallBack callback, CFMachPortContext *context,
                                       Boolean *shouldFree);
@@ -20,7 +21,8 @@ LM_API CFMachPortRef CFMachPortCreateWithPort(CFAllocatorRef allocator, mach_por
 LM_API CFRunLoopSourceRef CFMachPortCreateRunLoopSource(CFAllocatorRef allocator, CFMachPortRef port, CFIndex order);
 /* The port's name, borrowed. */
 LM_API mach_port_t CFMachPortGetPort(CFMachPortRef port);
-/* Stops the service: the name is free, its clients' waits end with an error, its callback runs no more. Idempotent, any thread. */
+/* Stops the service: the name is free, its clients' waits end with an error, its callback runs no more. Idempotent, any
+ * thread. */
 LM_API void CFMachPortInvalidate(CFMachPortRef port);
 LM_API Boolean CFMachPortIsValid(CFMachPortRef port);
 LM_API void CFMachPortSetInvalidationCallBack(CFMachPortRef port, CFMachPortInvalidationCallBack callback);

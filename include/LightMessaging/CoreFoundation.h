@@ -2,9 +2,10 @@
 /*
  * The CoreFoundation names that LightMessaging's interface speaks in, for systems without CoreFoundation.
  *
- * Ownership is CoreFoundation's: what a function with Create in its name returns is yours, to be given up with CFRelease; what
- * one with Get returns is borrowed. Reference counts may change in any thread. A run loop belongs to the thread that runs it;
- * sources and timers may be added, removed and invalidated, and the loop stopped and woken, from any other.
+ * Ownership is CoreFoundation's: what a function with Create in its name returns is yours, to be given up with
+ * CFRelease; what one with Get returns is borrowed. Reference counts may change in any thread. A run loop belongs to
+ * the thread that runs it; sources and timers may be added, removed and invalidated, and the loop stopped and woken,
+ * from any other.
  *
  * Modes: kCFRunLoopDefaultMode and kCFRunLoopCommonModes name the same set of sources and timers here.
  */
@@ -38,7 +39,8 @@ typedef void (*CFMachPortCallBack)(CFMachPortRef port, void *message, CFIndex si
 typedef void (*CFMachPortInvalidationCallBack)(CFMachPortRef port, void *info);
 typedef void (*CFRunLoopTimerCallBack)(CFRunLoopTimerRef timer, void *info);
 
-/* `info` goes to the callbacks. `retain` and `release`, where given, are called when the object is made and when it goes. */
+/* `info` goes to the callbacks. `retain` and `release`, where given, are called when the object is made and when it
+ * goes. */
 typedef struct {
     CFIndex version; /* 0 */
     void *info;
@@ -60,7 +62,8 @@ enum { kCFRunLoopRunFinished = 1, kCFRunLoopRunStopped = 2, kCFRunLoopRunTimedOu
 
 #include "detail/process.h"
 
-/* Adds a reference and returns the object; gives one up. NULL is an error of the caller in CoreFoundation; here it is ignored. */
+/* Adds a reference and returns the object; gives one up. NULL is an error of the caller in CoreFoundation; here it is
+ * ignored. */
 LM_API CFTypeRef CFRetain(CFTypeRef object);
 LM_API void CFRelease(CFTypeRef object);
 LM_API CFIndex CFGetRetainCount(CFTypeRef object);
@@ -70,7 +73,8 @@ LM_API CFAbsoluteTime CFAbsoluteTimeGetCurrent(void);
 
 /* A copy of `length` bytes. NULL if length is negative, bytes is NULL with a length, or memory runs out. */
 LM_API CFDataRef CFDataCreate(CFAllocatorRef allocator, const UInt8 *bytes, CFIndex length);
-/* The bytes themselves, which must outlive the object; freed with it by `deallocator` (NULL: free), or not (kCFAllocatorNull). */
+/* The bytes themselves, which must outlive the object; freed with it by `deallocator` (NULL: free), or not
+ * (kCFAllocatorNull). */
 LM_API CFDataRef CFDataCreateWithBytesNoCopy(CFAllocatorRef allocator, const UInt8 *bytes, CFIndex length,
                                              CFAllocatorRef deallocator);
 /* Borrowed until the object goes. */
@@ -95,10 +99,11 @@ LM_API void CFRunLoopRemoveSource(CFRunLoopRef loop, CFRunLoopSourceRef source, 
 LM_API void CFRunLoopAddTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode);
 LM_API void CFRunLoopRemoveTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode);
 
-/* Fires first at `fireDate`, then every `interval` seconds, or once if that is 0. flags and order: 0. NULL if memory runs out. */
-LM_API CFRunLoopTimerRef CFRunLoopTimerCreate(CFAllocatorRef allocator, CFAbsoluteTime fireDate, CFTimeInterval interval,
-                                              CFOptionFlags flags, CFIndex order, CFRunLoopTimerCallBack callback,
-                                              CFRunLoopTimerContext *context);
+/* Fires first at `fireDate`, then every `interval` seconds, or once if that is 0. flags and order: 0. NULL if memory
+ * runs out. */
+LM_API CFRunLoopTimerRef CFRunLoopTimerCreate(CFAllocatorRef allocator, CFAbsoluteTime fireDate,
+                                              CFTimeInterval interval, CFOptionFlags flags, CFIndex order,
+                                              CFRunLoopTimerCallBack callback, CFRunLoopTimerContext *context);
 /* It fires no more, and its loop gives it up. Idempotent. */
 LM_API void CFRunLoopTimerInvalidate(CFRunLoopTimerRef timer);
 LM_API Boolean CFRunLoopTimerIsValid(CFRunLoopTimerRef timer);

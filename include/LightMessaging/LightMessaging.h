@@ -15,15 +15,18 @@
  *       (CFMachPortCallBack)answer);
  *   CFRunLoopRun();
  *
- * Copy the folders LightMessaging and rocketbootstrap next to each other into an include path, include this file, and that is all.
+ * Copy the folders LightMessaging and rocketbootstrap next to each other into an include path, include this file, and
+ * that is all.
  *
  * Define before including, if at all:
  *   LIGHTMESSAGING_TIMEOUT             milliseconds that a call of this file may take, look-up and connecting included.
  *                                      Undefined: for ever. 0: not at all. Files of one program may differ.
- *   LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 1 (the default): starting a service also unlocks it for sandboxed processes. 0: it does not.
+ *   LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 1 (the default): starting a service also unlocks it for sandboxed processes.
+ *                                      0: it does not.
  *
- * Errors are 0 for success, or a number that mach_error_string explains. A call that fails with MACH_SEND_... or BOOTSTRAP_...
- * was never taken by the service and never will be, and can be repeated; MACH_RCV_... means that it was taken and no answer came.
+ * Errors are 0 for success, or a number that mach_error_string explains. A call that fails with MACH_SEND_... or
+ * BOOTSTRAP_... was never taken by the service and never will be, and can be repeated; MACH_RCV_... means that it was
+ * taken and no answer came.
  *
  * Threads: every function may be called from any thread. A connection may be shared by all threads.
  * Lengths are bytes, from 0 to 2^32 - 1. Message ids are yours. Data arrive as they were sent, aligned to 16 bytes.
@@ -40,11 +43,11 @@
 #include "Mach.h"
 #include "CoreFoundation.h"
 
-/* --- Types ------------------------------------------------------------------------------------------------------------- */
+/* --- Types --- */
 
 /*
- * A connection to a named service. Fill in the name; serverPort may be MACH_PORT_NULL or anything else, it is looked up when
- * first used. All connections of a process to one service share one channel; there is nothing to close.
+ * A connection to a named service. Fill in the name; serverPort may be MACH_PORT_NULL or anything else, it is looked up
+ * when first used. All connections of a process to one service share one channel; there is nothing to close.
  */
 typedef struct {
     mach_port_t serverPort;
@@ -101,20 +104,20 @@ typedef struct LMResponseBuffer {
 /* Defaults, in bytes: the longest request that a service takes, and the longest reply that a client takes. */
 #define LM_LARGEST_MESSAGE 0x10000000u /* 256 MiB: the size at which a slip is likelier than a use; not tuned */
 
-/* --- Client ------------------------------------------------------------------------------------------------------------ */
+/* --- Client --- */
 
 /*
- * Sends and does not wait for an answer. 0: the message is queued, and reaches the service even if this process exits at once.
- * Waits, within the timeout, only while the queue is full (or, over 64 KiB, until the service has taken it). The data may be changed
- * or freed as soon as it returns.
- *   KERN_INVALID_ARGUMENT      NULL connection, NULL data with a length, empty or illegal name, no NUL in it
- *   BOOTSTRAP_UNKNOWN_SERVICE  no process serves the name      BOOTSTRAP_NOT_PRIVILEGED  it may not be called from here
- *   MACH_SEND_TOO_LARGE        the service takes no message of that length; nothing was sent
- *   MACH_SEND_TIMED_OUT        the timeout passed; nothing of the message will arrive
+ * Sends and does not wait for an answer. 0: the message is queued, and reaches the service even if this process exits
+ * at once. Waits, within the timeout, only while the queue is full (or, over 64 KiB, until the service has taken it).
+ * The data may be changed or freed as soon as it returns. KERN_INVALID_ARGUMENT      NULL connection, NULL data with a
+ * length, empty or illegal name, no NUL in it BOOTSTRAP_UNKNOWN_SERVICE  no process serves the name
+ * BOOTSTRAP_NOT_PRIVILEGED  it may not be called from here MACH_SEND_TOO_LARGE        the service takes no message of
+ * that length; nothing was sent MACH_SEND_TIMED_OUT        the timeout passed; nothing of the message will arrive
  *   MACH_SEND_INVALID_DEST     the service died before it took the message, and is not back
  *   KERN_RESOURCE_SHORTAGE     no memory or descriptors
  */
-LM_API kern_return_t LMConnectionSendOneWay(LMConnectionRef connection, SInt32 messageId, const void *data, uint32_t length);
+LM_API kern_return_t LMConnectionSendOneWay(LMConnectionRef connection, SInt32 messageId, const void *data,
+                                            uint32_t length);
 LM_API kern_return_t LMConnectionSendOneWayWithTimeout(LMConnectionRef connection, SInt32 messageId, const void *data,
                                                        uint32_t length, uint32_t milliseconds);
 /* The same without data. */
@@ -123,24 +126,26 @@ LM_API kern_return_t LMConnectionSendEmptyOneWay(LMConnectionRef connection, SIn
 LM_API bool LMConnectionSendOneWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data);
 
 /*
- * Sends and waits for the reply, which it puts into `response`; free that with LMResponseBufferFree, or consume it. After a
- * failure the response is an empty message, safe to read and free. Besides the errors above:
- *   MACH_RCV_TIMED_OUT  the service took the call and did not answer in time; a late answer is dropped
- *   MACH_RCV_PORT_DIED  the service took the call and died, or gave up the reply port
+ * Sends and waits for the reply, which it puts into `response`; free that with LMResponseBufferFree, or consume it.
+ * After a failure the response is an empty message, safe to read and free. Besides the errors above: MACH_RCV_TIMED_OUT
+ * the service took the call and did not answer in time; a late answer is dropped MACH_RCV_PORT_DIED  the service took
+ * the call and died, or gave up the reply port
  */
-LM_API kern_return_t LMConnectionSendTwoWay(LMConnectionRef connection, SInt32 messageId, const void *data, uint32_t length,
-                                            LMResponseBuffer *response);
+LM_API kern_return_t LMConnectionSendTwoWay(LMConnectionRef connection, SInt32 messageId, const void *data,
+                                            uint32_t length, LMResponseBuffer *response);
 LM_API kern_return_t LMConnectionSendTwoWayWithTimeout(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                                       uint32_t length, uint32_t milliseconds, LMResponseBuffer *response);
+                                                       uint32_t length, uint32_t milliseconds,
+                                                       LMResponseBuffer *response);
 LM_API kern_return_t LMConnectionSendTwoWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data,
                                                 LMResponseBuffer *response);
 
 /* The reply as a 32-bit integer of this machine's byte order; 0 if it is not 4 bytes long. Frees the response. */
 LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response);
-/* Frees what the response holds and leaves an empty message. Idempotent. A service calls it on requests, cast from LMMessage *. */
+/* Frees what the response holds and leaves an empty message. Idempotent. A service calls it on requests, cast from
+ * LMMessage *. */
 LM_API void LMResponseBufferFree(LMResponseBuffer *response);
 
-/* --- Messages ---------------------------------------------------------------------------------------------------------- */
+/* --- Messages --- */
 
 /* The data, NULL when there is none. Borrowed: until the message is freed or, for a request, the callback returns. */
 LM_API void *LMMessageGetData(LMMessage *message);
@@ -148,16 +153,17 @@ LM_API uint32_t LMMessageGetDataLength(LMMessage *message);
 /* Whether `size` bytes hold a complete message. What this library hands to a callback always does. */
 LM_API bool LMDataWithSizeIsValidMessage(const void *data, CFIndex size);
 
-/* --- Services ---------------------------------------------------------------------------------------------------------- */
+/* --- Services --- */
 
 /*
  * Registers the name and serves it on the run loop, one message at a time:
  *
- *     void callback(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)       (cast it to CFMachPortCallBack)
+ *     void callback(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)       (cast it to
+ * CFMachPortCallBack)
  *
- * The message's data are private to the callback and writable. What the callback does not free is freed after it. Reply to
- * message->head.msgh_remote_port, in the callback or later, from any thread, once; or give the port up with mach_port_deallocate.
- * Stop with CFMachPortInvalidate(port). A start that fails leaves nothing behind:
+ * The message's data are private to the callback and writable. What the callback does not free is freed after it. Reply
+ * to message->head.msgh_remote_port, in the callback or later, from any thread, once; or give the port up with
+ * mach_port_deallocate. Stop with CFMachPortInvalidate(port). A start that fails leaves nothing behind:
  *   KERN_INVALID_ARGUMENT     NULL run loop or callback, empty, too long or illegal name
  *   BOOTSTRAP_NAME_IN_USE     a live process serves the name; it is not disturbed
  *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory can't be made or written, or belongs to somebody else
@@ -165,26 +171,26 @@ LM_API bool LMDataWithSizeIsValidMessage(const void *data, CFIndex size);
  * A name is 1 to 127 bytes without '/' and control characters, and does not start with '.'.
  */
 LM_API kern_return_t LMStartService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback);
-LM_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback,
-                                                void *userInfo);
+LM_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFRunLoopRef runLoop,
+                                                CFMachPortCallBack callback, void *userInfo);
 /* Takes the service over from the launcher that holds its socket; without a launcher it registers like the others. */
 LM_API kern_return_t LMCheckInService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback,
                                       void *userInfo);
 
 /*
- * Changes the longest request that the service takes, for clients that connect from now on: 64 KiB (every service takes that much)
- * to 2^32 - 1 bytes, else KERN_INVALID_ARGUMENT.
+ * Changes the longest request that the service takes, for clients that connect from now on: 64 KiB (every service takes
+ * that much) to 2^32 - 1 bytes, else KERN_INVALID_ARGUMENT.
  */
 LM_API kern_return_t LMServiceSetLargestMessage(CFMachPortRef service, uint32_t bytes);
-/* Changes the longest reply that this process takes, for channels opened from now on. The default is LM_LARGEST_MESSAGE. */
+/* Changes the longest reply that this process takes, for channels opened from now on. The default is
+ * LM_LARGEST_MESSAGE. */
 LM_API void LMSetLargestReply(uint32_t bytes);
 
 /*
- * Answers a call; the reply port is used up, whatever is returned. The data may be changed or freed as soon as it returns: what the
- * client has not made room for yet is copied. Never waits. MACH_PORT_NULL (a one-way message) sends nothing and returns 0.
- *   MACH_SEND_INVALID_RIGHT  not a reply port, or used before
- *   MACH_SEND_INVALID_DEST   the client is gone
- *   MACH_SEND_TOO_LARGE      the client takes no reply of that length; its wait ends with MACH_RCV_PORT_DIED
+ * Answers a call; the reply port is used up, whatever is returned. The data may be changed or freed as soon as it
+ * returns: what the client has not made room for yet is copied. Never waits. MACH_PORT_NULL (a one-way message) sends
+ * nothing and returns 0. MACH_SEND_INVALID_RIGHT  not a reply port, or used before MACH_SEND_INVALID_DEST   the client
+ * is gone MACH_SEND_TOO_LARGE      the client takes no reply of that length; its wait ends with MACH_RCV_PORT_DIED
  *   MACH_SEND_NO_BUFFER      the client does not read its replies; it loses its connection
  *   KERN_INVALID_ARGUMENT    NULL data with a length; the client's wait ends with MACH_RCV_PORT_DIED
  *   KERN_RESOURCE_SHORTAGE   no memory; likewise
@@ -194,7 +200,7 @@ LM_API kern_return_t LMSendIntegerReply(mach_port_t replyPort, int integer);
 /* NULL is an empty reply. The data stay the caller's. A CFData over 2^32 - 1 bytes is MACH_SEND_TOO_LARGE. */
 LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
 
-/* --- The end of the manual; what follows is how it is done -------------------------------------------------------------- */
+/* --- The end of the manual; what follows is how it is done --- */
 
 #include "detail/message.h"
 #include "detail/connection.h"

@@ -2,9 +2,9 @@
 /*
  * The Mach names that LightMessaging's interface speaks in.
  *
- * On Linux there is no Mach kernel behind them: a port is an entry of a table of this process, and a port's name is a number
- * that means something in this process only. A name that was deallocated, or made up, is an error wherever it is used;
- * it never stands for another port.
+ * On Linux there is no Mach kernel behind them: a port is an entry of a table of this process, and a port's name is a
+ * number that means something in this process only. A name that was deallocated, or made up, is an error wherever it is
+ * used; it never stands for another port.
  */
 #ifndef LIGHTMESSAGING_MACH_H
 #define LIGHTMESSAGING_MACH_H
@@ -60,10 +60,9 @@ LM_API kern_return_t task_get_bootstrap_port(mach_port_t task, mach_port_t *port
 /*
  * Gives up a port name. What that does depends on the port:
  *   a reply port        its caller's wait ends with MACH_RCV_PORT_DIED;
- *   a connection's port the channel to the service closes; calls under way end with an error, and every LMConnection that
- *                       used it looks the service up again when next used.
- * KERN_INVALID_ARGUMENT for a name that is stale, forged, or a service's own (invalidate its CFMachPort instead).
- * MACH_PORT_NULL is accepted and means nothing. Any thread.
+ *   a connection's port the channel to the service closes; calls under way end with an error, and every LMConnection
+ * that used it looks the service up again when next used. KERN_INVALID_ARGUMENT for a name that is stale, forged, or a
+ * service's own (invalidate its CFMachPort instead). MACH_PORT_NULL is accepted and means nothing. Any thread.
  */
 LM_API kern_return_t mach_port_deallocate(mach_port_t task, mach_port_t name);
 

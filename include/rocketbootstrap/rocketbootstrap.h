@@ -2,23 +2,25 @@
 /*
  * RocketBootstrap's interface: names to ports, and the doors for sandboxed processes.
  *
- * A service is registered in the `locked` folder of the runtime directory, which only its user can enter. Unlocking adds a link to
- * its socket in `unlocked`, the folder that a sandbox is given. `bootstrap` is what task_get_bootstrap_port returns.
+ * A service is registered in the `locked` folder of the runtime directory, which only its user can enter. Unlocking
+ * adds a link to its socket in `unlocked`, the folder that a sandbox is given. `bootstrap` is what
+ * task_get_bootstrap_port returns.
  */
 #ifndef ROCKETBOOTSTRAP_ROCKETBOOTSTRAP_H
 #define ROCKETBOOTSTRAP_ROCKETBOOTSTRAP_H
 
 #include "../LightMessaging/LightMessaging.h"
 
-/* Connects to the service and stores its port, which stays the process's: deallocating it closes the channel. Waits for ever. Errors as
-   in LMConnectionSendOneWay; `port` is MACH_PORT_NULL after one. */
+/* Connects to the service and stores its port, which stays the process's: deallocating it closes the channel. Waits for
+   ever. Errors as in LMConnectionSendOneWay; `port` is MACH_PORT_NULL after one. */
 LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port);
 
 /* Opens the service to sandboxed processes. Idempotent. BOOTSTRAP_UNKNOWN_SERVICE if it is not registered,
    BOOTSTRAP_NOT_PRIVILEGED if it is not this user's. */
 LM_API kern_return_t rocketbootstrap_unlock(const char *name);
 
-/* Gives a CFMachPort's port a name. Errors as in LMStartService. MACH_SEND_INVALID_RIGHT: not a CFMachPort's port, or it has a name. */
+/* Gives a CFMachPort's port a name. Errors as in LMStartService. MACH_SEND_INVALID_RIGHT: not a CFMachPort's port, or
+ * it has a name. */
 LM_API kern_return_t rocketbootstrap_register(mach_port_t bootstrap, const char *name, mach_port_t port);
 
 #include "../LightMessaging/detail/rocketbootstrap.h"

@@ -16,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The one place that decides how functions are linked: inline code in every translation unit that includes the headers. */
+/* The one place that decides how functions are linked: inline code in every translation unit that includes the headers.
+ */
 #define LM_API      static inline
 #define LM_INTERNAL static inline
 
@@ -34,11 +35,13 @@
 /* The structure of `type` whose `member` is at `pointer`. */
 #define LM_CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
-LM_INTERNAL uint32_t lm_min32(uint32_t a, uint32_t b) {
+LM_INTERNAL uint32_t lm_min32(uint32_t a, uint32_t b)
+{
     return a < b ? a : b;
 }
 
-LM_INTERNAL uint64_t lm_round_up(uint64_t value, uint64_t power_of_two) {
+LM_INTERNAL uint64_t lm_round_up(uint64_t value, uint64_t power_of_two)
+{
     return (value + power_of_two - 1) & ~(power_of_two - 1);
 }
 

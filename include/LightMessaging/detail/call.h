@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The two things one can do with a link: post a message, or call and wait for the answer; and what their failures are called. */
+/* The two things one can do with a link: post a message, or call and wait for the answer; and what their failures are
+ * called. */
 #ifndef LM_DETAIL_CALL_H
 #define LM_DETAIL_CALL_H
 
@@ -7,14 +8,16 @@
 #include "link.h"
 
 /* What to tell of a request that was not put in, or was withdrawn. */
-LM_INTERNAL kern_return_t lm_link_untaken(const struct lm_link *link, int error) {
+LM_INTERNAL kern_return_t lm_link_untaken(const struct lm_link *link, int error)
+{
     if (link->refusal && lm_link_is_cut(link))
         return link->refusal;
     return lm_kern_return(error);
 }
 
 /* One-way. Without the lock. MACH_SEND_INVALID_DEST: the link is cut, and the message was not taken. */
-LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *request) {
+LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *request)
+{
     lm_link_lock(link);
     int result = lm_link_send(link, request);
     if (result == 0 && request->length > LM_PIECE_MAX)
@@ -28,8 +31,9 @@ LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *
 }
 
 /* `error` is what ended the waiting, if the call was not ended. */
-LM_INTERNAL kern_return_t lm_call_status(struct lm_link *link, const struct lm_call *call, const struct lm_request *request,
-                                         int error) {
+LM_INTERNAL kern_return_t lm_call_status(struct lm_link *link, const struct lm_call *call,
+                                         const struct lm_request *request, int error)
+{
     switch (call->state) {
     case LM_CALL_ANSWERED:
         return KERN_SUCCESS;
@@ -46,7 +50,8 @@ LM_INTERNAL kern_return_t lm_call_status(struct lm_link *link, const struct lm_c
 }
 
 /* Two-way. Without the lock. The response is an empty message when this is called, and after a failure. */
-LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *request, LMResponseBuffer *response) {
+LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *request, LMResponseBuffer *response)
+{
     struct lm_call call = {response, LM_CALL_WAITING, NULL};
     lm_link_lock(link);
     request->token = lm_table_insert(&link->calls, 0, &call, 0);

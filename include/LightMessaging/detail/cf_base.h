@@ -17,40 +17,48 @@ struct lm_data {
     void *owned; /* freed with it; NULL: the bytes are somebody else's, or part of this memory */
 };
 
-/* Every CoreFoundation object begins with its counted object; const is CoreFoundation's way to say "don't change", not "don't count". */
-LM_INTERNAL struct lm_object *lm_cf_object(CFTypeRef object) {
+/* Every CoreFoundation object begins with its counted object; const is CoreFoundation's way to say "don't change", not
+ * "don't count". */
+LM_INTERNAL struct lm_object *lm_cf_object(CFTypeRef object)
+{
     return (struct lm_object *)(uintptr_t)object;
 }
 
-LM_API CFTypeRef CFRetain(CFTypeRef object) {
+LM_API CFTypeRef CFRetain(CFTypeRef object)
+{
     if (object)
         lm_retain(lm_cf_object(object));
     return object;
 }
 
-LM_API void CFRelease(CFTypeRef object) {
+LM_API void CFRelease(CFTypeRef object)
+{
     if (object)
         lm_release(lm_cf_object(object));
 }
 
-LM_API CFIndex CFGetRetainCount(CFTypeRef object) {
+LM_API CFIndex CFGetRetainCount(CFTypeRef object)
+{
     return object ? (CFIndex)lm_load_relaxed(&lm_cf_object(object)->references) : 0;
 }
 
-LM_API CFAbsoluteTime CFAbsoluteTimeGetCurrent(void) {
+LM_API CFAbsoluteTime CFAbsoluteTimeGetCurrent(void)
+{
     struct lm_timespec now = {0, 0};
     lm_libc_clock_gettime(LM_CLOCK_REALTIME, &now);
     return (double)now.seconds - LM_CF_EPOCH + (double)now.nanoseconds / 1e9;
 }
 
-LM_INTERNAL void lm_data_destroy(struct lm_object *object) {
+LM_INTERNAL void lm_data_destroy(struct lm_object *object)
+{
     struct lm_data *data = LM_CONTAINER(object, struct lm_data, object);
     free(data->owned);
     free(data);
 }
 
 /* `extra` bytes follow the object. */
-LM_INTERNAL struct lm_data *lm_data_create(const UInt8 *bytes, CFIndex length, size_t extra) {
+LM_INTERNAL struct lm_data *lm_data_create(const UInt8 *bytes, CFIndex length, size_t extra)
+{
     if (length < 0 || (!bytes && length > 0))
         return NULL;
     struct lm_data *data = (struct lm_data *)malloc(sizeof *data + extra);
@@ -63,7 +71,8 @@ LM_INTERNAL struct lm_data *lm_data_create(const UInt8 *bytes, CFIndex length, s
     return data;
 }
 
-LM_API CFDataRef CFDataCreate(CFAllocatorRef allocator, const UInt8 *bytes, CFIndex length) {
+LM_API CFDataRef CFDataCreate(CFAllocatorRef allocator, const UInt8 *bytes, CFIndex length)
+{
     (void)allocator;
     struct lm_data *data = lm_data_create(bytes, length, length > 0 ? (size_t)length : 0);
     if (!data)
@@ -76,7 +85,8 @@ LM_API CFDataRef CFDataCreate(CFAllocatorRef allocator, const UInt8 *bytes, CFIn
 }
 
 LM_API CFDataRef CFDataCreateWithBytesNoCopy(CFAllocatorRef allocator, const UInt8 *bytes, CFIndex length,
-                                             CFAllocatorRef deallocator) {
+                                             CFAllocatorRef deallocator)
+{
     (void)allocator;
     struct lm_data *data = lm_data_create(bytes, length, 0);
     if (data && deallocator != kCFAllocatorNull)
@@ -84,11 +94,13 @@ LM_API CFDataRef CFDataCreateWithBytesNoCopy(CFAllocatorRef allocator, const UIn
     return data;
 }
 
-LM_API const UInt8 *CFDataGetBytePtr(CFDataRef data) {
+LM_API const UInt8 *CFDataGetBytePtr(CFDataRef data)
+{
     return data->bytes;
 }
 
-LM_API CFIndex CFDataGetLength(CFDataRef data) {
+LM_API CFIndex CFDataGetLength(CFDataRef data)
+{
     return data->length;
 }
 

@@ -7,7 +7,8 @@
 #include "service.h"
 
 LM_API CFMachPortRef CFMachPortCreate(CFAllocatorRef allocator, CFMachPortCallBack callback, CFMachPortContext *context,
-                                      Boolean *shouldFree) {
+                                      Boolean *shouldFree)
+{
     (void)allocator;
     if (shouldFree)
         *shouldFree = 0;
@@ -15,7 +16,8 @@ LM_API CFMachPortRef CFMachPortCreate(CFAllocatorRef allocator, CFMachPortCallBa
 }
 
 LM_API CFMachPortRef CFMachPortCreateWithPort(CFAllocatorRef allocator, mach_port_t port, CFMachPortCallBack callback,
-                                              CFMachPortContext *context, Boolean *shouldFree) {
+                                              CFMachPortContext *context, Boolean *shouldFree)
+{
     (void)allocator, (void)callback, (void)context;
     if (shouldFree)
         *shouldFree = 0;
@@ -23,21 +25,25 @@ LM_API CFMachPortRef CFMachPortCreateWithPort(CFAllocatorRef allocator, mach_por
     return object ? LM_CONTAINER(object, struct lm_service, object) : NULL;
 }
 
-LM_INTERNAL void lm_service_source_schedule(struct lm_object *served, struct lm_loop *loop) {
+LM_INTERNAL void lm_service_source_schedule(struct lm_object *served, struct lm_loop *loop)
+{
     lm_service_schedule(LM_CONTAINER(served, struct lm_service, object), loop);
 }
 
-LM_INTERNAL void lm_service_source_unschedule(struct lm_object *served, struct lm_loop *loop) {
+LM_INTERNAL void lm_service_source_unschedule(struct lm_object *served, struct lm_loop *loop)
+{
     lm_service_unschedule(LM_CONTAINER(served, struct lm_service, object), loop);
 }
 
-LM_INTERNAL void lm_source_destroy(struct lm_object *object) {
+LM_INTERNAL void lm_source_destroy(struct lm_object *object)
+{
     struct lm_source *source = LM_CONTAINER(object, struct lm_source, object);
     lm_release(source->served);
     free(source);
 }
 
-LM_API CFRunLoopSourceRef CFMachPortCreateRunLoopSource(CFAllocatorRef allocator, CFMachPortRef port, CFIndex order) {
+LM_API CFRunLoopSourceRef CFMachPortCreateRunLoopSource(CFAllocatorRef allocator, CFMachPortRef port, CFIndex order)
+{
     struct lm_source *source = (struct lm_source *)lm_new(sizeof *source);
     (void)allocator, (void)order;
     if (!source)
@@ -50,20 +56,24 @@ LM_API CFRunLoopSourceRef CFMachPortCreateRunLoopSource(CFAllocatorRef allocator
     return source;
 }
 
-LM_API mach_port_t CFMachPortGetPort(CFMachPortRef port) {
+LM_API mach_port_t CFMachPortGetPort(CFMachPortRef port)
+{
     return port->port;
 }
 
-LM_API void CFMachPortInvalidate(CFMachPortRef port) {
+LM_API void CFMachPortInvalidate(CFMachPortRef port)
+{
     if (port)
         lm_service_invalidate(port);
 }
 
-LM_API Boolean CFMachPortIsValid(CFMachPortRef port) {
+LM_API Boolean CFMachPortIsValid(CFMachPortRef port)
+{
     return port && lm_service_valid(port);
 }
 
-LM_API void CFMachPortSetInvalidationCallBack(CFMachPortRef port, CFMachPortInvalidationCallBack callback) {
+LM_API void CFMachPortSetInvalidationCallBack(CFMachPortRef port, CFMachPortInvalidationCallBack callback)
+{
     pthread_mutex_lock(&port->lock);
     port->invalidated = callback;
     pthread_mutex_unlock(&port->lock);

@@ -24,13 +24,15 @@ struct lm_cf_timer {
     CFRunLoopTimerContext context;
 };
 
-/* --- Loops of threads --------------------------------------------------------------------------------------------------- */
+/* --- Loops of threads --- */
 
-LM_INTERNAL void lm_thread_ended(void *loop) {
+LM_INTERNAL void lm_thread_ended(void *loop)
+{
     lm_release(&((struct lm_loop *)loop)->object);
 }
 
-LM_INTERNAL bool lm_thread_key(pthread_key_t *key) {
+LM_INTERNAL bool lm_thread_key(pthread_key_t *key)
+{
     lm_process_lock();
     if (!lm_process_1.thread_loop_made)
         lm_process_1.thread_loop_made = pthread_key_create(&lm_process_1.thread_loop, lm_thread_ended) == 0;
@@ -40,7 +42,8 @@ LM_INTERNAL bool lm_thread_key(pthread_key_t *key) {
     return made;
 }
 
-LM_API CFRunLoopRef CFRunLoopGetMain(void) {
+LM_API CFRunLoopRef CFRunLoopGetMain(void)
+{
     struct lm_loop *made = lm_loop_create();
     lm_process_lock();
     if (!lm_process_1.main_loop) {
@@ -54,7 +57,8 @@ LM_API CFRunLoopRef CFRunLoopGetMain(void) {
     return loop;
 }
 
-LM_API CFRunLoopRef CFRunLoopGetCurrent(void) {
+LM_API CFRunLoopRef CFRunLoopGetCurrent(void)
+{
     pthread_key_t key;
     if (!lm_thread_key(&key))
         return NULL;
@@ -75,15 +79,17 @@ LM_API CFRunLoopRef CFRunLoopGetCurrent(void) {
     return loop;
 }
 
-/* --- Running ------------------------------------------------------------------------------------------------------------ */
+/* --- Running --- */
 
-LM_INTERNAL int64_t lm_deadline_after_seconds(CFTimeInterval seconds) {
+LM_INTERNAL int64_t lm_deadline_after_seconds(CFTimeInterval seconds)
+{
     if (!(seconds > 0))
         return lm_now();
     return seconds > 1e9 ? LM_FOREVER : lm_now() + (int64_t)(seconds * 1e9);
 }
 
-LM_INTERNAL SInt32 lm_loop_run(struct lm_loop *loop, int64_t deadline) {
+LM_INTERNAL SInt32 lm_loop_run(struct lm_loop *loop, int64_t deadline)
+{
     for (;;) {
         int result = lm_loop_pass(loop, deadline);
         if (lm_load_acquire(&loop->stop) && lm_exchange(&loop->stop, 0))
@@ -97,7 +103,8 @@ LM_INTERNAL SInt32 lm_loop_run(struct lm_loop *loop, int64_t deadline) {
     }
 }
 
-LM_API SInt32 CFRunLoopRunInMode(CFStringRef mode, CFTimeInterval seconds, Boolean returnAfterSourceHandled) {
+LM_API SInt32 CFRunLoopRunInMode(CFStringRef mode, CFTimeInterval seconds, Boolean returnAfterSourceHandled)
+{
     struct lm_loop *loop = CFRunLoopGetCurrent();
     (void)mode;
     if (!loop)
@@ -109,39 +116,45 @@ LM_API SInt32 CFRunLoopRunInMode(CFStringRef mode, CFTimeInterval seconds, Boole
     return result;
 }
 
-LM_API void CFRunLoopRun(void) {
+LM_API void CFRunLoopRun(void)
+{
     CFRunLoopRunInMode(kCFRunLoopDefaultMode, 1e10, false);
 }
 
-LM_API void CFRunLoopStop(CFRunLoopRef loop) {
+LM_API void CFRunLoopStop(CFRunLoopRef loop)
+{
     if (!loop)
         return;
     lm_store_release(&loop->stop, 1);
     lm_loop_wake(loop);
 }
 
-LM_API void CFRunLoopWakeUp(CFRunLoopRef loop) {
+LM_API void CFRunLoopWakeUp(CFRunLoopRef loop)
+{
     if (loop)
         lm_loop_wake(loop);
 }
 
-/* --- Sources ------------------------------------------------------------------------------------------------------------ */
+/* --- Sources --- */
 
-LM_API void CFRunLoopAddSource(CFRunLoopRef loop, CFRunLoopSourceRef source, CFStringRef mode) {
+LM_API void CFRunLoopAddSource(CFRunLoopRef loop, CFRunLoopSourceRef source, CFStringRef mode)
+{
     (void)mode;
     if (loop && source)
         source->schedule(source->served, loop);
 }
 
-LM_API void CFRunLoopRemoveSource(CFRunLoopRef loop, CFRunLoopSourceRef source, CFStringRef mode) {
+LM_API void CFRunLoopRemoveSource(CFRunLoopRef loop, CFRunLoopSourceRef source, CFStringRef mode)
+{
     (void)mode;
     if (loop && source)
         source->unschedule(source->served, loop);
 }
 
-/* --- Timers ------------------------------------------------------------------------------------------------------------- */
+/* --- Timers --- */
 
-LM_INTERNAL void lm_cf_timer_destroy(struct lm_object *object) {
+LM_INTERNAL void lm_cf_timer_destroy(struct lm_object *object)
+{
     struct lm_cf_timer *timer = LM_CONTAINER(object, struct lm_cf_timer, object);
     if (timer->context.release)
         timer->context.release(timer->context.info);
@@ -150,7 +163,8 @@ LM_INTERNAL void lm_cf_timer_destroy(struct lm_object *object) {
     free(timer);
 }
 
-LM_INTERNAL void lm_cf_timer_fire(struct lm_object *object) {
+LM_INTERNAL void lm_cf_timer_fire(struct lm_object *object)
+{
     struct lm_cf_timer *timer = LM_CONTAINER(object, struct lm_cf_timer, object);
     if (!lm_load_acquire(&timer->valid))
         return;
@@ -164,9 +178,10 @@ LM_INTERNAL void lm_cf_timer_fire(struct lm_object *object) {
     lm_loop_set_timer(timer->loop, &timer->timer, timer->next);
 }
 
-LM_API CFRunLoopTimerRef CFRunLoopTimerCreate(CFAllocatorRef allocator, CFAbsoluteTime fireDate, CFTimeInterval interval,
-                                              CFOptionFlags flags, CFIndex order, CFRunLoopTimerCallBack callback,
-                                              CFRunLoopTimerContext *context) {
+LM_API CFRunLoopTimerRef CFRunLoopTimerCreate(CFAllocatorRef allocator, CFAbsoluteTime fireDate,
+                                              CFTimeInterval interval, CFOptionFlags flags, CFIndex order,
+                                              CFRunLoopTimerCallBack callback, CFRunLoopTimerContext *context)
+{
     struct lm_cf_timer *timer = (struct lm_cf_timer *)lm_new(sizeof *timer);
     (void)allocator, (void)flags, (void)order;
     if (!timer)
@@ -184,7 +199,8 @@ LM_API CFRunLoopTimerRef CFRunLoopTimerCreate(CFAllocatorRef allocator, CFAbsolu
     return timer;
 }
 
-LM_API void CFRunLoopAddTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode) {
+LM_API void CFRunLoopAddTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode)
+{
     (void)mode;
     if (!loop || !timer || timer->loop || !lm_load_acquire(&timer->valid))
         return;
@@ -193,7 +209,8 @@ LM_API void CFRunLoopAddTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStri
     lm_loop_set_timer(loop, &timer->timer, timer->next);
 }
 
-LM_API void CFRunLoopRemoveTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode) {
+LM_API void CFRunLoopRemoveTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode)
+{
     (void)mode;
     if (!loop || !timer || timer->loop != loop)
         return;
@@ -202,14 +219,16 @@ LM_API void CFRunLoopRemoveTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFS
     lm_release(&loop->object);
 }
 
-LM_API void CFRunLoopTimerInvalidate(CFRunLoopTimerRef timer) {
+LM_API void CFRunLoopTimerInvalidate(CFRunLoopTimerRef timer)
+{
     if (!timer || !lm_exchange(&timer->valid, 0) || !timer->loop)
         return;
     lm_timer_clear(&timer->timer, timer->loop);
     lm_loop_wake(timer->loop);
 }
 
-LM_API Boolean CFRunLoopTimerIsValid(CFRunLoopTimerRef timer) {
+LM_API Boolean CFRunLoopTimerIsValid(CFRunLoopTimerRef timer)
+{
     return timer && lm_load_acquire(&timer->valid);
 }
 

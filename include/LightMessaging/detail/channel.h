@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A channel: a socket, which is doorbell and lifeline, and the memory with its two rings. Each end produces into one ring and
- * consumes from the other. The channel's lock guards its members and this process's sides of the rings; nobody waits
- * while holding it. After a channel is cut nothing in it moves, but the memory stays until it is unmapped.
+ * A channel: a socket, which is doorbell and lifeline, and the memory with its two rings. Each end produces into one
+ * ring and consumes from the other. The channel's lock guards its members and this process's sides of the rings; nobody
+ * waits while holding it. After a channel is cut nothing in it moves, but the memory stays until it is unmapped.
  */
 #ifndef LM_DETAIL_CHANNEL_H
 #define LM_DETAIL_CHANNEL_H
@@ -33,18 +33,21 @@ struct lm_channel {
     int64_t socket_timeout; /* what SO_RCVTIMEO is set to */
 };
 
-LM_INTERNAL size_t lm_memory_size(uint32_t request_size, uint32_t reply_size) {
+LM_INTERNAL size_t lm_memory_size(uint32_t request_size, uint32_t reply_size)
+{
     return (size_t)LM_MEMORY_RINGS + request_size + reply_size;
 }
 
-LM_INTERNAL void lm_channel_init(struct lm_channel *channel, int socket) {
+LM_INTERNAL void lm_channel_init(struct lm_channel *channel, int socket)
+{
     pthread_mutex_init(&channel->lock, NULL);
     channel->socket = socket;
 }
 
 /* Maps a memory of checked size. The client produces requests, the service replies. */
 LM_INTERNAL int lm_channel_map(struct lm_channel *channel, int memory, uint32_t request_size, uint32_t reply_size,
-                               bool is_client) {
+                               bool is_client)
+{
     channel->memory_size = lm_memory_size(request_size, reply_size);
     channel->memory = (struct lm_memory *)lm_sys_map(memory, channel->memory_size);
     if (!channel->memory)
@@ -57,27 +60,31 @@ LM_INTERNAL int lm_channel_map(struct lm_channel *channel, int memory, uint32_t 
     return lm_sys_populate(channel->memory, LM_MEMORY_RINGS) < 0 ? -ENOMEM : 0;
 }
 
-LM_INTERNAL void lm_channel_unmap(struct lm_channel *channel) {
+LM_INTERNAL void lm_channel_unmap(struct lm_channel *channel)
+{
     if (channel->memory)
         lm_sys_unmap(channel->memory, channel->memory_size);
     channel->memory = NULL;
 }
 
-LM_INTERNAL void lm_channel_deinit(struct lm_channel *channel) {
+LM_INTERNAL void lm_channel_deinit(struct lm_channel *channel)
+{
     lm_channel_unmap(channel);
     lm_sys_close(&channel->socket);
     pthread_mutex_destroy(&channel->lock);
 }
 
 /* Ends the channel for both sides. The peer reads end-of-file, a sleeper of ours too. */
-LM_INTERNAL void lm_channel_cut(struct lm_channel *channel) {
+LM_INTERNAL void lm_channel_cut(struct lm_channel *channel)
+{
     if (!lm_load_relaxed(&channel->cut))
         lm_sys_shutdown(channel->socket);
     lm_store_relaxed(&channel->cut, true);
 }
 
 /* Wakes the peer. A full queue is success: it holds bells that the peer has not read yet. -EPIPE: the peer is dead. */
-LM_INTERNAL int lm_channel_ring_bell(const struct lm_channel *channel) {
+LM_INTERNAL int lm_channel_ring_bell(const struct lm_channel *channel)
+{
     long result;
     do
         result = lm_sys_send(channel->socket, "", 1);
@@ -86,10 +93,11 @@ LM_INTERNAL int lm_channel_ring_bell(const struct lm_channel *channel) {
 }
 
 /*
- * Sets the socket's own time-out so that a wait ends before `left` has passed, unless it is set so already: mostly it is, since a program
- * waits equally long each time. The kernel counts it coarsely, up to an eighth late.
+ * Sets the socket's own time-out so that a wait ends before `left` has passed, unless it is set so already: mostly it
+ * is, since a program waits equally long each time. The kernel counts it coarsely, up to an eighth late.
  */
-LM_INTERNAL void lm_channel_limit_wait(struct lm_channel *channel, int64_t left) {
+LM_INTERNAL void lm_channel_limit_wait(struct lm_channel *channel, int64_t left)
+{
     int64_t set = channel->socket_timeout;
     int64_t wanted = left == LM_FOREVER ? 0 : left / 8 * 5;
     if (set == wanted || (wanted && set >= left / 2 && set <= left / 4 * 3))
@@ -99,7 +107,8 @@ LM_INTERNAL void lm_channel_limit_wait(struct lm_channel *channel, int64_t left)
 }
 
 /* Receives one record, waiting at most until the deadline; -EAGAIN if it passed. */
-LM_INTERNAL long lm_channel_receive(struct lm_channel *channel, void *record, size_t length, int64_t deadline) {
+LM_INTERNAL long lm_channel_receive(struct lm_channel *channel, void *record, size_t length, int64_t deadline)
+{
     int64_t left = lm_deadline_left(deadline);
     if (left > LM_COARSE_WAIT) {
         lm_channel_limit_wait(channel, left);
@@ -114,10 +123,12 @@ LM_INTERNAL long lm_channel_receive(struct lm_channel *channel, void *record, si
 }
 
 /*
- * S3/W3: sleeps until the peer rings. Returns the record's length, at most `length`; 0 if the peer is gone; -EAGAIN when the
- * deadline passed, -EINTR on a signal. A reset says that the peer died with bells unread; records of its own may follow.
+ * S3/W3: sleeps until the peer rings. Returns the record's length, at most `length`; 0 if the peer is gone; -EAGAIN
+ * when the deadline passed, -EINTR on a signal. A reset says that the peer died with bells unread; records of its own
+ * may follow.
  */
-LM_INTERNAL long lm_channel_listen(struct lm_channel *channel, void *record, size_t length, int64_t deadline) {
+LM_INTERNAL long lm_channel_listen(struct lm_channel *channel, void *record, size_t length, int64_t deadline)
+{
     long result = lm_channel_receive(channel, record, length, deadline);
     if (result == -ECONNRESET)
         result = lm_sys_receive(channel->socket, record, length, MSG_DONTWAIT);

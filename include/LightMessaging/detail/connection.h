@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The client's half of the interface: from a connection to its link, and once more if the service died without taking the message. */
+/* The client's half of the interface: from a connection to its link, and once more if the service died without taking
+ * the message. */
 #ifndef LM_DETAIL_CONNECTION_H
 #define LM_DETAIL_CONNECTION_H
 
@@ -12,10 +13,11 @@
 #endif
 
 /*
- * The link that a port names, if that is a live one to this service. serverPort may be garbage, so a port proves nothing by itself, and
- * other threads may be storing it, so it is read and written as a whole.
+ * The link that a port names, if that is a live one to this service. serverPort may be garbage, so a port proves
+ * nothing by itself, and other threads may be storing it, so it is read and written as a whole.
  */
-LM_INTERNAL struct lm_link *lm_link_of_port(mach_port_t port, const char *name) {
+LM_INTERNAL struct lm_link *lm_link_of_port(mach_port_t port, const char *name)
+{
     struct lm_object *object = port ? lm_port_get(port, LM_PORT_SEND) : NULL;
     if (!object)
         return NULL;
@@ -26,7 +28,8 @@ LM_INTERNAL struct lm_link *lm_link_of_port(mach_port_t port, const char *name) 
     return NULL;
 }
 
-LM_INTERNAL kern_return_t lm_connection_link(LMConnectionRef connection, int64_t deadline, struct lm_link **link) {
+LM_INTERNAL kern_return_t lm_connection_link(LMConnectionRef connection, int64_t deadline, struct lm_link **link)
+{
     *link = lm_link_of_port(lm_load_relaxed(&connection->serverPort), connection->serverName);
     if (*link)
         return KERN_SUCCESS;
@@ -38,7 +41,8 @@ LM_INTERNAL kern_return_t lm_connection_link(LMConnectionRef connection, int64_t
 
 /* One attempt. A failed look-up is told from a failed send by `looked_up`. */
 LM_INTERNAL kern_return_t lm_connection_try(LMConnectionRef connection, struct lm_request *request,
-                                            LMResponseBuffer *response, bool *looked_up) {
+                                            LMResponseBuffer *response, bool *looked_up)
+{
     struct lm_link *link;
     kern_return_t status = lm_connection_link(connection, request->deadline, &link);
     *looked_up = status == KERN_SUCCESS;
@@ -52,7 +56,8 @@ LM_INTERNAL kern_return_t lm_connection_try(LMConnectionRef connection, struct l
 
 /* response: NULL for a one-way message. */
 LM_INTERNAL kern_return_t lm_connection_send(LMConnectionRef connection, struct lm_request *request,
-                                             LMResponseBuffer *response) {
+                                             LMResponseBuffer *response)
+{
     bool looked_up = false;
     if (!connection || !lm_name_valid(connection->serverName) || (!request->data && request->length))
         return KERN_INVALID_ARGUMENT;
@@ -66,27 +71,35 @@ LM_INTERNAL kern_return_t lm_connection_send(LMConnectionRef connection, struct 
     return !looked_up && had_waited ? MACH_SEND_INVALID_DEST : status;
 }
 
-LM_INTERNAL struct lm_request lm_request_make(SInt32 identifier, const void *data, uint32_t length, uint32_t milliseconds) {
+LM_INTERNAL struct lm_request lm_request_make(SInt32 identifier, const void *data, uint32_t length,
+                                              uint32_t milliseconds)
+{
     struct lm_request request = {identifier, 0, data, length, lm_deadline_after(milliseconds), 0, false};
     return request;
 }
 
 LM_API kern_return_t LMConnectionSendOneWayWithTimeout(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                                       uint32_t length, uint32_t milliseconds) {
+                                                       uint32_t length, uint32_t milliseconds)
+{
     struct lm_request request = lm_request_make(messageId, data, length, milliseconds);
     return lm_connection_send(connection, &request, NULL);
 }
 
-LM_API kern_return_t LMConnectionSendOneWay(LMConnectionRef connection, SInt32 messageId, const void *data, uint32_t length) {
+LM_API kern_return_t LMConnectionSendOneWay(LMConnectionRef connection, SInt32 messageId, const void *data,
+                                            uint32_t length)
+{
     return LMConnectionSendOneWayWithTimeout(connection, messageId, data, length, LM_TIMEOUT);
 }
 
-LM_API kern_return_t LMConnectionSendEmptyOneWay(LMConnectionRef connection, SInt32 messageId) {
+LM_API kern_return_t LMConnectionSendEmptyOneWay(LMConnectionRef connection, SInt32 messageId)
+{
     return LMConnectionSendOneWay(connection, messageId, NULL, 0);
 }
 
 LM_API kern_return_t LMConnectionSendTwoWayWithTimeout(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                                       uint32_t length, uint32_t milliseconds, LMResponseBuffer *response) {
+                                                       uint32_t length, uint32_t milliseconds,
+                                                       LMResponseBuffer *response)
+{
     if (!response)
         return KERN_INVALID_ARGUMENT;
     struct lm_request request = lm_request_make(messageId, data, length, milliseconds);
@@ -94,20 +107,23 @@ LM_API kern_return_t LMConnectionSendTwoWayWithTimeout(LMConnectionRef connectio
     return lm_connection_send(connection, &request, response);
 }
 
-LM_API kern_return_t LMConnectionSendTwoWay(LMConnectionRef connection, SInt32 messageId, const void *data, uint32_t length,
-                                            LMResponseBuffer *response) {
+LM_API kern_return_t LMConnectionSendTwoWay(LMConnectionRef connection, SInt32 messageId, const void *data,
+                                            uint32_t length, LMResponseBuffer *response)
+{
     return LMConnectionSendTwoWayWithTimeout(connection, messageId, data, length, LM_TIMEOUT, response);
 }
 
 /* A CFData's bytes as data and length; NULL is empty. False if it is longer than a message can be. */
-LM_INTERNAL bool lm_data_parts(CFDataRef data, const UInt8 **bytes, uint32_t *length) {
+LM_INTERNAL bool lm_data_parts(CFDataRef data, const UInt8 **bytes, uint32_t *length)
+{
     CFIndex size = data ? CFDataGetLength(data) : 0;
     *bytes = data ? CFDataGetBytePtr(data) : NULL;
     *length = (uint32_t)size;
     return (uint64_t)size <= UINT32_MAX;
 }
 
-LM_API bool LMConnectionSendOneWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data) {
+LM_API bool LMConnectionSendOneWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data)
+{
     const UInt8 *bytes;
     uint32_t length;
     return lm_data_parts(data, &bytes, &length) &&
@@ -115,7 +131,8 @@ LM_API bool LMConnectionSendOneWayData(LMConnectionRef connection, SInt32 messag
 }
 
 LM_API kern_return_t LMConnectionSendTwoWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data,
-                                                LMResponseBuffer *response) {
+                                                LMResponseBuffer *response)
+{
     const UInt8 *bytes;
     uint32_t length;
     if (lm_data_parts(data, &bytes, &length))
@@ -125,7 +142,8 @@ LM_API kern_return_t LMConnectionSendTwoWayData(LMConnectionRef connection, SInt
     return MACH_SEND_TOO_LARGE;
 }
 
-LM_API void LMSetLargestReply(uint32_t bytes) {
+LM_API void LMSetLargestReply(uint32_t bytes)
+{
     lm_process_lock();
     lm_process_1.largest_reply_plus1 = bytes == UINT32_MAX ? bytes : bytes + 1;
     lm_process_unlock();

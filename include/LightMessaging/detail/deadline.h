@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deadlines: nanoseconds on the monotonic clock, which neither clock steps nor a suspended machine disturb. One deadline covers a
- * whole operation, however many waits it takes. A test may define LM_TEST_CLOCK as the name of a function `int64_t f(void)`.
+ * Deadlines: nanoseconds on the monotonic clock, which neither clock steps nor a suspended machine disturb. One
+ * deadline covers a whole operation, however many waits it takes. A test may define LM_TEST_CLOCK as the name of a
+ * function `int64_t f(void)`.
  */
 #ifndef LM_DETAIL_DEADLINE_H
 #define LM_DETAIL_DEADLINE_H
@@ -14,7 +15,8 @@
 LM_EXTERN_C int64_t LM_TEST_CLOCK(void);
 #endif
 
-LM_INTERNAL int64_t lm_clock(int clock) {
+LM_INTERNAL int64_t lm_clock(int clock)
+{
 #ifdef LM_TEST_CLOCK
     (void)clock;
     return LM_TEST_CLOCK();
@@ -25,21 +27,25 @@ LM_INTERNAL int64_t lm_clock(int clock) {
 #endif
 }
 
-LM_INTERNAL int64_t lm_now(void) {
+LM_INTERNAL int64_t lm_now(void)
+{
     return lm_clock(LM_CLOCK_MONOTONIC);
 }
 
 /* A few milliseconds behind, and cheap: for questions that need no better. */
-LM_INTERNAL int64_t lm_now_coarse(void) {
+LM_INTERNAL int64_t lm_now_coarse(void)
+{
     return lm_clock(LM_CLOCK_MONOTONIC_COARSE);
 }
 
-LM_INTERNAL int64_t lm_deadline_after(uint32_t milliseconds) {
+LM_INTERNAL int64_t lm_deadline_after(uint32_t milliseconds)
+{
     return milliseconds == UINT32_MAX ? LM_FOREVER : lm_now() + (int64_t)milliseconds * 1000000;
 }
 
 /* Nanoseconds left, 0 when it has passed. */
-LM_INTERNAL int64_t lm_deadline_left(int64_t deadline) {
+LM_INTERNAL int64_t lm_deadline_left(int64_t deadline)
+{
     if (deadline == LM_FOREVER)
         return LM_FOREVER;
     int64_t left = deadline - lm_now();
@@ -47,7 +53,8 @@ LM_INTERNAL int64_t lm_deadline_left(int64_t deadline) {
 }
 
 /* As epoll wants it: rounded up, so that nobody wakes early just to sleep again; -1 for ever. */
-LM_INTERNAL int lm_deadline_milliseconds(int64_t deadline) {
+LM_INTERNAL int lm_deadline_milliseconds(int64_t deadline)
+{
     int64_t left = lm_deadline_left(deadline);
     if (left == LM_FOREVER)
         return -1;
@@ -56,7 +63,8 @@ LM_INTERNAL int lm_deadline_milliseconds(int64_t deadline) {
 }
 
 /* Sleeps until *word is no longer `value`, somebody wakes it, or the deadline passes; may return early. */
-LM_INTERNAL void lm_sleep_on(uint32_t *word, uint32_t value, int64_t deadline) {
+LM_INTERNAL void lm_sleep_on(uint32_t *word, uint32_t value, int64_t deadline)
+{
     int64_t left = lm_deadline_left(deadline);
     struct lm_timespec timeout = {(long)(left / 1000000000), (long)(left % 1000000000)};
     lm_sys_futex_wait(word, value, left == LM_FOREVER ? NULL : &timeout);

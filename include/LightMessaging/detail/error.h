@@ -5,7 +5,8 @@
 
 #include "base.h"
 
-LM_INTERNAL kern_return_t lm_kern_return(int error) {
+LM_INTERNAL kern_return_t lm_kern_return(int error)
+{
     switch (-error) {
     case 0:
         return KERN_SUCCESS;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a channel comes to be: the client offers memory of its making (H2, H3), the service checks all of it before it maps any
- * (H4) and says what it accepts (H5). docs/PROTOCOL.md, section 3.
+ * How a channel comes to be: the client offers memory of its making (H2, H3), the service checks all of it before it
+ * maps any (H4) and says what it accepts (H5). docs/PROTOCOL.md, section 3.
  */
 #ifndef LM_DETAIL_HANDSHAKE_H
 #define LM_DETAIL_HANDSHAKE_H
@@ -32,9 +32,10 @@ union lm_descriptor_space {
     char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-/* --- Client ------------------------------------------------------------------------------------------------------------ */
+/* --- Client --- */
 
-LM_INTERNAL int lm_hello_send(int socket, const struct lm_hello *hello, int memory) {
+LM_INTERNAL int lm_hello_send(int socket, const struct lm_hello *hello, int memory)
+{
     union lm_descriptor_space control;
     struct iovec part = {(void *)(uintptr_t)hello, sizeof *hello};
     struct msghdr message;
@@ -56,9 +57,10 @@ LM_INTERNAL int lm_hello_send(int socket, const struct lm_hello *hello, int memo
 }
 
 /* H2, H3: gives a connected channel its memory and sends it to the service. */
-LM_INTERNAL int lm_channel_offer(struct lm_channel *channel, uint32_t largest_reply) {
-    struct lm_hello hello = {
-        LM_HELLO_MAGIC, LM_HELLO_VERSION, LM_RING_DEFAULT, LM_RING_DEFAULT, largest_reply, {0, 0, 0}};
+LM_INTERNAL int lm_channel_offer(struct lm_channel *channel, uint32_t largest_reply)
+{
+    struct lm_hello hello = {LM_HELLO_MAGIC,  LM_HELLO_VERSION, LM_RING_DEFAULT,
+                             LM_RING_DEFAULT, largest_reply,    {0, 0, 0}};
     int memory = lm_sys_memfd(lm_memory_size(hello.request_size, hello.reply_size));
     if (memory < 0)
         return memory;
@@ -69,10 +71,11 @@ LM_INTERNAL int lm_channel_offer(struct lm_channel *channel, uint32_t largest_re
     return result;
 }
 
-/* --- Service ----------------------------------------------------------------------------------------------------------- */
+/* --- Service --- */
 
 /* The one descriptor that came with a record, or -EPROTO with all that came closed. */
-LM_INTERNAL int lm_hello_descriptor(struct msghdr *message) {
+LM_INTERNAL int lm_hello_descriptor(struct msghdr *message)
+{
     struct cmsghdr *header = CMSG_FIRSTHDR(message);
     if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
         header->cmsg_len != CMSG_LEN(sizeof(int)))
@@ -85,7 +88,8 @@ LM_INTERNAL int lm_hello_descriptor(struct msghdr *message) {
 }
 
 /* Receives the hello and its memory. -EAGAIN: it has not come yet. */
-LM_INTERNAL int lm_hello_receive(int socket, struct lm_hello *hello, int *memory) {
+LM_INTERNAL int lm_hello_receive(int socket, struct lm_hello *hello, int *memory)
+{
     union lm_descriptor_space control;
     struct iovec part = {hello, sizeof *hello};
     struct msghdr message;
@@ -108,13 +112,15 @@ LM_INTERNAL int lm_hello_receive(int socket, struct lm_hello *hello, int *memory
     return -EPROTO;
 }
 
-LM_INTERNAL bool lm_hello_valid(const struct lm_hello *hello) {
+LM_INTERNAL bool lm_hello_valid(const struct lm_hello *hello)
+{
     return hello->magic == LM_HELLO_MAGIC && lm_ring_size_valid(hello->request_size) &&
            lm_ring_size_valid(hello->reply_size);
 }
 
 /* Memory that can't shrink, grow, or fault for want of a file: only then is it safe to map. */
-LM_INTERNAL bool lm_memory_safe(int memory, size_t size) {
+LM_INTERNAL bool lm_memory_safe(int memory, size_t size)
+{
     const int seals = LM_F_SEAL_SHRINK | LM_F_SEAL_GROW | LM_F_SEAL_SEAL;
     struct stat status;
     int found = lm_sys_seals(memory);
@@ -123,12 +129,14 @@ LM_INTERNAL bool lm_memory_safe(int memory, size_t size) {
            lm_sys_on_tmpfs(memory);
 }
 
-LM_INTERNAL void lm_channel_refuse(const struct lm_channel *channel, uint32_t status) {
+LM_INTERNAL void lm_channel_refuse(const struct lm_channel *channel, uint32_t status)
+{
     struct lm_refusal refusal = {LM_HELLO_MAGIC, status};
     lm_sys_send(channel->socket, &refusal, sizeof refusal);
 }
 
-LM_INTERNAL int lm_channel_accept_memory(struct lm_channel *channel, const struct lm_hello *hello, int memory) {
+LM_INTERNAL int lm_channel_accept_memory(struct lm_channel *channel, const struct lm_hello *hello, int memory)
+{
     if (!lm_hello_valid(hello))
         return -EPROTO;
     if (hello->version != LM_HELLO_VERSION) {
@@ -141,7 +149,8 @@ LM_INTERNAL int lm_channel_accept_memory(struct lm_channel *channel, const struc
 }
 
 /* H4, H5. -EAGAIN: the hello has not come yet; any other failure: send the client away. The socket must not block. */
-LM_INTERNAL int lm_channel_accept(struct lm_channel *channel, uint32_t largest_message, uint32_t *largest_reply) {
+LM_INTERNAL int lm_channel_accept(struct lm_channel *channel, uint32_t largest_message, uint32_t *largest_reply)
+{
     struct lm_hello hello;
     int memory = -1;
     int result = lm_hello_receive(channel->socket, &hello, &memory);

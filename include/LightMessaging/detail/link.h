@@ -2,12 +2,14 @@
 /*
  * A link: this process's channel to a named service, shared by all threads and connections that use the name.
  *
- * The channel's lock guards it. Nobody waits while holding it: lm_link_wait gives it up. Of the threads that wait, one leads: it sleeps on
- * the socket, and when it wakes hands out all replies that have come. The others follow: each sleeps on a word of its own, until
- * its reply is there or it is its turn to lead. Who stops waiting passes the lead on (lm_link_hand_over).
+ * The channel's lock guards it. Nobody waits while holding it: lm_link_wait gives it up. Of the threads that wait, one
+ * leads: it sleeps on the socket, and when it wakes hands out all replies that have come. The others follow: each
+ * sleeps on a word of its own, until its reply is there or it is its turn to lead. Who stops waiting passes the lead on
+ * (lm_link_hand_over).
  *
- * Functions here are called with the lock held unless they say otherwise, and return 0 or more, or a negative errno: -EPIPE
- * the link is cut, -ETIMEDOUT the deadline passed, -EMSGSIZE the service takes no message of that length, -ENOMEM.
+ * Functions here are called with the lock held unless they say otherwise, and return 0 or more, or a negative errno:
+ * -EPIPE the link is cut, -ETIMEDOUT the deadline passed, -EMSGSIZE the service takes no message of that length,
+ * -ENOMEM.
  */
 #ifndef LM_DETAIL_LINK_H
 #define LM_DETAIL_LINK_H
@@ -18,7 +20,8 @@
 #include "port.h"
 #include "registry.h"
 
-#define LM_STALL_NANOSECONDS 10000000 /* a service this long without progress may be dead: the kernel is asked; untuned */
+#define LM_STALL_NANOSECONDS                                                                                           \
+    10000000 /* a service this long without progress may be dead: the kernel is asked; untuned */
 
 enum lm_link_phase { LM_LINK_OPENING = 0, LM_LINK_OPEN = 1, LM_LINK_FAILED = 2 };
 enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_DROPPED, LM_CALL_NO_MEMORY };
@@ -42,43 +45,48 @@ struct lm_link {
     struct lm_channel channel;
     char name[LM_NAME_MAX + 1];
     mach_port_t port;
-    uint32_t phase;            /* futex; guarded by the process's lock */
+    uint32_t phase; /* futex; guarded by the process's lock */
     struct lm_list in_process;
-    struct lm_table calls;     /* outstanding, by token */
+    struct lm_table calls; /* outstanding, by token */
     struct lm_list followers;
     bool led;
-    bool large_turn;           /* a large message is being put in, in pieces */
-    bool abort_due;            /* one was given up in the middle, which the service must be told before anything else */
-    bool given_up;             /* cut by this side: the service still gets what is in the ring */
+    bool large_turn; /* a large message is being put in, in pieces */
+    bool abort_due;  /* one was given up in the middle, which the service must be told before anything else */
+    bool given_up;   /* cut by this side: the service still gets what is in the ring */
     uint32_t abort_token;
-    kern_return_t refusal;     /* what the service said instead of a welcome */
+    kern_return_t refusal; /* what the service said instead of a welcome */
     uint32_t largest_reply;
-    struct lm_assembly reply;  /* a large one on its way */
-    uint64_t stalled_head;     /* where the service was when we last looked, */
-    int64_t stalled_since;     /* and since when */
+    struct lm_assembly reply; /* a large one on its way */
+    uint64_t stalled_head;    /* where the service was when we last looked, */
+    int64_t stalled_since;    /* and since when */
 };
 
-LM_INTERNAL void lm_link_lock(struct lm_link *link) {
+LM_INTERNAL void lm_link_lock(struct lm_link *link)
+{
     pthread_mutex_lock(&link->channel.lock);
 }
 
-LM_INTERNAL void lm_link_unlock(struct lm_link *link) {
+LM_INTERNAL void lm_link_unlock(struct lm_link *link)
+{
     pthread_mutex_unlock(&link->channel.lock);
 }
 
-LM_INTERNAL bool lm_link_is_cut(const struct lm_link *link) {
+LM_INTERNAL bool lm_link_is_cut(const struct lm_link *link)
+{
     return lm_load_relaxed(&link->channel.cut);
 }
 
-/* --- Waking threads of this process ------------------------------------------------------------------------------------- */
+/* --- Waking threads of this process --- */
 
-LM_INTERNAL void lm_follower_wake(struct lm_follower *follower) {
+LM_INTERNAL void lm_follower_wake(struct lm_follower *follower)
+{
     lm_store_release(&follower->woken, 1);
     lm_sys_futex_wake(&follower->woken, 1);
 }
 
 /* Wakes those that wait for something other than a reply; all of them when the link is cut. */
-LM_INTERNAL void lm_link_wake_followers(struct lm_link *link) {
+LM_INTERNAL void lm_link_wake_followers(struct lm_link *link)
+{
     for (struct lm_list *l = lm_list_first(&link->followers); l; l = lm_list_next(&link->followers, l)) {
         struct lm_follower *follower = LM_CONTAINER(l, struct lm_follower, in_link);
         if (!follower->call || lm_link_is_cut(link))
@@ -87,27 +95,31 @@ LM_INTERNAL void lm_link_wake_followers(struct lm_link *link) {
 }
 
 /* Has another thread lead, if nobody does. Whoever stops waiting calls it. */
-LM_INTERNAL void lm_link_hand_over(struct lm_link *link) {
+LM_INTERNAL void lm_link_hand_over(struct lm_link *link)
+{
     struct lm_list *first = lm_list_first(&link->followers);
     if (!link->led && first)
         lm_follower_wake(LM_CONTAINER(first, struct lm_follower, in_link));
 }
 
-LM_INTERNAL void lm_call_end(struct lm_call *call, enum lm_call_state state) {
+LM_INTERNAL void lm_call_end(struct lm_call *call, enum lm_call_state state)
+{
     call->state = state;
     if (call->follower)
         lm_follower_wake(call->follower);
 }
 
-/* --- Replies ------------------------------------------------------------------------------------------------------------ */
+/* --- Replies --- */
 
 /* The call a frame is for; NULL if it has been given up: the reply is late, and dropped. */
-LM_INTERNAL struct lm_call *lm_link_call_of(struct lm_link *link, const struct lm_frame *frame) {
+LM_INTERNAL struct lm_call *lm_link_call_of(struct lm_link *link, const struct lm_frame *frame)
+{
     struct lm_entry *entry = lm_table_find(&link->calls, frame->token, 0);
     return entry ? (struct lm_call *)entry->object : NULL;
 }
 
-LM_INTERNAL void lm_link_receive_whole(struct lm_link *link, const struct lm_frame *frame) {
+LM_INTERNAL void lm_link_receive_whole(struct lm_link *link, const struct lm_frame *frame)
+{
     struct lm_call *call = lm_link_call_of(link, frame);
     if (!call || call->state != LM_CALL_WAITING)
         return;
@@ -119,7 +131,8 @@ LM_INTERNAL void lm_link_receive_whole(struct lm_link *link, const struct lm_fra
 }
 
 /* Where the next part goes: straight into the response, which the first part makes room in. NULL: nowhere. */
-LM_INTERNAL unsigned char *lm_link_part_target(struct lm_call *call, const struct lm_assembly *before) {
+LM_INTERNAL unsigned char *lm_link_part_target(struct lm_call *call, const struct lm_assembly *before)
+{
     if (!call || call->state != LM_CALL_WAITING)
         return NULL;
     LMMessage *message = &call->response->message;
@@ -130,7 +143,8 @@ LM_INTERNAL unsigned char *lm_link_part_target(struct lm_call *call, const struc
     return (unsigned char *)LMMessageGetData(message) + before->received;
 }
 
-LM_INTERNAL int lm_link_receive_part(struct lm_link *link, const struct lm_frame *frame) {
+LM_INTERNAL int lm_link_receive_part(struct lm_link *link, const struct lm_frame *frame)
+{
     struct lm_assembly before = {true, frame->token, frame->total, 0};
     if (link->reply.begun)
         before = link->reply;
@@ -146,7 +160,8 @@ LM_INTERNAL int lm_link_receive_part(struct lm_link *link, const struct lm_frame
     return 0;
 }
 
-LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *frame) {
+LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *frame)
+{
     if (frame->kind >= LM_FRAME_IGNORABLE)
         return 0;
     if (frame->total > link->largest_reply)
@@ -168,7 +183,8 @@ LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *fra
 }
 
 /* Hands out all replies that have come. -EPROTO: the service is not to be trusted with anything more. */
-LM_INTERNAL int lm_link_collect(struct lm_link *link) {
+LM_INTERNAL int lm_link_collect(struct lm_link *link)
+{
     struct lm_consumer *in = &link->channel.in;
     struct lm_frame frame;
     int result;
@@ -184,7 +200,8 @@ LM_INTERNAL int lm_link_collect(struct lm_link *link) {
 }
 
 /* Ends the link. Replies that the service left are handed out first; then everybody wakes and finds it cut. */
-LM_INTERNAL void lm_link_die(struct lm_link *link) {
+LM_INTERNAL void lm_link_die(struct lm_link *link)
+{
     if (lm_link_is_cut(link))
         return;
     lm_link_collect(link);
@@ -192,14 +209,16 @@ LM_INTERNAL void lm_link_die(struct lm_link *link) {
     lm_link_wake_followers(link);
 }
 
-/* --- Waiting ------------------------------------------------------------------------------------------------------------ */
+/* --- Waiting --- */
 
-LM_INTERNAL bool lm_link_welcomed(const struct lm_link *link) {
+LM_INTERNAL bool lm_link_welcomed(const struct lm_link *link)
+{
     return lm_load_ordered(&link->channel.memory->welcomed);
 }
 
 /* What the record that ended the sleep means; `length` as lm_channel_listen returns it. */
-LM_INTERNAL void lm_link_woken(struct lm_link *link, const struct lm_refusal *record, long length) {
+LM_INTERNAL void lm_link_woken(struct lm_link *link, const struct lm_refusal *record, long length)
+{
     if (length == (long)sizeof *record && record->magic == LM_HELLO_MAGIC)
         link->refusal = (kern_return_t)record->status;
     bool alive = length < 0 || length == 1;
@@ -208,7 +227,8 @@ LM_INTERNAL void lm_link_woken(struct lm_link *link, const struct lm_refusal *re
     lm_link_wake_followers(link);
 }
 
-LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline) {
+LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline)
+{
     union {
         struct lm_refusal refusal;
         char bytes[sizeof(struct lm_refusal) + 1];
@@ -227,7 +247,8 @@ LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline) {
     lm_link_woken(link, &record.refusal, length);
 }
 
-LM_INTERNAL void lm_link_follow(struct lm_link *link, struct lm_call *call, int64_t deadline) {
+LM_INTERNAL void lm_link_follow(struct lm_link *link, struct lm_call *call, int64_t deadline)
+{
     struct lm_follower self;
     memset(&self, 0, sizeof self);
     self.call = call;
@@ -243,7 +264,8 @@ LM_INTERNAL void lm_link_follow(struct lm_link *link, struct lm_call *call, int6
 }
 
 /* Waits until something may have changed for the caller, who looks again and comes back. */
-LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_call *call, int64_t deadline) {
+LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_call *call, int64_t deadline)
+{
     if (lm_link_is_cut(link))
         return -EPIPE;
     if (lm_deadline_left(deadline) == 0) {
@@ -258,7 +280,7 @@ LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_call *call, int64_t
     return 0;
 }
 
-/* --- Sending ------------------------------------------------------------------------------------------------------------ */
+/* --- Sending --- */
 
 struct lm_request {
     int32_t identifier;
@@ -270,8 +292,10 @@ struct lm_request {
     bool queued;       /* once it is in the ring */
 };
 
-/* Whether a service that does not sleep has stood still for so long that it may be dead. Asked at each send; mostly one comparison. */
-LM_INTERNAL bool lm_link_stalled(struct lm_link *link) {
+/* Whether a service that does not sleep has stood still for so long that it may be dead. Asked at each send; mostly one
+ * comparison. */
+LM_INTERNAL bool lm_link_stalled(struct lm_link *link)
+{
     struct lm_producer *out = &link->channel.out;
     if (lm_producer_refresh(out) < 0)
         return true;
@@ -284,7 +308,8 @@ LM_INTERNAL bool lm_link_stalled(struct lm_link *link) {
 }
 
 /* Lets the service see what was put, and wakes it if it sleeps. The lock is given up for the system call. */
-LM_INTERNAL void lm_link_publish(struct lm_link *link) {
+LM_INTERNAL void lm_link_publish(struct lm_link *link)
+{
     lm_producer_publish(&link->channel.out);
     bool asleep = lm_producer_must_ring(&link->channel.out);
     if (!asleep && !lm_link_stalled(link))
@@ -297,7 +322,8 @@ LM_INTERNAL void lm_link_publish(struct lm_link *link) {
 }
 
 /* Waits until the ring has room. */
-LM_INTERNAL int lm_link_make_room(struct lm_link *link, uint32_t extent, int64_t deadline) {
+LM_INTERNAL int lm_link_make_room(struct lm_link *link, uint32_t extent, int64_t deadline)
+{
     for (;;) {
         if (lm_link_is_cut(link))
             return -EPIPE;
@@ -313,7 +339,8 @@ LM_INTERNAL int lm_link_make_room(struct lm_link *link, uint32_t extent, int64_t
     }
 }
 
-LM_INTERNAL void lm_link_put_abort(struct lm_link *link) {
+LM_INTERNAL void lm_link_put_abort(struct lm_link *link)
+{
     struct lm_frame abort_frame;
     memset(&abort_frame, 0, sizeof abort_frame);
     abort_frame.kind = LM_FRAME_ABORT;
@@ -323,11 +350,17 @@ LM_INTERNAL void lm_link_put_abort(struct lm_link *link) {
 }
 
 /* Puts one part of the request, the whole if it is small, and publishes it. */
-LM_INTERNAL int lm_link_put(struct lm_link *link, struct lm_request *request, uint32_t offset, uint32_t length) {
+LM_INTERNAL int lm_link_put(struct lm_link *link, struct lm_request *request, uint32_t offset, uint32_t length)
+{
     bool last = offset + length == request->length;
-    struct lm_frame frame = {
-        LM_FRAME_READY, last ? LM_FRAME_MESSAGE : LM_FRAME_PIECE, length, request->token, request->identifier,
-        request->length, 0, 0};
+    struct lm_frame frame = {LM_FRAME_READY,
+                             last ? LM_FRAME_MESSAGE : LM_FRAME_PIECE,
+                             length,
+                             request->token,
+                             request->identifier,
+                             request->length,
+                             0,
+                             0};
     int result = lm_link_make_room(link, lm_frame_extent(length) + lm_frame_extent(0), request->deadline);
     if (result < 0)
         return result;
@@ -341,7 +374,8 @@ LM_INTERNAL int lm_link_put(struct lm_link *link, struct lm_request *request, ui
 }
 
 /* Waits for the service's limits, and checks the length against them. */
-LM_INTERNAL int lm_link_admit(struct lm_link *link, const struct lm_request *request) {
+LM_INTERNAL int lm_link_admit(struct lm_link *link, const struct lm_request *request)
+{
     while (!lm_link_welcomed(link)) {
         int result = lm_link_wait(link, NULL, request->deadline);
         if (result < 0)
@@ -350,7 +384,8 @@ LM_INTERNAL int lm_link_admit(struct lm_link *link, const struct lm_request *req
     return request->length > lm_load_relaxed(&link->channel.memory->largest_message) ? -EMSGSIZE : 0;
 }
 
-LM_INTERNAL int lm_link_take_turn(struct lm_link *link, int64_t deadline) {
+LM_INTERNAL int lm_link_take_turn(struct lm_link *link, int64_t deadline)
+{
     while (link->large_turn) {
         int result = lm_link_wait(link, NULL, deadline);
         if (result < 0)
@@ -360,7 +395,8 @@ LM_INTERNAL int lm_link_take_turn(struct lm_link *link, int64_t deadline) {
     return 0;
 }
 
-LM_INTERNAL int lm_link_put_parts(struct lm_link *link, struct lm_request *request) {
+LM_INTERNAL int lm_link_put_parts(struct lm_link *link, struct lm_request *request)
+{
     int result = 0;
     for (uint32_t offset = 0; result == 0 && offset < request->length;) {
         uint32_t length = lm_min32(request->length - offset, LM_PIECE_MAX);
@@ -374,7 +410,8 @@ LM_INTERNAL int lm_link_put_parts(struct lm_link *link, struct lm_request *reque
     return result;
 }
 
-LM_INTERNAL int lm_link_send_large(struct lm_link *link, struct lm_request *request) {
+LM_INTERNAL int lm_link_send_large(struct lm_link *link, struct lm_request *request)
+{
     int result = lm_link_admit(link, request);
     if (result == 0)
         result = lm_link_take_turn(link, request->deadline);
@@ -387,12 +424,14 @@ LM_INTERNAL int lm_link_send_large(struct lm_link *link, struct lm_request *requ
 }
 
 /* Takes a queued request back. True: it was never taken and never will be. */
-LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, const struct lm_request *request) {
+LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, const struct lm_request *request)
+{
     return !request->queued || lm_producer_withdraw(&link->channel.out, request->position) == 1;
 }
 
 /* Queues the request. After a failure nothing of it will be taken. -EPIPE: the service was dead before. */
-LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request) {
+LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
+{
     bool large = request->length > LM_PIECE_MAX;
     int result = large ? lm_link_send_large(link, request) : lm_link_put(link, request, 0, request->length);
     if (result == 0 && lm_link_is_cut(link) && lm_link_withdraw(link, request)) {
@@ -403,7 +442,8 @@ LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request) {
 }
 
 /* Waits until the service has taken the queued request. */
-LM_INTERNAL int lm_link_wait_taken(struct lm_link *link, const struct lm_request *request) {
+LM_INTERNAL int lm_link_wait_taken(struct lm_link *link, const struct lm_request *request)
+{
     const uint32_t never = UINT32_MAX; /* more room than any ring has: the service rings whenever it takes something */
     for (;;) {
         int result = lm_producer_must_wait(&link->channel.out, never);
@@ -417,9 +457,10 @@ LM_INTERNAL int lm_link_wait_taken(struct lm_link *link, const struct lm_request
     }
 }
 
-/* --- Opening and closing ------------------------------------------------------------------------------------------------ */
+/* --- Opening and closing --- */
 
-LM_INTERNAL void lm_link_destroy(struct lm_object *object) {
+LM_INTERNAL void lm_link_destroy(struct lm_object *object)
+{
     struct lm_link *link = LM_CONTAINER(object, struct lm_link, object);
     lm_channel_deinit(&link->channel);
     lm_table_deinit(&link->calls);
@@ -427,7 +468,8 @@ LM_INTERNAL void lm_link_destroy(struct lm_object *object) {
 }
 
 /* Takes the link out of the process's list. Without the link's lock. */
-LM_INTERNAL void lm_link_unlist(struct lm_link *link) {
+LM_INTERNAL void lm_link_unlist(struct lm_link *link)
+{
     lm_process_lock();
     bool listed = lm_list_contains(&link->in_process);
     lm_list_remove(&link->in_process);
@@ -437,7 +479,8 @@ LM_INTERNAL void lm_link_unlist(struct lm_link *link) {
 }
 
 /* mach_port_deallocate on the link's port. Without the lock. */
-LM_INTERNAL void lm_link_deallocated(struct lm_object *object, uint32_t detail) {
+LM_INTERNAL void lm_link_deallocated(struct lm_object *object, uint32_t detail)
+{
     struct lm_link *link = LM_CONTAINER(object, struct lm_link, object);
     (void)detail;
     lm_link_lock(link);
@@ -448,7 +491,8 @@ LM_INTERNAL void lm_link_deallocated(struct lm_object *object, uint32_t detail) 
 }
 
 /* In a forked child: the sockets and the memory go, what else there is stays unused. */
-LM_INTERNAL void lm_links_forget(void) {
+LM_INTERNAL void lm_links_forget(void)
+{
     struct lm_list *first;
     while ((first = lm_list_first(&lm_process_1.links)) != NULL) {
         struct lm_link *link = LM_CONTAINER(first, struct lm_link, in_process);
@@ -460,7 +504,8 @@ LM_INTERNAL void lm_links_forget(void) {
     }
 }
 
-LM_INTERNAL struct lm_link *lm_link_create(const char *name) {
+LM_INTERNAL struct lm_link *lm_link_create(const char *name)
+{
     struct lm_link *link = (struct lm_link *)lm_new(sizeof *link);
     if (!link)
         return NULL;
@@ -472,7 +517,8 @@ LM_INTERNAL struct lm_link *lm_link_create(const char *name) {
 }
 
 /* Moves the one-way messages that a dead service left untaken, in order; the new ring is as large, so they fit. */
-LM_INTERNAL void lm_link_inherit(struct lm_link *link, struct lm_link *dead) {
+LM_INTERNAL void lm_link_inherit(struct lm_link *link, struct lm_link *dead)
+{
     unsigned char *payload = (unsigned char *)malloc(LM_PIECE_MAX);
     struct lm_frame frame;
     lm_link_lock(dead);
@@ -496,7 +542,8 @@ LM_INTERNAL void lm_link_inherit(struct lm_link *link, struct lm_link *dead) {
 }
 
 /* Connects a link that nobody else uses yet. */
-LM_INTERNAL int lm_link_connect(struct lm_link *link, int64_t deadline) {
+LM_INTERNAL int lm_link_connect(struct lm_link *link, int64_t deadline)
+{
     int socket = lm_registry_connect(link->name, deadline);
     if (socket < 0)
         return socket;
@@ -513,7 +560,8 @@ LM_INTERNAL int lm_link_connect(struct lm_link *link, int64_t deadline) {
 }
 
 /* With the process's lock: the link of that name, NULL if there is none. */
-LM_INTERNAL struct lm_link *lm_link_listed(const char *name) {
+LM_INTERNAL struct lm_link *lm_link_listed(const char *name)
+{
     struct lm_list *links = &lm_process_1.links;
     for (struct lm_list *l = lm_list_first(links); l; l = lm_list_next(links, l)) {
         struct lm_link *link = LM_CONTAINER(l, struct lm_link, in_process);
@@ -523,8 +571,10 @@ LM_INTERNAL struct lm_link *lm_link_listed(const char *name) {
     return NULL;
 }
 
-/* With the process's lock: puts `fresh` (with a reference for the list) in the place of `old`, either of which may be NULL. */
-LM_INTERNAL void lm_link_replace(struct lm_link *old, struct lm_link *fresh) {
+/* With the process's lock: puts `fresh` (with a reference for the list) in the place of `old`, either of which may be
+ * NULL. */
+LM_INTERNAL void lm_link_replace(struct lm_link *old, struct lm_link *fresh)
+{
     lm_process_prepare();
     lm_process_1.forget_links = lm_links_forget;
     if (old)
@@ -534,7 +584,8 @@ LM_INTERNAL void lm_link_replace(struct lm_link *old, struct lm_link *fresh) {
 }
 
 /* Makes the link's outcome known to the threads that wait for it, and gives up what it replaces. */
-LM_INTERNAL void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool opened) {
+LM_INTERNAL void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool opened)
+{
     lm_process_lock();
     if (!opened)
         lm_link_replace(link, dead);
@@ -550,7 +601,8 @@ LM_INTERNAL void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool
 }
 
 /* Opens a listed link. On failure `dead` is back in its place, with the messages it keeps. */
-LM_INTERNAL int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t deadline) {
+LM_INTERNAL int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t deadline)
+{
     int result = lm_link_connect(link, deadline);
     if (result == 0 && dead)
         lm_link_inherit(link, dead);
@@ -559,7 +611,8 @@ LM_INTERNAL int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t
 }
 
 /* One attempt at the link of that name, with a reference for the caller: 1 got it, 0 look again. Without any lock. */
-LM_INTERNAL int lm_link_try(const char *name, int64_t deadline, struct lm_link **found) {
+LM_INTERNAL int lm_link_try(const char *name, int64_t deadline, struct lm_link **found)
+{
     struct lm_link *fresh = lm_link_create(name);
     if (!fresh)
         return -ENOMEM;
@@ -590,7 +643,8 @@ LM_INTERNAL int lm_link_try(const char *name, int64_t deadline, struct lm_link *
 }
 
 /* The link of a valid name, opened if need be, with a reference for the caller. Without any lock. */
-LM_INTERNAL int lm_link_get(const char *name, int64_t deadline, struct lm_link **link) {
+LM_INTERNAL int lm_link_get(const char *name, int64_t deadline, struct lm_link **link)
+{
     int result;
     do
         result = lm_link_try(name, deadline, link);

@@ -9,16 +9,19 @@ struct lm_list {
     struct lm_list *next, *previous;
 };
 
-LM_INTERNAL void lm_list_init(struct lm_list *list) {
+LM_INTERNAL void lm_list_init(struct lm_list *list)
+{
     list->next = list->previous = list;
 }
 
 /* A zeroed head is an empty list too, so that static state needs no initialiser. */
-LM_INTERNAL bool lm_list_empty(const struct lm_list *list) {
+LM_INTERNAL bool lm_list_empty(const struct lm_list *list)
+{
     return !list->next || list->next == list;
 }
 
-LM_INTERNAL void lm_list_append(struct lm_list *list, struct lm_list *link) {
+LM_INTERNAL void lm_list_append(struct lm_list *list, struct lm_list *link)
+{
     if (!list->next)
         lm_list_init(list);
     link->next = list;
@@ -28,7 +31,8 @@ LM_INTERNAL void lm_list_append(struct lm_list *list, struct lm_list *link) {
 }
 
 /* Idempotent. */
-LM_INTERNAL void lm_list_remove(struct lm_list *link) {
+LM_INTERNAL void lm_list_remove(struct lm_list *link)
+{
     if (!link->next)
         return;
     link->previous->next = link->next;
@@ -36,17 +40,20 @@ LM_INTERNAL void lm_list_remove(struct lm_list *link) {
     link->next = link->previous = NULL;
 }
 
-LM_INTERNAL bool lm_list_contains(const struct lm_list *link) {
+LM_INTERNAL bool lm_list_contains(const struct lm_list *link)
+{
     return link->next != NULL;
 }
 
 /* The first member, NULL when there is none. */
-LM_INTERNAL struct lm_list *lm_list_first(const struct lm_list *list) {
+LM_INTERNAL struct lm_list *lm_list_first(const struct lm_list *list)
+{
     return lm_list_empty(list) ? NULL : list->next;
 }
 
 /* The member after `link`, NULL after the last. */
-LM_INTERNAL struct lm_list *lm_list_next(const struct lm_list *list, const struct lm_list *link) {
+LM_INTERNAL struct lm_list *lm_list_next(const struct lm_list *list, const struct lm_list *link)
+{
     return link->next == list ? NULL : link->next;
 }
 

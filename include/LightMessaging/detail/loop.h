@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a run loop is made of: an epoll, a queue of watches that are ready, and timers. Descriptors are watched edge- or
- * level-triggered as the watch asks; every event goes through the ready queue, and a watch that has more to do than is fair
- * in one go asks to be queued again. Callbacks run in the thread that runs the loop, without its lock; everything else may be
- * called from any thread. A watched object is kept alive while it is watched and while its callback runs.
+ * level-triggered as the watch asks; every event goes through the ready queue, and a watch that has more to do than is
+ * fair in one go asks to be queued again. Callbacks run in the thread that runs the loop, without its lock; everything
+ * else may be called from any thread. A watched object is kept alive while it is watched and while its callback runs.
  */
 #ifndef LM_DETAIL_LOOP_H
 #define LM_DETAIL_LOOP_H
@@ -18,15 +18,15 @@
 struct lm_loop {
     struct lm_object object;
     pthread_mutex_t lock;
-    int epoll, bell;          /* opened on first use */
-    struct lm_table watches;  /* epoll knows a watch by its name here, so that a late event finds nothing */
+    int epoll, bell;         /* opened on first use */
+    struct lm_table watches; /* epoll knows a watch by its name here, so that a late event finds nothing */
     struct lm_list ready;
-    struct lm_list timers;    /* earliest first */
+    struct lm_list timers; /* earliest first */
     uint32_t watch_count;
     uint32_t timer_count;
     uint32_t stop;
-    uint64_t handled;         /* callbacks of sources that have run; this and the next are the running thread's own */
-    uint64_t handled_enough;  /* a run that was limited to one source ends here; 0: no limit */
+    uint64_t handled;        /* callbacks of sources that have run; this and the next are the running thread's own */
+    uint64_t handled_enough; /* a run that was limited to one source ends here; 0: no limit */
     struct lm_list in_process;
 };
 
@@ -49,12 +49,14 @@ struct lm_timer {
     struct lm_list in_timers;
 };
 
-LM_INTERNAL void lm_loop_close(struct lm_loop *loop) {
+LM_INTERNAL void lm_loop_close(struct lm_loop *loop)
+{
     lm_sys_close(&loop->epoll);
     lm_sys_close(&loop->bell);
 }
 
-LM_INTERNAL void lm_loop_destroy(struct lm_object *object) {
+LM_INTERNAL void lm_loop_destroy(struct lm_object *object)
+{
     struct lm_loop *loop = LM_CONTAINER(object, struct lm_loop, object);
     lm_process_lock();
     lm_list_remove(&loop->in_process);
@@ -66,7 +68,8 @@ LM_INTERNAL void lm_loop_destroy(struct lm_object *object) {
 }
 
 /* `forget` is lm_loops_forget, at the end of this file. */
-LM_INTERNAL struct lm_loop *lm_loop_create_with(void (*forget)(void)) {
+LM_INTERNAL struct lm_loop *lm_loop_create_with(void (*forget)(void))
+{
     struct lm_loop *loop = (struct lm_loop *)lm_new(sizeof *loop);
     if (!loop)
         return NULL;
@@ -82,7 +85,8 @@ LM_INTERNAL struct lm_loop *lm_loop_create_with(void (*forget)(void)) {
 }
 
 /* With the lock held: the epoll, with the bell in it, exists. The bell is edge-triggered and never read. */
-LM_INTERNAL int lm_loop_open(struct lm_loop *loop) {
+LM_INTERNAL int lm_loop_open(struct lm_loop *loop)
+{
     if (loop->epoll >= 0)
         return 0;
     struct epoll_event event;
@@ -97,34 +101,39 @@ LM_INTERNAL int lm_loop_open(struct lm_loop *loop) {
 }
 
 /* Whether the run that is under way must return before it calls anything else. In the thread that runs the loop. */
-LM_INTERNAL bool lm_loop_interrupted(const struct lm_loop *loop) {
+LM_INTERNAL bool lm_loop_interrupted(const struct lm_loop *loop)
+{
     return lm_load_relaxed(&loop->stop) || (loop->handled_enough && loop->handled >= loop->handled_enough);
 }
 
-LM_INTERNAL void lm_loop_wake(struct lm_loop *loop) {
+LM_INTERNAL void lm_loop_wake(struct lm_loop *loop)
+{
     pthread_mutex_lock(&loop->lock);
     if (loop->bell >= 0)
         lm_sys_eventfd_raise(loop->bell);
     pthread_mutex_unlock(&loop->lock);
 }
 
-/* --- Watches ------------------------------------------------------------------------------------------------------------ */
+/* --- Watches --- */
 
 LM_INTERNAL void lm_watch_init(struct lm_watch *watch, struct lm_object *object,
-                               bool (*ready)(struct lm_object *object, uint32_t events)) {
+                               bool (*ready)(struct lm_object *object, uint32_t events))
+{
     memset(watch, 0, sizeof *watch);
     watch->object = object;
     watch->ready = ready;
 }
 
 /* Has the callback run in the loop's next pass. With the lock held. */
-LM_INTERNAL void lm_watch_queue(struct lm_watch *watch, uint32_t events) {
+LM_INTERNAL void lm_watch_queue(struct lm_watch *watch, uint32_t events)
+{
     watch->pending |= events;
     if (!lm_list_contains(&watch->in_ready))
         lm_list_append(&watch->loop->ready, &watch->in_ready);
 }
 
-LM_INTERNAL int lm_loop_add_locked(struct lm_loop *loop, struct lm_watch *watch, int descriptor, uint32_t events) {
+LM_INTERNAL int lm_loop_add_locked(struct lm_loop *loop, struct lm_watch *watch, int descriptor, uint32_t events)
+{
     struct epoll_event event;
     int result = lm_loop_open(loop);
     if (result < 0)
@@ -150,7 +159,8 @@ LM_INTERNAL int lm_loop_add_locked(struct lm_loop *loop, struct lm_watch *watch,
 }
 
 /* Watches the descriptor for `events` of epoll. The callback runs once in any case. */
-LM_INTERNAL int lm_loop_add(struct lm_loop *loop, struct lm_watch *watch, int descriptor, uint32_t events) {
+LM_INTERNAL int lm_loop_add(struct lm_loop *loop, struct lm_watch *watch, int descriptor, uint32_t events)
+{
     pthread_mutex_lock(&loop->lock);
     int result = lm_loop_add_locked(loop, watch, descriptor, events);
     pthread_mutex_unlock(&loop->lock);
@@ -158,7 +168,8 @@ LM_INTERNAL int lm_loop_add(struct lm_loop *loop, struct lm_watch *watch, int de
 }
 
 /* Ends the watch; the descriptor must still be open. Idempotent, but not from two threads at once. */
-LM_INTERNAL void lm_watch_remove(struct lm_watch *watch, int descriptor) {
+LM_INTERNAL void lm_watch_remove(struct lm_watch *watch, int descriptor)
+{
     struct lm_loop *loop = watch->loop;
     if (!loop)
         return;
@@ -174,7 +185,8 @@ LM_INTERNAL void lm_watch_remove(struct lm_watch *watch, int descriptor) {
 }
 
 /* Changes what is waited for; a callback that nobody else can remove the watch from under calls this. */
-LM_INTERNAL void lm_watch_change(struct lm_watch *watch, int descriptor, uint32_t events) {
+LM_INTERNAL void lm_watch_change(struct lm_watch *watch, int descriptor, uint32_t events)
+{
     struct epoll_event event;
     if (!watch->loop)
         return;
@@ -184,16 +196,18 @@ LM_INTERNAL void lm_watch_change(struct lm_watch *watch, int descriptor, uint32_
     lm_sys_epoll_control(watch->loop->epoll, EPOLL_CTL_MOD, descriptor, &event);
 }
 
-/* --- Timers ------------------------------------------------------------------------------------------------------------- */
+/* --- Timers --- */
 
-LM_INTERNAL void lm_timer_init(struct lm_timer *timer, struct lm_object *object, void (*fire)(struct lm_object *)) {
+LM_INTERNAL void lm_timer_init(struct lm_timer *timer, struct lm_object *object, void (*fire)(struct lm_object *))
+{
     memset(timer, 0, sizeof *timer);
     timer->object = object;
     timer->fire = fire;
 }
 
 /* With the lock held: where the first later timer is, else the list's end. */
-LM_INTERNAL struct lm_list *lm_timer_place(struct lm_loop *loop, int64_t deadline) {
+LM_INTERNAL struct lm_list *lm_timer_place(struct lm_loop *loop, int64_t deadline)
+{
     struct lm_list *link = lm_list_first(&loop->timers);
     while (link && LM_CONTAINER(link, struct lm_timer, in_timers)->deadline <= deadline)
         link = lm_list_next(&loop->timers, link);
@@ -201,7 +215,8 @@ LM_INTERNAL struct lm_list *lm_timer_place(struct lm_loop *loop, int64_t deadlin
 }
 
 /* Sets a timer that is not set. */
-LM_INTERNAL int lm_loop_set_timer(struct lm_loop *loop, struct lm_timer *timer, int64_t deadline) {
+LM_INTERNAL int lm_loop_set_timer(struct lm_loop *loop, struct lm_timer *timer, int64_t deadline)
+{
     pthread_mutex_lock(&loop->lock);
     int result = lm_loop_open(loop);
     if (result == 0) {
@@ -218,7 +233,8 @@ LM_INTERNAL int lm_loop_set_timer(struct lm_loop *loop, struct lm_timer *timer, 
 }
 
 /* Idempotent; of two threads, or of one and the timer's own firing, one takes it out. */
-LM_INTERNAL void lm_timer_clear(struct lm_timer *timer, struct lm_loop *loop) {
+LM_INTERNAL void lm_timer_clear(struct lm_timer *timer, struct lm_loop *loop)
+{
     pthread_mutex_lock(&loop->lock);
     bool was_set = lm_list_contains(&timer->in_timers);
     if (was_set) {
@@ -233,10 +249,11 @@ LM_INTERNAL void lm_timer_clear(struct lm_timer *timer, struct lm_loop *loop) {
     }
 }
 
-/* --- Running ------------------------------------------------------------------------------------------------------------ */
+/* --- Running --- */
 
 /* Takes the first timer that is due out of the list; its object's reference goes to the caller. */
-LM_INTERNAL struct lm_timer *lm_loop_due_timer(struct lm_loop *loop) {
+LM_INTERNAL struct lm_timer *lm_loop_due_timer(struct lm_loop *loop)
+{
     struct lm_timer *timer = NULL;
     pthread_mutex_lock(&loop->lock);
     struct lm_list *link = lm_list_first(&loop->timers);
@@ -250,7 +267,8 @@ LM_INTERNAL struct lm_timer *lm_loop_due_timer(struct lm_loop *loop) {
     return timer;
 }
 
-LM_INTERNAL void lm_loop_fire_timers(struct lm_loop *loop) {
+LM_INTERNAL void lm_loop_fire_timers(struct lm_loop *loop)
+{
     struct lm_timer *timer;
     while (!lm_loop_interrupted(loop) && (timer = lm_loop_due_timer(loop)) != NULL) {
         struct lm_object *object = timer->object;
@@ -260,8 +278,10 @@ LM_INTERNAL void lm_loop_fire_timers(struct lm_loop *loop) {
     }
 }
 
-/* Takes the first watch off the ready queue, with a reference to its object; NULL when there is none, or the run must return. With the lock. */
-LM_INTERNAL struct lm_watch *lm_loop_pop(struct lm_loop *loop, uint32_t *events) {
+/* Takes the first watch off the ready queue, with a reference to its object; NULL when there is none, or the run must
+ * return. With the lock. */
+LM_INTERNAL struct lm_watch *lm_loop_pop(struct lm_loop *loop, uint32_t *events)
+{
     struct lm_list *link = lm_list_first(&loop->ready);
     if (!link || lm_loop_interrupted(loop))
         return NULL;
@@ -274,7 +294,8 @@ LM_INTERNAL struct lm_watch *lm_loop_pop(struct lm_loop *loop, uint32_t *events)
 }
 
 /* Calls a watch that was popped, and pops the next one if more are wanted. */
-LM_INTERNAL struct lm_watch *lm_loop_call(struct lm_loop *loop, struct lm_watch *watch, uint32_t *events, bool more) {
+LM_INTERNAL struct lm_watch *lm_loop_call(struct lm_loop *loop, struct lm_watch *watch, uint32_t *events, bool more)
+{
     struct lm_object *object = watch->object;
     struct lm_watch *next = NULL;
     bool again = watch->ready(object, *events);
@@ -290,7 +311,8 @@ LM_INTERNAL struct lm_watch *lm_loop_call(struct lm_loop *loop, struct lm_watch 
 }
 
 /* How long epoll may sleep. With the lock. */
-LM_INTERNAL int lm_loop_patience(struct lm_loop *loop, int64_t deadline) {
+LM_INTERNAL int lm_loop_patience(struct lm_loop *loop, int64_t deadline)
+{
     struct lm_list *first = lm_list_first(&loop->timers);
     int64_t due = first ? LM_CONTAINER(first, struct lm_timer, in_timers)->deadline : LM_FOREVER;
     return lm_list_empty(&loop->ready) ? lm_deadline_milliseconds(due < deadline ? due : deadline) : 0;
@@ -304,8 +326,10 @@ struct lm_harvest {
     bool timers; /* there are some, which may be due */
 };
 
-/* Waits. -ENOENT: there is neither a watch nor a timer to wait for; another error says that the loop can't be opened. */
-LM_INTERNAL int lm_loop_sleep(struct lm_loop *loop, int64_t deadline, struct lm_harvest *harvest) {
+/* Waits. -ENOENT: there is neither a watch nor a timer to wait for; another error says that the loop can't be opened.
+ */
+LM_INTERNAL int lm_loop_sleep(struct lm_loop *loop, int64_t deadline, struct lm_harvest *harvest)
+{
     pthread_mutex_lock(&loop->lock);
     int result = loop->watch_count == 0 && loop->timer_count == 0 ? -ENOENT : lm_loop_open(loop);
     int epoll = loop->epoll;
@@ -319,7 +343,8 @@ LM_INTERNAL int lm_loop_sleep(struct lm_loop *loop, int64_t deadline, struct lm_
 }
 
 /* Queues the watches that epoll has events for, counts the queue, and pops the first. With the lock. */
-LM_INTERNAL struct lm_watch *lm_loop_collect(struct lm_loop *loop, struct lm_harvest *harvest, uint32_t *events) {
+LM_INTERNAL struct lm_watch *lm_loop_collect(struct lm_loop *loop, struct lm_harvest *harvest, uint32_t *events)
+{
     for (int i = 0; i < harvest->count; i++) {
         struct lm_entry *entry = lm_table_find(&loop->watches, (uint32_t)harvest->events[i].data.u64, 0);
         if (entry)
@@ -332,10 +357,11 @@ LM_INTERNAL struct lm_watch *lm_loop_collect(struct lm_loop *loop, struct lm_har
 }
 
 /*
- * One pass: waits until something is ready, a timer is due or the deadline passes, and runs what is ready now, until the loop is
- * stopped. Returns how many watches were called, or a negative errno as lm_loop_sleep.
+ * One pass: waits until something is ready, a timer is due or the deadline passes, and runs what is ready now, until
+ * the loop is stopped. Returns how many watches were called, or a negative errno as lm_loop_sleep.
  */
-LM_INTERNAL int lm_loop_pass(struct lm_loop *loop, int64_t deadline) {
+LM_INTERNAL int lm_loop_pass(struct lm_loop *loop, int64_t deadline)
+{
     struct lm_harvest harvest;
     uint32_t events = 0;
     int calls = 0;
@@ -354,9 +380,10 @@ LM_INTERNAL int lm_loop_pass(struct lm_loop *loop, int64_t deadline) {
     return calls;
 }
 
-/* --- Fork --------------------------------------------------------------------------------------------------------------- */
+/* --- Fork --- */
 
-LM_INTERNAL void lm_watch_forget(struct lm_watch *watch) {
+LM_INTERNAL void lm_watch_forget(struct lm_watch *watch)
+{
     struct lm_loop *loop = watch->loop;
     lm_list_remove(&watch->in_ready);
     watch->loop = NULL;
@@ -364,7 +391,8 @@ LM_INTERNAL void lm_watch_forget(struct lm_watch *watch) {
     lm_release(&loop->object);
 }
 
-LM_INTERNAL void lm_timer_forget(struct lm_timer *timer) {
+LM_INTERNAL void lm_timer_forget(struct lm_timer *timer)
+{
     struct lm_loop *loop = timer->loop;
     lm_list_remove(&timer->in_timers);
     timer->loop = NULL;
@@ -372,7 +400,8 @@ LM_INTERNAL void lm_timer_forget(struct lm_timer *timer) {
     lm_release(&loop->object);
 }
 
-LM_INTERNAL void lm_loop_forget(struct lm_loop *loop) {
+LM_INTERNAL void lm_loop_forget(struct lm_loop *loop)
+{
     struct lm_list *first;
     lm_loop_close(loop);
     for (uint32_t slot = 1; slot < loop->watches.used; slot++)
@@ -385,7 +414,8 @@ LM_INTERNAL void lm_loop_forget(struct lm_loop *loop) {
 }
 
 /* Epolls are shared with a forked child, so it must not touch the parent's; its loops start empty. */
-LM_INTERNAL void lm_loops_forget(void) {
+LM_INTERNAL void lm_loops_forget(void)
+{
     struct lm_list *loops = &lm_process_1.loops;
     for (struct lm_list *l = lm_list_first(loops), *next; l; l = next) {
         struct lm_loop *loop = LM_CONTAINER(l, struct lm_loop, in_process);
@@ -397,7 +427,8 @@ LM_INTERNAL void lm_loops_forget(void) {
     }
 }
 
-LM_INTERNAL struct lm_loop *lm_loop_create(void) {
+LM_INTERNAL struct lm_loop *lm_loop_create(void)
+{
     return lm_loop_create_with(lm_loops_forget);
 }
 

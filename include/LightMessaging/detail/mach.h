@@ -9,32 +9,38 @@
 #define LM_TASK_PORT      ((mach_port_t)0x001fffffu)
 #define LM_BOOTSTRAP_PORT ((mach_port_t)0x002fffffu)
 
-LM_API mach_port_t mach_task_self(void) {
+LM_API mach_port_t mach_task_self(void)
+{
     return LM_TASK_PORT;
 }
 
-LM_API kern_return_t task_get_bootstrap_port(mach_port_t task, mach_port_t *port) {
+LM_API kern_return_t task_get_bootstrap_port(mach_port_t task, mach_port_t *port)
+{
     (void)task;
     *port = LM_BOOTSTRAP_PORT;
     return KERN_SUCCESS;
 }
 
-LM_API kern_return_t mach_port_deallocate(mach_port_t task, mach_port_t name) {
+LM_API kern_return_t mach_port_deallocate(mach_port_t task, mach_port_t name)
+{
     (void)task;
     return name == MACH_PORT_NULL || lm_port_deallocate(name) ? KERN_SUCCESS : KERN_INVALID_ARGUMENT;
 }
 
-LM_API const char *mach_error_string(mach_error_t error) {
+LM_API const char *mach_error_string(mach_error_t error)
+{
     switch (error) {
     case KERN_SUCCESS:
         return "success";
     case KERN_INVALID_ARGUMENT:
-        return "invalid argument: a NULL where there must be a value, or a service name that is empty, longer than 127 bytes, "
+        return "invalid argument: a NULL where there must be a value, or a service name that is empty, longer than 127 "
+               "bytes, "
                "starts with '.', or contains '/' or control characters";
     case KERN_RESOURCE_SHORTAGE:
         return "out of memory, file descriptors or port names";
     case BOOTSTRAP_NOT_PRIVILEGED:
-        return "not permitted: the service is locked or refuses this user, or the runtime directory is not this user's to write";
+        return "not permitted: the service is locked or refuses this user, or the runtime directory is not this user's "
+               "to write";
     case BOOTSTRAP_NAME_IN_USE:
         return "a live process already serves this name";
     case BOOTSTRAP_UNKNOWN_SERVICE:
@@ -52,7 +58,8 @@ LM_API const char *mach_error_string(mach_error_t error) {
     case MACH_SEND_NO_BUFFER:
         return "the client does not read its replies; its connection was closed";
     case MACH_SEND_TOO_LARGE:
-        return "longer than the receiver accepts; nothing was sent (LMServiceSetLargestMessage and LMSetLargestReply set the limits)";
+        return "longer than the receiver accepts; nothing was sent (LMServiceSetLargestMessage and LMSetLargestReply "
+               "set the limits)";
     case MACH_RCV_TIMED_OUT:
         return "the service took the message and did not answer in time; a late answer is dropped";
     case MACH_RCV_PORT_DIED:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * LMMessage as it is handed out: always built here, from checked parts. Data up to LM_INLINE_MAX are in line, which is why a message is
- * always the head of an LMResponseBuffer; more are in memory of their own, which the message owns.
+ * LMMessage as it is handed out: always built here, from checked parts. Data up to LM_INLINE_MAX are in line, which is
+ * why a message is always the head of an LMResponseBuffer; more are in memory of their own, which the message owns.
  */
 #ifndef LM_DETAIL_MESSAGE_H
 #define LM_DETAIL_MESSAGE_H
@@ -11,18 +11,21 @@
 #define LM_MESSAGE_HEADER offsetof(LMMessage, data.in_line.bytes)
 
 /* Memory aligned to 16, for free(); NULL if there is none. */
-LM_INTERNAL void *lm_data_new(uint32_t length) {
+LM_INTERNAL void *lm_data_new(uint32_t length)
+{
     return aligned_alloc(16, ((size_t)length + 15) & ~(size_t)15);
 }
 
 /* An empty message, owning nothing; what was there is not looked at. */
-LM_INTERNAL void lm_message_init(LMMessage *message) {
+LM_INTERNAL void lm_message_init(LMMessage *message)
+{
     memset(message, 0, sizeof *message);
     message->head.msgh_size = (mach_msg_size_t)sizeof *message;
 }
 
 /* Gives the message data that came from lm_data_new. */
-LM_INTERNAL void lm_message_adopt(LMMessage *message, void *data, uint32_t length) {
+LM_INTERNAL void lm_message_adopt(LMMessage *message, void *data, uint32_t length)
+{
     message->head.msgh_bits = MACH_MSGH_BITS_COMPLEX;
     message->body.msgh_descriptor_count = 1;
     message->data.out_of_line.descriptor.address = data;
@@ -30,7 +33,8 @@ LM_INTERNAL void lm_message_adopt(LMMessage *message, void *data, uint32_t lengt
 }
 
 /* Room for that many bytes in an empty message; NULL if there is no memory. */
-LM_INTERNAL void *lm_message_reserve(LMMessage *message, uint32_t length) {
+LM_INTERNAL void *lm_message_reserve(LMMessage *message, uint32_t length)
+{
     unsigned char *bytes = (unsigned char *)message + LM_MESSAGE_HEADER;
     if (length <= LM_INLINE_MAX) {
         message->data.in_line.length = length;
@@ -44,7 +48,8 @@ LM_INTERNAL void *lm_message_reserve(LMMessage *message, uint32_t length) {
     return data;
 }
 
-LM_API void LMResponseBufferFree(LMResponseBuffer *response) {
+LM_API void LMResponseBufferFree(LMResponseBuffer *response)
+{
     if (!response)
         return;
     if (response->message.body.msgh_descriptor_count)
@@ -54,19 +59,22 @@ LM_API void LMResponseBufferFree(LMResponseBuffer *response) {
     response->message.data.in_line.length = 0;
 }
 
-LM_API void *LMMessageGetData(LMMessage *message) {
+LM_API void *LMMessageGetData(LMMessage *message)
+{
     if (message->body.msgh_descriptor_count)
         return message->data.out_of_line.descriptor.address;
     return message->data.in_line.length ? (unsigned char *)message + LM_MESSAGE_HEADER : NULL;
 }
 
-LM_API uint32_t LMMessageGetDataLength(LMMessage *message) {
+LM_API uint32_t LMMessageGetDataLength(LMMessage *message)
+{
     if (message->body.msgh_descriptor_count)
         return message->data.out_of_line.descriptor.size;
     return lm_min32(message->data.in_line.length, LM_INLINE_MAX);
 }
 
-LM_API bool LMDataWithSizeIsValidMessage(const void *data, CFIndex size) {
+LM_API bool LMDataWithSizeIsValidMessage(const void *data, CFIndex size)
+{
     const LMMessage *message = (const LMMessage *)data;
     if (!data || size < (CFIndex)sizeof *message)
         return false;
@@ -75,7 +83,8 @@ LM_API bool LMDataWithSizeIsValidMessage(const void *data, CFIndex size) {
     return message->data.in_line.length <= (size_t)size - LM_MESSAGE_HEADER;
 }
 
-LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response) {
+LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response)
+{
     int32_t integer = 0;
     if (LMMessageGetDataLength(&response->message) == sizeof integer)
         memcpy(&integer, LMMessageGetData(&response->message), sizeof integer);

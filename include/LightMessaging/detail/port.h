@@ -12,7 +12,8 @@ enum lm_port_kind {
 };
 
 /* A new name, MACH_PORT_NULL if memory or names run out. */
-LM_INTERNAL mach_port_t lm_port_create(enum lm_port_kind kind, struct lm_object *object, uint32_t detail) {
+LM_INTERNAL mach_port_t lm_port_create(enum lm_port_kind kind, struct lm_object *object, uint32_t detail)
+{
     lm_process_lock();
     mach_port_t name = lm_table_insert(&lm_process_1.ports, (uint16_t)kind, object, detail);
     if (name)
@@ -22,7 +23,8 @@ LM_INTERNAL mach_port_t lm_port_create(enum lm_port_kind kind, struct lm_object 
 }
 
 /* The port's object with a reference for the caller; NULL if the name is stale, forged or of another kind. */
-LM_INTERNAL struct lm_object *lm_port_get(mach_port_t name, enum lm_port_kind kind) {
+LM_INTERNAL struct lm_object *lm_port_get(mach_port_t name, enum lm_port_kind kind)
+{
     lm_process_lock();
     struct lm_entry *entry = lm_table_find(&lm_process_1.ports, name, (uint16_t)kind);
     struct lm_object *object = entry ? (struct lm_object *)entry->object : NULL;
@@ -33,7 +35,8 @@ LM_INTERNAL struct lm_object *lm_port_get(mach_port_t name, enum lm_port_kind ki
 }
 
 /* Ends the name and hands its reference to the caller; NULL as above. Of several callers one gets it. */
-LM_INTERNAL struct lm_object *lm_port_consume(mach_port_t name, enum lm_port_kind kind, uint32_t *detail) {
+LM_INTERNAL struct lm_object *lm_port_consume(mach_port_t name, enum lm_port_kind kind, uint32_t *detail)
+{
     lm_process_lock();
     struct lm_entry *entry = lm_table_find(&lm_process_1.ports, name, (uint16_t)kind);
     struct lm_object *object = entry ? (struct lm_object *)entry->object : NULL;
@@ -46,15 +49,18 @@ LM_INTERNAL struct lm_object *lm_port_consume(mach_port_t name, enum lm_port_kin
 }
 
 /* Ends the name, if it is still there, and its reference. */
-LM_INTERNAL void lm_port_destroy(mach_port_t name, enum lm_port_kind kind) {
+LM_INTERNAL void lm_port_destroy(mach_port_t name, enum lm_port_kind kind)
+{
     uint32_t detail;
     struct lm_object *object = lm_port_consume(name, kind, &detail);
     if (object)
         lm_release(object);
 }
 
-/* mach_port_deallocate: the object decides what the end of its name means. False: the name is stale, forged or not to be ended so. */
-LM_INTERNAL bool lm_port_deallocate(mach_port_t name) {
+/* mach_port_deallocate: the object decides what the end of its name means. False: the name is stale, forged or not to
+ * be ended so. */
+LM_INTERNAL bool lm_port_deallocate(mach_port_t name)
+{
     struct lm_object *object = NULL;
     uint32_t detail = 0;
     lm_process_lock();

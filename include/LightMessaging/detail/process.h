@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What all translation units of a program share: one weak, hidden struct. A plugin that includes the headers has its own, and its
- * own channels. The name carries the layout's version, so that units compiled with different headers don't share by mistake.
+ * What all translation units of a program share: one weak, hidden struct. A plugin that includes the headers has its
+ * own, and its own channels. The name carries the layout's version, so that units compiled with different headers don't
+ * share by mistake.
  *
  * Lock order: `lock` below is taken last of all, and never held over a system call that may wait.
  */
@@ -31,31 +32,18 @@ struct lm_process {
     uint32_t largest_reply_plus1; /* 0: the default */
     bool prepared;
     bool thread_loop_made;
-    void (*forget_links)(void);    /* set by who uses them; called in a forked child */
+    void (*forget_links)(void); /* set by who uses them; called in a forked child */
     void (*forget_services)(void);
     void (*forget_loops)(void);
     struct lm_mode modes[2];
     struct lm_allocator allocators[2];
 };
 
+/* All zero at first: a zeroed mutex is an unlocked one on Linux's libcs, and so are lists and tables empty. */
 #ifdef __cplusplus
 extern "C" {
 #endif
-LM_SHARED_STATE struct lm_process lm_process_1 = {PTHREAD_MUTEX_INITIALIZER,
-                                                  {NULL, 0, 0, 0, 0, 0},
-                                                  {NULL, NULL},
-                                                  {NULL, NULL},
-                                                  {NULL, NULL},
-                                                  NULL,
-                                                  0,
-                                                  0,
-                                                  false,
-                                                  false,
-                                                  NULL,
-                                                  NULL,
-                                                  NULL,
-                                                  {{0}, {0}},
-                                                  {{0}, {0}}};
+LM_SHARED_STATE struct lm_process lm_process_1;
 #ifdef __cplusplus
 }
 #endif
@@ -63,16 +51,19 @@ LM_SHARED_STATE struct lm_process lm_process_1 = {PTHREAD_MUTEX_INITIALIZER,
 #define LM_MODE(number)      ((CFStringRef)&lm_process_1.modes[number])
 #define LM_ALLOCATOR(number) ((CFAllocatorRef)&lm_process_1.allocators[number])
 
-LM_INTERNAL void lm_process_lock(void) {
+LM_INTERNAL void lm_process_lock(void)
+{
     pthread_mutex_lock(&lm_process_1.lock);
 }
 
-LM_INTERNAL void lm_process_unlock(void) {
+LM_INTERNAL void lm_process_unlock(void)
+{
     pthread_mutex_unlock(&lm_process_1.lock);
 }
 
 /* Ends all port names, which hold references. */
-LM_INTERNAL void lm_ports_forget(void) {
+LM_INTERNAL void lm_ports_forget(void)
+{
     struct lm_table *ports = &lm_process_1.ports;
     for (uint32_t slot = 1; slot < ports->used; slot++) {
         struct lm_object *object = (struct lm_object *)ports->entries[slot].object;
@@ -84,10 +75,11 @@ LM_INTERNAL void lm_ports_forget(void) {
 }
 
 /*
- * In a forked child: none of the parent's sockets, epolls and memory may live on here (a helper that outlives a killed server must
- * not keep its clients waiting), and every port name is stale, so that connections look up afresh.
+ * In a forked child: none of the parent's sockets, epolls and memory may live on here (a helper that outlives a killed
+ * server must not keep its clients waiting), and every port name is stale, so that connections look up afresh.
  */
-LM_INTERNAL void lm_process_forked(void) {
+LM_INTERNAL void lm_process_forked(void)
+{
     pthread_mutex_init(&lm_process_1.lock, NULL);
     if (lm_process_1.forget_links)
         lm_process_1.forget_links();
@@ -99,7 +91,8 @@ LM_INTERNAL void lm_process_forked(void) {
 }
 
 /* Called with the lock held, before the first object that a fork must forget is made. */
-LM_INTERNAL void lm_process_prepare(void) {
+LM_INTERNAL void lm_process_prepare(void)
+{
     if (lm_process_1.prepared)
         return;
     lm_process_1.prepared = true;

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Service names, without a daemon: a socket per service in the file system, and the kernel's own checks on who may reach it.
+ * Service names, without a daemon: a socket per service in the file system, and the kernel's own checks on who may
+ * reach it.
  *
  *     RUNTIME/locked/NAME       the socket; the folder is its user's alone (0700)
  *     RUNTIME/locked/.NAME      a file that the living owner of the name holds locked
  *     RUNTIME/unlocked/NAME     another link to the socket of an unlocked service; the folder that sandboxes get (0755)
  *
  * RUNTIME is $LM_RUNTIME_DIR, else $XDG_RUNTIME_DIR/lightmessaging, else /run/lightmessaging for root and
- * /tmp/lightmessaging-UID for others. Look-ups try it and then /run/lightmessaging. Work in a directory is done relative to a descriptor of
- * it whose owner and mode were checked. Functions return a descriptor or 0, or a negative errno.
+ * /tmp/lightmessaging-UID for others. Look-ups try it and then /run/lightmessaging. Work in a directory is done
+ * relative to a descriptor of it whose owner and mode were checked. Functions return a descriptor or 0, or a negative
+ * errno.
  */
 #ifndef LM_DETAIL_REGISTRY_H
 #define LM_DETAIL_REGISTRY_H
@@ -28,7 +30,8 @@ struct lm_registration {
 };
 
 /* 1 to 127 bytes, a NUL within the first 128, no '/' or control characters, not starting with '.'. */
-LM_INTERNAL bool lm_name_valid(const char *name) {
+LM_INTERNAL bool lm_name_valid(const char *name)
+{
     if (!name || name[0] == '\0' || name[0] == '.')
         return false;
     for (size_t i = 0; i <= LM_NAME_MAX; i++) {
@@ -41,17 +44,19 @@ LM_INTERNAL bool lm_name_valid(const char *name) {
     return false;
 }
 
-/* --- The runtime directory ---------------------------------------------------------------------------------------------- */
+/* --- The runtime directory --- */
 
 /* A variable of the environment, unless this program runs with more rights than who started it. */
-LM_INTERNAL const char *lm_environment(const char *variable) {
+LM_INTERNAL const char *lm_environment(const char *variable)
+{
     const unsigned long secure = 23; /* AT_SECURE */
     const char *value = getauxval(secure) ? NULL : getenv(variable);
     return value && value[0] == '/' ? value : NULL;
 }
 
 /* -ENAMETOOLONG if it doesn't fit. */
-LM_INTERNAL int lm_runtime_path(char *path, size_t size) {
+LM_INTERNAL int lm_runtime_path(char *path, size_t size)
+{
     const char *directory = lm_environment("LM_RUNTIME_DIR");
     const char *session = lm_environment("XDG_RUNTIME_DIR");
     int length;
@@ -67,7 +72,8 @@ LM_INTERNAL int lm_runtime_path(char *path, size_t size) {
 }
 
 /* Opens a directory that only root or `owner` may change; stores who owns it. */
-LM_INTERNAL int lm_directory_open(int parent, const char *path, uint32_t owner, uint32_t *found) {
+LM_INTERNAL int lm_directory_open(int parent, const char *path, uint32_t owner, uint32_t *found)
+{
     struct stat status;
     int directory = lm_sys_open(parent, path, LM_O_PATH | LM_O_DIRECTORY | LM_O_NOFOLLOW, 0);
     if (directory < 0)
@@ -82,7 +88,8 @@ LM_INTERNAL int lm_directory_open(int parent, const char *path, uint32_t owner, 
 }
 
 /* Makes the directory with that mode, whatever the umask, unless it exists; then opens it. It must be this user's. */
-LM_INTERNAL int lm_directory_make(int parent, const char *path, unsigned mode) {
+LM_INTERNAL int lm_directory_make(int parent, const char *path, unsigned mode)
+{
     uint32_t owner = 0;
     int result = lm_sys_mkdir(parent, path, mode);
     if (result == 0)
@@ -98,7 +105,8 @@ LM_INTERNAL int lm_directory_make(int parent, const char *path, unsigned mode) {
 }
 
 /* The user's runtime directory, made if need be, with its two folders. */
-LM_INTERNAL int lm_runtime_make(void) {
+LM_INTERNAL int lm_runtime_make(void)
+{
     char path[LM_PATH_MAX];
     int result = lm_runtime_path(path, sizeof path);
     if (result < 0)
@@ -114,17 +122,19 @@ LM_INTERNAL int lm_runtime_make(void) {
     return locked;
 }
 
-/* --- Looking up --------------------------------------------------------------------------------------------------------- */
+/* --- Looking up --- */
 
 /* The path of an entry that is open, short enough for a socket's address. */
-LM_INTERNAL void lm_descriptor_address(struct sockaddr_un *address, int descriptor, const char *below) {
+LM_INTERNAL void lm_descriptor_address(struct sockaddr_un *address, int descriptor, const char *below)
+{
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
     snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d%s", descriptor, below);
 }
 
 /* Waits, at most until the deadline, while the service's queue of new connections is full. */
-LM_INTERNAL int lm_connect_until(int socket, const struct sockaddr_un *address, int64_t deadline) {
+LM_INTERNAL int lm_connect_until(int socket, const struct sockaddr_un *address, int64_t deadline)
+{
     int result;
     do {
         int64_t left = lm_deadline_left(deadline);
@@ -136,7 +146,8 @@ LM_INTERNAL int lm_connect_until(int socket, const struct sockaddr_un *address, 
 }
 
 /* Connects to the socket that `entry` is, which must be listened on by root or the directory's owner. */
-LM_INTERNAL int lm_entry_connect(int entry, uint32_t owner, int64_t deadline) {
+LM_INTERNAL int lm_entry_connect(int entry, uint32_t owner, int64_t deadline)
+{
     struct sockaddr_un address;
     struct lm_credentials server = {0, 0, 0};
     int socket = lm_sys_socket(0);
@@ -153,7 +164,8 @@ LM_INTERNAL int lm_entry_connect(int entry, uint32_t owner, int64_t deadline) {
     return result < 0 ? result : socket;
 }
 
-LM_INTERNAL int lm_folder_connect(int runtime, uint32_t owner, const char *folder, const char *name, int64_t deadline) {
+LM_INTERNAL int lm_folder_connect(int runtime, uint32_t owner, const char *folder, const char *name, int64_t deadline)
+{
     char path[sizeof "unlocked/" + LM_NAME_MAX];
     struct stat status;
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -162,17 +174,21 @@ LM_INTERNAL int lm_folder_connect(int runtime, uint32_t owner, const char *folde
         return entry;
     int result = lm_sys_stat(entry, &status);
     if (result == 0)
-        result = ((unsigned)status.st_mode & LM_S_IFMT) == LM_S_IFSOCK ? lm_entry_connect(entry, owner, deadline) : -ENOENT;
+        result =
+            ((unsigned)status.st_mode & LM_S_IFMT) == LM_S_IFSOCK ? lm_entry_connect(entry, owner, deadline) : -ENOENT;
     lm_sys_close(&entry);
     return result;
 }
 
-/* Whether an error of one place means that the next should be asked. A folder that can't be entered hides whether the name is in it. */
-LM_INTERNAL bool lm_absent(int error) {
+/* Whether an error of one place means that the next should be asked. A folder that can't be entered hides whether the
+ * name is in it. */
+LM_INTERNAL bool lm_absent(int error)
+{
     return error == -ENOENT || error == -ECONNREFUSED || error == -EACCES || error == -ENOTDIR;
 }
 
-LM_INTERNAL int lm_runtime_connect(const char *path, const char *name, int64_t deadline) {
+LM_INTERNAL int lm_runtime_connect(const char *path, const char *name, int64_t deadline)
+{
     uint32_t owner = 0;
     int runtime = lm_directory_open(LM_AT_FDCWD, path, (uint32_t)geteuid(), &owner);
     if (runtime < 0)
@@ -187,7 +203,8 @@ LM_INTERNAL int lm_runtime_connect(const char *path, const char *name, int64_t d
 }
 
 /* A socket connected to the named service. */
-LM_INTERNAL int lm_registry_connect(const char *name, int64_t deadline) {
+LM_INTERNAL int lm_registry_connect(const char *name, int64_t deadline)
+{
     char path[LM_PATH_MAX];
     int result = lm_runtime_path(path, sizeof path);
     if (result < 0)
@@ -199,10 +216,11 @@ LM_INTERNAL int lm_registry_connect(const char *name, int64_t deadline) {
     return lm_absent(system) ? result : system;
 }
 
-/* --- Registering -------------------------------------------------------------------------------------------------------- */
+/* --- Registering --- */
 
 /* Holds the name for as long as this process lives. -EEXIST: another one does. */
-LM_INTERNAL int lm_name_lock(int locked, const char *name) {
+LM_INTERNAL int lm_name_lock(int locked, const char *name)
+{
     char path[1 + LM_NAME_MAX + 1];
     snprintf(path, sizeof path, ".%s", name);
     int file = lm_sys_open(locked, path, O_RDWR | O_CREAT | LM_O_NOFOLLOW, 0600);
@@ -215,7 +233,8 @@ LM_INTERNAL int lm_name_lock(int locked, const char *name) {
 }
 
 /* A listening socket under a name that nobody looks up, open to everybody who can reach the folder. */
-LM_INTERNAL int lm_listen_as(int locked, const char *temporary) {
+LM_INTERNAL int lm_listen_as(int locked, const char *temporary)
+{
     struct sockaddr_un address;
     char below[64];
     int listener = lm_sys_socket(SOCK_NONBLOCK);
@@ -233,14 +252,16 @@ LM_INTERNAL int lm_listen_as(int locked, const char *temporary) {
     return result < 0 ? result : listener;
 }
 
-LM_INTERNAL void lm_temporary_name(char *name, size_t size) {
+LM_INTERNAL void lm_temporary_name(char *name, size_t size)
+{
     uint64_t random = 0;
     lm_sys_random(&random, sizeof random);
     snprintf(name, size, "...%d-%016llx", (int)getpid(), (unsigned long long)random);
 }
 
 /* With the name's lock held, what is there is a dead owner's, and may be replaced. */
-LM_INTERNAL int lm_listen_at(int locked, const char *name) {
+LM_INTERNAL int lm_listen_at(int locked, const char *name)
+{
     char temporary[48];
     lm_temporary_name(temporary, sizeof temporary);
     int listener = lm_listen_as(locked, temporary);
@@ -253,7 +274,8 @@ LM_INTERNAL int lm_listen_at(int locked, const char *name) {
 }
 
 /* -EEXIST: a live process serves the name. On failure nothing is left behind. */
-LM_INTERNAL int lm_registry_register(const char *name, struct lm_registration *registration) {
+LM_INTERNAL int lm_registry_register(const char *name, struct lm_registration *registration)
+{
     int locked = lm_runtime_make();
     if (locked < 0)
         return locked;
@@ -268,7 +290,8 @@ LM_INTERNAL int lm_registry_register(const char *name, struct lm_registration *r
 }
 
 /* Opens the two folders of the user's runtime directory. */
-LM_INTERNAL int lm_folders_open(int *locked, int *unlocked) {
+LM_INTERNAL int lm_folders_open(int *locked, int *unlocked)
+{
     char path[LM_PATH_MAX];
     uint32_t owner = 0;
     *locked = *unlocked = -1;
@@ -287,7 +310,8 @@ LM_INTERNAL int lm_folders_open(int *locked, int *unlocked) {
 }
 
 /* Frees the name. The lock goes last, so that a successor's socket can't be removed. */
-LM_INTERNAL void lm_registry_unregister(const char *name, struct lm_registration *registration) {
+LM_INTERNAL void lm_registry_unregister(const char *name, struct lm_registration *registration)
+{
     int locked, unlocked;
     if (lm_folders_open(&locked, &unlocked) == 0) {
         lm_sys_unlink(unlocked, name);
@@ -300,7 +324,8 @@ LM_INTERNAL void lm_registry_unregister(const char *name, struct lm_registration
 }
 
 /* Adds the link for sandboxes, in place of an older one. */
-LM_INTERNAL int lm_registry_unlock(const char *name) {
+LM_INTERNAL int lm_registry_unlock(const char *name)
+{
     char temporary[48];
     int locked, unlocked;
     int result = lm_folders_open(&locked, &unlocked);

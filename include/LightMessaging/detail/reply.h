@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Answers. A reply goes into the ring as far as there is room; the rest is copied into the session's backlog and follows when the client
- * has made room. The backlog is bounded: a client that lets it fill up loses its connection. The reply that is being sent does not count,
- * so that one always fits, whatever its size.
+ * Answers. A reply goes into the ring as far as there is room; the rest is copied into the session's backlog and
+ * follows when the client has made room. The backlog is bounded: a client that lets it fill up loses its connection.
+ * The reply that is being sent does not count, so that one always fits, whatever its size.
  */
 #ifndef LM_DETAIL_REPLY_H
 #define LM_DETAIL_REPLY_H
 
 #include "session.h"
 
-#define LM_BACKLOG_MAX 0x10000000u /* bytes behind the reply that is being sent; as much as the default limit of one */
+#define LM_BACKLOG_MAX                                                                                                 \
+    0x10000000u /* bytes behind the reply that is being sent; as much as the default limit of one                      \
+                 */
 
 struct lm_answer {
     struct lm_list in_backlog;
@@ -22,12 +24,14 @@ struct lm_answer {
     unsigned char *copy; /* what `data` points to, if it is the backlog's own */
 };
 
-LM_INTERNAL void lm_answer_free(struct lm_answer *answer) {
+LM_INTERNAL void lm_answer_free(struct lm_answer *answer)
+{
     free(answer->copy);
     free(answer);
 }
 
-LM_INTERNAL void lm_session_drop_backlog(struct lm_session *session) {
+LM_INTERNAL void lm_session_drop_backlog(struct lm_session *session)
+{
     struct lm_list *first;
     while ((first = lm_list_first(&session->backlog)) != NULL) {
         lm_list_remove(first);
@@ -36,8 +40,10 @@ LM_INTERNAL void lm_session_drop_backlog(struct lm_session *session) {
     session->backlog_bytes = 0;
 }
 
-/* Puts the answer's next part into the ring: 1 it was the last, 0 there is more, -EAGAIN there is no room, or another error. */
-LM_INTERNAL int lm_answer_put(struct lm_answer *answer, struct lm_producer *out) {
+/* Puts the answer's next part into the ring: 1 it was the last, 0 there is more, -EAGAIN there is no room, or another
+ * error. */
+LM_INTERNAL int lm_answer_put(struct lm_answer *answer, struct lm_producer *out)
+{
     uint32_t length = lm_min32(answer->length - answer->sent, LM_PIECE_MAX);
     bool last = answer->sent + length == answer->length;
     struct lm_frame frame = {
@@ -50,14 +56,17 @@ LM_INTERNAL int lm_answer_put(struct lm_answer *answer, struct lm_producer *out)
     return last;
 }
 
-LM_INTERNAL void lm_session_publish(struct lm_session *session) {
+LM_INTERNAL void lm_session_publish(struct lm_session *session)
+{
     lm_producer_publish(&session->channel.out);
     if (lm_producer_must_ring(&session->channel.out))
         lm_channel_ring_bell(&session->channel);
 }
 
-/* Puts as much of the answer as fits, and lets the client see it. 1: all of it; -EAGAIN: the client will ring when there is room. */
-LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer) {
+/* Puts as much of the answer as fits, and lets the client see it. 1: all of it; -EAGAIN: the client will ring when
+ * there is room. */
+LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer)
+{
     int result;
     do {
         result = lm_answer_put(answer, &session->channel.out);
@@ -73,7 +82,8 @@ LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *ans
 }
 
 /* Sends what waits, in order, as far as there is room. */
-LM_INTERNAL int lm_session_flush(struct lm_session *session) {
+LM_INTERNAL int lm_session_flush(struct lm_session *session)
+{
     struct lm_list *first;
     while (!lm_session_is_cut(session) && (first = lm_list_first(&session->backlog)) != NULL) {
         struct lm_answer *answer = LM_CONTAINER(first, struct lm_answer, in_backlog);
@@ -88,7 +98,8 @@ LM_INTERNAL int lm_session_flush(struct lm_session *session) {
 }
 
 /* Whether that much more can stand behind the answer that is being sent. */
-LM_INTERNAL bool lm_session_can_keep(const struct lm_session *session, uint32_t bytes) {
+LM_INTERNAL bool lm_session_can_keep(const struct lm_session *session, uint32_t bytes)
+{
     struct lm_list *first = lm_list_first(&session->backlog);
     if (!first)
         return true;
@@ -97,7 +108,8 @@ LM_INTERNAL bool lm_session_can_keep(const struct lm_session *session, uint32_t 
 }
 
 /* Keeps the rest of an answer whose data are the caller's. */
-LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answer *answer) {
+LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answer *answer)
+{
     uint32_t rest = answer->length - answer->sent;
     if (!lm_session_can_keep(session, rest))
         return -ENOSPC;
@@ -119,7 +131,8 @@ LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answ
 }
 
 /* A small answer may pass those that wait for room. What is in the backlog has announced the wait already. */
-LM_INTERNAL int lm_session_pass(struct lm_session *session, struct lm_answer *answer) {
+LM_INTERNAL int lm_session_pass(struct lm_session *session, struct lm_answer *answer)
+{
     int result = answer->length <= LM_PIECE_MAX ? lm_answer_put(answer, &session->channel.out) : -EAGAIN;
     if (result > 0)
         lm_session_publish(session);
@@ -127,7 +140,8 @@ LM_INTERNAL int lm_session_pass(struct lm_session *session, struct lm_answer *an
 }
 
 /* With the lock. */
-LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *answer) {
+LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *answer)
+{
     if (lm_session_is_cut(session) || session->peer_gone)
         return -EPIPE;
     int result = lm_list_empty(&session->backlog) ? lm_session_put(session, answer) : lm_session_pass(session, answer);
@@ -140,7 +154,8 @@ LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *an
 
 /* Answers a call, or tells the client that there will be no answer. Without the lock. */
 LM_INTERNAL int lm_session_answer(struct lm_session *session, uint32_t token, uint32_t kind, const void *data,
-                                  uint32_t length) {
+                                  uint32_t length)
+{
     struct lm_answer answer;
     memset(&answer, 0, sizeof answer);
     answer.kind = kind;
@@ -154,11 +169,13 @@ LM_INTERNAL int lm_session_answer(struct lm_session *session, uint32_t token, ui
 }
 
 /* mach_port_deallocate on a reply port. */
-LM_INTERNAL void lm_session_deallocated(struct lm_object *object, uint32_t token) {
+LM_INTERNAL void lm_session_deallocated(struct lm_object *object, uint32_t token)
+{
     lm_session_answer(LM_CONTAINER(object, struct lm_session, object), token, LM_FRAME_DROPPED, NULL, 0);
 }
 
-LM_INTERNAL kern_return_t lm_reply_status(int result) {
+LM_INTERNAL kern_return_t lm_reply_status(int result)
+{
     switch (-result) {
     case 0:
         return KERN_SUCCESS;
@@ -171,7 +188,8 @@ LM_INTERNAL kern_return_t lm_reply_status(int result) {
     }
 }
 
-LM_API kern_return_t LMSendReply(mach_port_t replyPort, const void *data, uint32_t length) {
+LM_API kern_return_t LMSendReply(mach_port_t replyPort, const void *data, uint32_t length)
+{
     uint32_t token = 0;
     if (replyPort == MACH_PORT_NULL)
         return KERN_SUCCESS;
@@ -188,12 +206,14 @@ LM_API kern_return_t LMSendReply(mach_port_t replyPort, const void *data, uint32
     return refused ? refused : lm_reply_status(result);
 }
 
-LM_API kern_return_t LMSendIntegerReply(mach_port_t replyPort, int integer) {
+LM_API kern_return_t LMSendIntegerReply(mach_port_t replyPort, int integer)
+{
     int32_t value = (int32_t)integer;
     return LMSendReply(replyPort, &value, sizeof value);
 }
 
-LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data) {
+LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data)
+{
     CFIndex length = data ? CFDataGetLength(data) : 0;
     if ((uint64_t)length > UINT32_MAX) {
         lm_port_deallocate(replyPort);

@@ -2,9 +2,10 @@
 /*
  * A stream of frames in memory shared by one producer and one consumer who distrust each other.
  *
- * Both count bytes since the start. Each keeps its own index privately, 64 bits wide, and publishes the low half; what the other
- * publishes is read once and checked. docs/PROTOCOL.md gives the layout and the argument; the labels P1..P6, C1..C7, S1, S2,
- * W1, W2 are its steps. Waiting is left to the caller: lm_producer_must_wait and lm_consumer_may_sleep say whether to.
+ * Both count bytes since the start. Each keeps its own index privately, 64 bits wide, and publishes the low half; what
+ * the other publishes is read once and checked. docs/PROTOCOL.md gives the layout and the argument; the labels P1..P6,
+ * C1..C7, S1, S2, W1, W2 are its steps. Waiting is left to the caller: lm_producer_must_wait and lm_consumer_may_sleep
+ * say whether to.
  *
  * Functions return 0 or more, or -EPROTO if the peer broke the protocol, or -ENOMEM.
  */
@@ -14,17 +15,18 @@
 #include "atomic.h"
 #include "sys.h"
 
-#define LM_FRAME_ALIGN   32u
-#define LM_PIECE_MAX     65536u    /* payload bytes in one frame: an eighth of a ring, so that both sides copy at once */
-#define LM_RING_DEFAULT  524288u   /* 8 pieces; measured to stream faster than smaller rings, and no slower than larger ones */
+#define LM_FRAME_ALIGN 32u
+#define LM_PIECE_MAX   65536u /* payload bytes in one frame: an eighth of a ring, so that both sides copy at once */
+#define LM_RING_DEFAULT                                                                                                \
+    524288u /* 8 pieces; measured to stream faster than smaller rings, and no slower than larger ones */
 #define LM_RING_SMALLEST 4096u
 #define LM_RING_LARGEST  16777216u
-#define LM_RING_WARM     4096u     /* an empty ring starts again when it has come this far: one page */
+#define LM_RING_WARM     4096u /* an empty ring starts again when it has come this far: one page */
 
 /* The published words of one ring. Each line is written by one side, but for the flag that the other clears. */
 struct lm_ring_words {
-    uint32_t tail;            /* producer: bytes put in */
-    uint32_t producer_waits;  /* producer sets (W1), consumer clears (C6) */
+    uint32_t tail;           /* producer: bytes put in */
+    uint32_t producer_waits; /* producer sets (W1), consumer clears (C6) */
     uint32_t pad1[14];
     uint32_t head;            /* consumer: bytes taken out */
     uint32_t consumer_sleeps; /* consumer sets (S1), producer clears (P6) */
@@ -73,26 +75,31 @@ struct lm_consumer {
     uint64_t tail; /* as last read and checked */
 };
 
-LM_INTERNAL bool lm_ring_size_valid(uint32_t size) {
+LM_INTERNAL bool lm_ring_size_valid(uint32_t size)
+{
     return size >= LM_RING_SMALLEST && size <= LM_RING_LARGEST && (size & (size - 1)) == 0;
 }
 
 /* The invariants of either view: what is in the ring is whole frames, and fits. */
-LM_INTERNAL bool lm_ring_valid(const struct lm_ring *ring, uint64_t head, uint64_t tail) {
+LM_INTERNAL bool lm_ring_valid(const struct lm_ring *ring, uint64_t head, uint64_t tail)
+{
     return lm_ring_size_valid(ring->size) && tail - head <= ring->size && head % LM_FRAME_ALIGN == 0 &&
            tail % LM_FRAME_ALIGN == 0;
 }
 
 /* Bytes that a frame with this much payload takes up. */
-LM_INTERNAL uint32_t lm_frame_extent(uint32_t length) {
+LM_INTERNAL uint32_t lm_frame_extent(uint32_t length)
+{
     return (uint32_t)sizeof(struct lm_frame) + ((length + LM_FRAME_ALIGN - 1) & ~(LM_FRAME_ALIGN - 1));
 }
 
-LM_INTERNAL struct lm_frame *lm_ring_frame(const struct lm_ring *ring, uint64_t position) {
+LM_INTERNAL struct lm_frame *lm_ring_frame(const struct lm_ring *ring, uint64_t position)
+{
     return (struct lm_frame *)(void *)(ring->bytes + (position & (ring->size - 1)));
 }
 
-LM_INTERNAL void lm_ring_write(const struct lm_ring *ring, uint64_t position, const void *source, uint32_t length) {
+LM_INTERNAL void lm_ring_write(const struct lm_ring *ring, uint64_t position, const void *source, uint32_t length)
+{
     uint32_t offset = (uint32_t)position & (ring->size - 1);
     uint32_t first = lm_min32(length, ring->size - offset);
     memcpy(ring->bytes + offset, source, first);
@@ -100,7 +107,8 @@ LM_INTERNAL void lm_ring_write(const struct lm_ring *ring, uint64_t position, co
         memcpy(ring->bytes, (const unsigned char *)source + first, length - first);
 }
 
-LM_INTERNAL void lm_ring_read(const struct lm_ring *ring, uint64_t position, void *target, uint32_t length) {
+LM_INTERNAL void lm_ring_read(const struct lm_ring *ring, uint64_t position, void *target, uint32_t length)
+{
     uint32_t offset = (uint32_t)position & (ring->size - 1);
     uint32_t first = lm_min32(length, ring->size - offset);
     memcpy(target, ring->bytes + offset, first);
@@ -108,14 +116,16 @@ LM_INTERNAL void lm_ring_read(const struct lm_ring *ring, uint64_t position, voi
         memcpy((unsigned char *)target + first, ring->bytes, length - first);
 }
 
-/* --- Producer ---------------------------------------------------------------------------------------------------------- */
+/* --- Producer --- */
 
-LM_INTERNAL bool lm_producer_valid(const struct lm_producer *producer) {
+LM_INTERNAL bool lm_producer_valid(const struct lm_producer *producer)
+{
     return lm_ring_valid(&producer->ring, producer->head, producer->tail) && producer->reserved <= producer->ring.size;
 }
 
 /* Checks a head that was just read: between the last one and the tail, on a frame's boundary. */
-LM_INTERNAL int lm_producer_accept_head(struct lm_producer *producer, uint32_t published) {
+LM_INTERNAL int lm_producer_accept_head(struct lm_producer *producer, uint32_t published)
+{
     uint32_t in_ring = (uint32_t)producer->tail - published;
     if (in_ring > producer->tail - producer->head || in_ring % LM_FRAME_ALIGN)
         return -EPROTO;
@@ -124,16 +134,19 @@ LM_INTERNAL int lm_producer_accept_head(struct lm_producer *producer, uint32_t p
 }
 
 /* P1. The acquire pairs with C5: what was consumed has been read, and may be overwritten. */
-LM_INTERNAL int lm_producer_refresh(struct lm_producer *producer) {
+LM_INTERNAL int lm_producer_refresh(struct lm_producer *producer)
+{
     return lm_producer_accept_head(producer, lm_load_acquire(&producer->ring.words->head));
 }
 
-LM_INTERNAL bool lm_producer_fits(const struct lm_producer *producer, uint32_t extent) {
+LM_INTERNAL bool lm_producer_fits(const struct lm_producer *producer, uint32_t extent)
+{
     return producer->ring.size - (producer->tail - producer->head) >= extent;
 }
 
 /* P3: the pages of [offset, offset + extent) exist from here on. */
-LM_INTERNAL int lm_producer_reserve(struct lm_producer *producer, uint32_t offset, uint32_t extent) {
+LM_INTERNAL int lm_producer_reserve(struct lm_producer *producer, uint32_t offset, uint32_t extent)
+{
     uint64_t end = (uint64_t)offset + extent;
     uint32_t wanted = end > producer->ring.size ? producer->ring.size : (uint32_t)lm_round_up(end, LM_RING_WARM);
     if (wanted <= producer->reserved)
@@ -146,14 +159,16 @@ LM_INTERNAL int lm_producer_reserve(struct lm_producer *producer, uint32_t offse
 }
 
 /* P4: writes a frame that fits; nobody sees it before it is published. The payload is not NULL, even if empty. */
-LM_INTERNAL void lm_producer_put(struct lm_producer *producer, const struct lm_frame *frame, const void *payload) {
+LM_INTERNAL void lm_producer_put(struct lm_producer *producer, const struct lm_frame *frame, const void *payload)
+{
     *lm_ring_frame(&producer->ring, producer->tail) = *frame;
     lm_ring_write(&producer->ring, producer->tail + sizeof *frame, payload, frame->length);
     producer->tail += lm_frame_extent(frame->length);
 }
 
 /* When the ring is empty and the frame would begin another page, goes back to the first one, if it fits before here. */
-LM_INTERNAL int lm_producer_restart(struct lm_producer *producer, uint32_t extent) {
+LM_INTERNAL int lm_producer_restart(struct lm_producer *producer, uint32_t extent)
+{
     uint32_t offset = (uint32_t)producer->tail & (producer->ring.size - 1);
     bool same_page = offset > 0 && (offset - 1) / LM_RING_WARM == (offset + extent - 1) / LM_RING_WARM;
     if (same_page || offset < extent)
@@ -170,7 +185,8 @@ LM_INTERNAL int lm_producer_restart(struct lm_producer *producer, uint32_t exten
 }
 
 /* Makes ready for a frame of that extent: 1 it may be put, 0 there is no room. */
-LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t extent) {
+LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t extent)
+{
     int result = lm_producer_restart(producer, extent);
     if (result == 0 && !lm_producer_fits(producer, extent))
         result = lm_producer_refresh(producer);
@@ -183,18 +199,21 @@ LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t exten
 }
 
 /* P5: releases the bytes of P4 to C1; ordered before P6, against S1 and S2. */
-LM_INTERNAL void lm_producer_publish(struct lm_producer *producer) {
+LM_INTERNAL void lm_producer_publish(struct lm_producer *producer)
+{
     lm_store_ordered(&producer->ring.words->tail, (uint32_t)producer->tail);
 }
 
 /* P6: whether the consumer must be rung. It is true once per sleep. */
-LM_INTERNAL bool lm_producer_must_ring(struct lm_producer *producer) {
+LM_INTERNAL bool lm_producer_must_ring(struct lm_producer *producer)
+{
     uint32_t *flag = &producer->ring.words->consumer_sleeps;
     return lm_load_ordered(flag) && lm_exchange(flag, 0);
 }
 
 /* W1, W2: announces the wait; 1 if there is still no room and the consumer will ring, 0 if there is some. */
-LM_INTERNAL int lm_producer_must_wait(struct lm_producer *producer, uint32_t extent) {
+LM_INTERNAL int lm_producer_must_wait(struct lm_producer *producer, uint32_t extent)
+{
     lm_store_ordered(&producer->ring.words->producer_waits, 1);
     int result = lm_producer_accept_head(producer, lm_load_ordered(&producer->ring.words->head));
     if (result < 0 || !lm_producer_fits(producer, extent))
@@ -204,7 +223,8 @@ LM_INTERNAL int lm_producer_must_wait(struct lm_producer *producer, uint32_t ext
 }
 
 /* Whether the consumer has gone past the frame at `position`, or holds it: 1, 0. */
-LM_INTERNAL int lm_producer_taken(struct lm_producer *producer, uint64_t position) {
+LM_INTERNAL int lm_producer_taken(struct lm_producer *producer, uint64_t position)
+{
     int result = lm_producer_refresh(producer);
     if (result < 0 || position < producer->head)
         return result < 0 ? result : 1;
@@ -212,21 +232,24 @@ LM_INTERNAL int lm_producer_taken(struct lm_producer *producer, uint64_t positio
 }
 
 /* Takes the published frame at `position` back, unless the consumer was first: 1 withdrawn, 0 taken. */
-LM_INTERNAL int lm_producer_withdraw(struct lm_producer *producer, uint64_t position) {
+LM_INTERNAL int lm_producer_withdraw(struct lm_producer *producer, uint64_t position)
+{
     int taken = lm_producer_taken(producer, position);
     if (taken != 0)
         return taken < 0 ? taken : 0;
     return lm_replace(&lm_ring_frame(&producer->ring, position)->state, LM_FRAME_READY, LM_FRAME_WITHDRAWN);
 }
 
-/* --- Consumer ---------------------------------------------------------------------------------------------------------- */
+/* --- Consumer --- */
 
-LM_INTERNAL bool lm_consumer_valid(const struct lm_consumer *consumer) {
+LM_INTERNAL bool lm_consumer_valid(const struct lm_consumer *consumer)
+{
     return lm_ring_valid(&consumer->ring, consumer->head, consumer->tail);
 }
 
 /* C1. The acquire pairs with P5: the frames up to the tail have been written. */
-LM_INTERNAL int lm_consumer_refresh(struct lm_consumer *consumer) {
+LM_INTERNAL int lm_consumer_refresh(struct lm_consumer *consumer)
+{
     uint32_t in_ring = lm_load_acquire(&consumer->ring.words->tail) - (uint32_t)consumer->head;
     if (in_ring > consumer->ring.size || in_ring < consumer->tail - consumer->head || in_ring % LM_FRAME_ALIGN)
         return -EPROTO;
@@ -235,7 +258,8 @@ LM_INTERNAL int lm_consumer_refresh(struct lm_consumer *consumer) {
 }
 
 /* C2: the only reading of a header, each field once. */
-LM_INTERNAL void lm_frame_fetch(const struct lm_frame *shared, struct lm_frame *frame) {
+LM_INTERNAL void lm_frame_fetch(const struct lm_frame *shared, struct lm_frame *frame)
+{
     frame->state = LM_FRAME_READY; /* decided by lm_consumer_take alone */
     frame->kind = lm_load_relaxed(&shared->kind);
     frame->length = lm_load_relaxed(&shared->length);
@@ -246,12 +270,14 @@ LM_INTERNAL void lm_frame_fetch(const struct lm_frame *shared, struct lm_frame *
     frame->reserved = 0;
 }
 
-LM_INTERNAL bool lm_frame_kind_known(uint32_t kind) {
+LM_INTERNAL bool lm_frame_kind_known(uint32_t kind)
+{
     return (kind >= LM_FRAME_MESSAGE && kind <= LM_FRAME_DROPPED) || kind >= LM_FRAME_IGNORABLE;
 }
 
 /* The only checking of a header. `in_ring` is what has been published from its start on, at least a header. */
-LM_INTERNAL bool lm_frame_valid(const struct lm_frame *frame, uint64_t in_ring) {
+LM_INTERNAL bool lm_frame_valid(const struct lm_frame *frame, uint64_t in_ring)
+{
     if (!lm_frame_kind_known(frame->kind) || frame->descriptors != 0 || frame->length > LM_PIECE_MAX)
         return false;
     if (frame->total < frame->length || lm_frame_extent(frame->length) > in_ring)
@@ -260,13 +286,15 @@ LM_INTERNAL bool lm_frame_valid(const struct lm_frame *frame, uint64_t in_ring) 
 }
 
 /* C5: releases the space to P1; ordered before C6, against W1 and W2. */
-LM_INTERNAL void lm_consumer_move(struct lm_consumer *consumer, uint64_t bytes) {
+LM_INTERNAL void lm_consumer_move(struct lm_consumer *consumer, uint64_t bytes)
+{
     consumer->head += bytes;
     lm_store_ordered(&consumer->ring.words->head, (uint32_t)consumer->head);
 }
 
 /* Follows a skip frame to the ring's start. It can't stand there itself, nor with less published than it skips. */
-LM_INTERNAL int lm_consumer_skip(struct lm_consumer *consumer) {
+LM_INTERNAL int lm_consumer_skip(struct lm_consumer *consumer)
+{
     uint32_t offset = (uint32_t)consumer->head & (consumer->ring.size - 1);
     uint32_t rest = consumer->ring.size - offset;
     if (offset == 0 || rest > consumer->tail - consumer->head)
@@ -276,7 +304,8 @@ LM_INTERNAL int lm_consumer_skip(struct lm_consumer *consumer) {
 }
 
 /* The next frame's header: 1 there is one, 0 the ring is empty. It stays the next until lm_consumer_advance. */
-LM_INTERNAL int lm_consumer_peek(struct lm_consumer *consumer, struct lm_frame *frame) {
+LM_INTERNAL int lm_consumer_peek(struct lm_consumer *consumer, struct lm_frame *frame)
+{
     for (;;) {
         int result = consumer->tail == consumer->head ? lm_consumer_refresh(consumer) : 0;
         if (result < 0 || consumer->tail == consumer->head)
@@ -293,31 +322,37 @@ LM_INTERNAL int lm_consumer_peek(struct lm_consumer *consumer, struct lm_frame *
 }
 
 /* C3: the payload of the frame that was just peeked at. */
-LM_INTERNAL void lm_consumer_copy(const struct lm_consumer *consumer, const struct lm_frame *frame, void *target) {
+LM_INTERNAL void lm_consumer_copy(const struct lm_consumer *consumer, const struct lm_frame *frame, void *target)
+{
     lm_ring_read(&consumer->ring, consumer->head + sizeof *frame, target, frame->length);
 }
 
 /* C4: whether the frame is ours, and not withdrawn. The other half is lm_producer_withdraw. */
-LM_INTERNAL bool lm_consumer_take(struct lm_consumer *consumer) {
+LM_INTERNAL bool lm_consumer_take(struct lm_consumer *consumer)
+{
     return lm_exchange(&lm_ring_frame(&consumer->ring, consumer->head)->state, LM_FRAME_TAKEN) == LM_FRAME_READY;
 }
 
-LM_INTERNAL void lm_consumer_advance(struct lm_consumer *consumer, const struct lm_frame *frame) {
+LM_INTERNAL void lm_consumer_advance(struct lm_consumer *consumer, const struct lm_frame *frame)
+{
     lm_consumer_move(consumer, lm_frame_extent(frame->length));
 }
 
 /* C6: whether the producer waits for room and must be rung. */
-LM_INTERNAL bool lm_consumer_must_ring(struct lm_consumer *consumer) {
+LM_INTERNAL bool lm_consumer_must_ring(struct lm_consumer *consumer)
+{
     uint32_t *flag = &consumer->ring.words->producer_waits;
     return lm_load_ordered(flag) && lm_exchange(flag, 0);
 }
 
-LM_INTERNAL void lm_consumer_awake(struct lm_consumer *consumer) {
+LM_INTERNAL void lm_consumer_awake(struct lm_consumer *consumer)
+{
     lm_store_relaxed(&consumer->ring.words->consumer_sleeps, 0);
 }
 
 /* S1, S2: announces the sleep; true if the ring is empty and the producer will ring. */
-LM_INTERNAL bool lm_consumer_may_sleep(struct lm_consumer *consumer) {
+LM_INTERNAL bool lm_consumer_may_sleep(struct lm_consumer *consumer)
+{
     lm_store_ordered(&consumer->ring.words->consumer_sleeps, 1);
     if (lm_load_ordered(&consumer->ring.words->tail) == (uint32_t)consumer->head)
         return true;
@@ -326,7 +361,8 @@ LM_INTERNAL bool lm_consumer_may_sleep(struct lm_consumer *consumer) {
 }
 
 /* A consumer's view of what a producer has put and nobody consumed: what is left when the other side is dead. */
-LM_INTERNAL struct lm_consumer lm_consumer_of_rest(const struct lm_producer *producer) {
+LM_INTERNAL struct lm_consumer lm_consumer_of_rest(const struct lm_producer *producer)
+{
     struct lm_consumer rest = {producer->ring, producer->head, producer->tail};
     return rest;
 }

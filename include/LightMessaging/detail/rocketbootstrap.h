@@ -6,7 +6,8 @@
 #include "connection.h"
 #include "service.h"
 
-LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port) {
+LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port)
+{
     struct lm_link *link;
     (void)bootstrap;
     if (!port)
@@ -22,11 +23,13 @@ LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *
     return KERN_SUCCESS;
 }
 
-LM_API kern_return_t rocketbootstrap_unlock(const char *name) {
+LM_API kern_return_t rocketbootstrap_unlock(const char *name)
+{
     return lm_name_valid(name) ? lm_kern_return(lm_registry_unlock(name)) : KERN_INVALID_ARGUMENT;
 }
 
-LM_API kern_return_t rocketbootstrap_register(mach_port_t bootstrap, const char *name, mach_port_t port) {
+LM_API kern_return_t rocketbootstrap_register(mach_port_t bootstrap, const char *name, mach_port_t port)
+{
     (void)bootstrap;
     struct lm_object *object = lm_port_get(port, LM_PORT_RECEIVE);
     if (!object)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service: a name, a listening socket, the sessions of its clients, and the callback. It is also a CFMachPort. Its lock guards the
- * members below it; it is taken before a session's.
+ * A service: a name, a listening socket, the sessions of its clients, and the callback. It is also a CFMachPort. Its
+ * lock guards the members below it; it is taken before a session's.
  */
 #ifndef LM_DETAIL_SERVICE_H
 #define LM_DETAIL_SERVICE_H
@@ -10,11 +10,11 @@
 #include "registry.h"
 #include "reply.h"
 
-#define LM_FAIR_STEPS          64         /* frames of one client in one go: enough to be worth the turn; untuned */
-#define LM_FAIR_ACCEPTS        16         /* the same for new connections */
-#define LM_HELLO_NANOSECONDS   5000000000 /* for a hello to come: a stopped client's patience, not a network's */
-#define LM_HELLO_UNFINISHED    128        /* connections without a hello; then the oldest goes */
-#define LM_ACCEPT_PAUSE        100000000  /* nanoseconds without accepting when descriptors have run out */
+#define LM_FAIR_STEPS        64         /* frames of one client in one go: enough to be worth the turn; untuned */
+#define LM_FAIR_ACCEPTS      16         /* the same for new connections */
+#define LM_HELLO_NANOSECONDS 5000000000 /* for a hello to come: a stopped client's patience, not a network's */
+#define LM_HELLO_UNFINISHED  128        /* connections without a hello; then the oldest goes */
+#define LM_ACCEPT_PAUSE      100000000  /* nanoseconds without accepting when descriptors have run out */
 
 struct lm_service {
     struct lm_object object;
@@ -36,9 +36,10 @@ struct lm_service {
     struct lm_list in_process;
 };
 
-/* --- Sessions ----------------------------------------------------------------------------------------------------------- */
+/* --- Sessions --- */
 
-LM_INTERNAL void lm_session_destroy(struct lm_object *object) {
+LM_INTERNAL void lm_session_destroy(struct lm_object *object)
+{
     struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
     lm_channel_deinit(&session->channel);
     lm_release(&session->service->object);
@@ -46,7 +47,8 @@ LM_INTERNAL void lm_session_destroy(struct lm_object *object) {
 }
 
 /* Whether the caller is the one to end the session: it is taken out of the service's list once. */
-LM_INTERNAL bool lm_session_unlist(struct lm_session *session) {
+LM_INTERNAL bool lm_session_unlist(struct lm_session *session)
+{
     struct lm_service *service = session->service;
     pthread_mutex_lock(&service->lock);
     bool listed = lm_list_contains(&session->in_service);
@@ -58,7 +60,8 @@ LM_INTERNAL bool lm_session_unlist(struct lm_session *session) {
 }
 
 /* Closes everything of the session at once; what still names it finds it cut. Idempotent, any thread. */
-LM_INTERNAL void lm_session_end(struct lm_session *session) {
+LM_INTERNAL void lm_session_end(struct lm_session *session)
+{
     if (!lm_session_unlist(session))
         return;
     lm_watch_remove(&session->watch, session->channel.socket);
@@ -74,8 +77,10 @@ LM_INTERNAL void lm_session_end(struct lm_session *session) {
 
 /* Runs the callback with a message that was taken, and frees what it leaves. */
 LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_session *session, LMMessage *message,
-                                    const struct lm_arrival *arrival) {
-    mach_port_t reply = arrival->token ? lm_port_create(LM_PORT_REPLY, &session->object, arrival->token) : MACH_PORT_NULL;
+                                    const struct lm_arrival *arrival)
+{
+    mach_port_t reply =
+        arrival->token ? lm_port_create(LM_PORT_REPLY, &session->object, arrival->token) : MACH_PORT_NULL;
     message->head.msgh_id = arrival->identifier;
     message->head.msgh_remote_port = reply;
     message->head.msgh_local_port = service->port;
@@ -89,7 +94,8 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
 }
 
 /* The hello. 0: the session is open; -EAGAIN: it has not come yet. */
-LM_INTERNAL int lm_session_open(struct lm_session *session) {
+LM_INTERNAL int lm_session_open(struct lm_session *session)
+{
     struct lm_service *service = session->service;
     pthread_mutex_lock(&service->lock);
     lm_session_lock(session);
@@ -103,7 +109,8 @@ LM_INTERNAL int lm_session_open(struct lm_session *session) {
 }
 
 /* What the socket had to say, and answers that waited for room. With the lock. */
-LM_INTERNAL int lm_session_attend(struct lm_session *session, uint32_t events) {
+LM_INTERNAL int lm_session_attend(struct lm_session *session, uint32_t events)
+{
     if (lm_session_is_cut(session))
         return -EPIPE;
     lm_session_heed(session, events);
@@ -112,7 +119,8 @@ LM_INTERNAL int lm_session_attend(struct lm_session *session, uint32_t events) {
 
 /* Takes the next step under the lock, beginning with what the socket had to say; results as lm_session_step. */
 LM_INTERNAL int lm_session_advance(struct lm_session *session, uint32_t events, LMMessage *message,
-                                   struct lm_arrival *arrival) {
+                                   struct lm_arrival *arrival)
+{
     lm_message_init(message);
     lm_session_lock(session);
     int result = events || !lm_list_empty(&session->backlog) ? lm_session_attend(session, events) : 0;
@@ -123,7 +131,8 @@ LM_INTERNAL int lm_session_advance(struct lm_session *session, uint32_t events, 
 }
 
 /* Serves up to a fair number of frames. 0: there is no more; 1: there may be; else send the client away. */
-LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events) {
+LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events)
+{
     struct lm_service *service = session->service;
     struct lm_arrival arrival = {0, 0};
     LMResponseBuffer request;
@@ -140,7 +149,8 @@ LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events) {
 }
 
 /* The loop's callback: true to be called again soon. */
-LM_INTERNAL bool lm_session_ready(struct lm_object *object, uint32_t events) {
+LM_INTERNAL bool lm_session_ready(struct lm_object *object, uint32_t events)
+{
     struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
     int result = session->welcomed ? 0 : lm_session_open(session);
     if (result == -EAGAIN && !(events & EPOLLRDHUP))
@@ -152,12 +162,14 @@ LM_INTERNAL bool lm_session_ready(struct lm_object *object, uint32_t events) {
     return result > 0;
 }
 
-LM_INTERNAL int lm_session_watch(struct lm_session *session, struct lm_loop *loop) {
+LM_INTERNAL int lm_session_watch(struct lm_session *session, struct lm_loop *loop)
+{
     return lm_loop_add(loop, &session->watch, session->channel.socket, EPOLLIN | EPOLLRDHUP);
 }
 
 /* Takes over the socket, unless it returns NULL. */
-LM_INTERNAL struct lm_session *lm_session_create(struct lm_service *service, int socket) {
+LM_INTERNAL struct lm_session *lm_session_create(struct lm_service *service, int socket)
+{
     struct lm_session *session = (struct lm_session *)lm_new(sizeof *session);
     if (!session)
         return NULL;
@@ -172,10 +184,11 @@ LM_INTERNAL struct lm_session *lm_session_create(struct lm_service *service, int
     return session;
 }
 
-/* --- Accepting ---------------------------------------------------------------------------------------------------------- */
+/* --- Accepting --- */
 
 /* The oldest session without a hello, with a reference; NULL: none. With the lock. */
-LM_INTERNAL struct lm_session *lm_service_oldest_unfinished(struct lm_service *service) {
+LM_INTERNAL struct lm_session *lm_service_oldest_unfinished(struct lm_service *service)
+{
     for (struct lm_list *l = lm_list_first(&service->sessions); l; l = lm_list_next(&service->sessions, l)) {
         struct lm_session *session = LM_CONTAINER(l, struct lm_session, in_service);
         if (session->welcomed)
@@ -187,7 +200,8 @@ LM_INTERNAL struct lm_session *lm_service_oldest_unfinished(struct lm_service *s
 }
 
 /* Ends the oldest session without a hello if there are too many. */
-LM_INTERNAL void lm_service_limit_unfinished(struct lm_service *service) {
+LM_INTERNAL void lm_service_limit_unfinished(struct lm_service *service)
+{
     pthread_mutex_lock(&service->lock);
     bool too_many = service->unfinished > LM_HELLO_UNFINISHED;
     struct lm_session *oldest = too_many ? lm_service_oldest_unfinished(service) : NULL;
@@ -199,7 +213,8 @@ LM_INTERNAL void lm_service_limit_unfinished(struct lm_service *service) {
 }
 
 /* Accepts one client and serves it. -EAGAIN: there is none; -EPIPE: the service has been stopped. */
-LM_INTERNAL int lm_service_accept(struct lm_service *service) {
+LM_INTERNAL int lm_service_accept(struct lm_service *service)
+{
     int result = -EPIPE;
     pthread_mutex_lock(&service->lock);
     int socket = service->valid ? lm_sys_accept(service->registration.listener) : -EPIPE;
@@ -219,14 +234,16 @@ LM_INTERNAL int lm_service_accept(struct lm_service *service) {
 }
 
 /* Out of descriptors or memory: a listener left readable would keep the loop busy with nothing. */
-LM_INTERNAL void lm_service_pause(struct lm_service *service) {
+LM_INTERNAL void lm_service_pause(struct lm_service *service)
+{
     service->paused = true;
     lm_watch_change(&service->listener, service->registration.listener, 0);
     lm_timer_clear(&service->timer, service->loop);
     lm_loop_set_timer(service->loop, &service->timer, lm_now() + LM_ACCEPT_PAUSE);
 }
 
-LM_INTERNAL bool lm_listener_ready(struct lm_object *object, uint32_t events) {
+LM_INTERNAL bool lm_listener_ready(struct lm_object *object, uint32_t events)
+{
     struct lm_service *service = LM_CONTAINER(object, struct lm_service, object);
     (void)events;
     for (int i = 0; i < LM_FAIR_ACCEPTS; i++) {
@@ -245,7 +262,8 @@ LM_INTERNAL bool lm_listener_ready(struct lm_object *object, uint32_t events) {
 }
 
 /* Ends sessions whose hello is overdue; when the next one will be. */
-LM_INTERNAL int64_t lm_service_end_silent(struct lm_service *service) {
+LM_INTERNAL int64_t lm_service_end_silent(struct lm_service *service)
+{
     for (;;) {
         pthread_mutex_lock(&service->lock);
         struct lm_session *oldest = lm_service_oldest_unfinished(service);
@@ -262,7 +280,8 @@ LM_INTERNAL int64_t lm_service_end_silent(struct lm_service *service) {
     }
 }
 
-LM_INTERNAL void lm_service_tick(struct lm_object *object) {
+LM_INTERNAL void lm_service_tick(struct lm_object *object)
+{
     struct lm_service *service = LM_CONTAINER(object, struct lm_service, object);
     if (!service->valid)
         return;
@@ -274,9 +293,10 @@ LM_INTERNAL void lm_service_tick(struct lm_object *object) {
         lm_loop_set_timer(service->loop, &service->timer, next);
 }
 
-/* --- Life --------------------------------------------------------------------------------------------------------------- */
+/* --- Life --- */
 
-LM_INTERNAL void lm_service_destroy(struct lm_object *object) {
+LM_INTERNAL void lm_service_destroy(struct lm_object *object)
+{
     struct lm_service *service = LM_CONTAINER(object, struct lm_service, object);
     if (service->context.release)
         service->context.release(service->context.info);
@@ -288,7 +308,8 @@ LM_INTERNAL void lm_service_destroy(struct lm_object *object) {
     free(service);
 }
 
-LM_INTERNAL void lm_sessions_forget(struct lm_service *service) {
+LM_INTERNAL void lm_sessions_forget(struct lm_service *service)
+{
     struct lm_list *first;
     while ((first = lm_list_first(&service->sessions)) != NULL) {
         struct lm_session *session = LM_CONTAINER(first, struct lm_session, in_service);
@@ -304,7 +325,8 @@ LM_INTERNAL void lm_sessions_forget(struct lm_service *service) {
 }
 
 /* In a forked child: its parent's services are not its own, and their names stay the parent's. */
-LM_INTERNAL void lm_services_forget(void) {
+LM_INTERNAL void lm_services_forget(void)
+{
     struct lm_list *first;
     while ((first = lm_list_first(&lm_process_1.services)) != NULL) {
         struct lm_service *service = LM_CONTAINER(first, struct lm_service, in_process);
@@ -317,7 +339,8 @@ LM_INTERNAL void lm_services_forget(void) {
     }
 }
 
-LM_INTERNAL void lm_service_enlist(struct lm_service *service) {
+LM_INTERNAL void lm_service_enlist(struct lm_service *service)
+{
     lm_process_lock();
     lm_process_prepare();
     lm_process_1.forget_services = lm_services_forget;
@@ -326,7 +349,8 @@ LM_INTERNAL void lm_service_enlist(struct lm_service *service) {
 }
 
 /* A service without a name, which nobody serves yet. It lives until it is invalidated. NULL: no memory. */
-LM_INTERNAL struct lm_service *lm_service_create(CFMachPortCallBack callback, const CFMachPortContext *context) {
+LM_INTERNAL struct lm_service *lm_service_create(CFMachPortCallBack callback, const CFMachPortContext *context)
+{
     struct lm_service *service = (struct lm_service *)lm_new(sizeof *service);
     if (!service)
         return NULL;
@@ -352,11 +376,13 @@ LM_INTERNAL struct lm_service *lm_service_create(CFMachPortCallBack callback, co
 }
 
 /* With the lock: begins to accept and to serve, once there is both a socket and a loop. */
-LM_INTERNAL int lm_service_begin(struct lm_service *service) {
+LM_INTERNAL int lm_service_begin(struct lm_service *service)
+{
     int result = 0;
     if (!service->loop || service->registration.listener < 0 || service->listener.loop)
         return 0;
-    for (struct lm_list *l = lm_list_first(&service->sessions); l && result == 0; l = lm_list_next(&service->sessions, l))
+    for (struct lm_list *l = lm_list_first(&service->sessions); l && result == 0;
+         l = lm_list_next(&service->sessions, l))
         result = lm_session_watch(LM_CONTAINER(l, struct lm_session, in_service), service->loop);
     if (result == 0)
         result = lm_loop_add(service->loop, &service->listener, service->registration.listener, EPOLLIN);
@@ -364,7 +390,8 @@ LM_INTERNAL int lm_service_begin(struct lm_service *service) {
 }
 
 /* The loop that serves from now on. -EINVAL: the service was stopped, or another loop serves it. */
-LM_INTERNAL int lm_service_schedule(struct lm_service *service, struct lm_loop *loop) {
+LM_INTERNAL int lm_service_schedule(struct lm_service *service, struct lm_loop *loop)
+{
     pthread_mutex_lock(&service->lock);
     int result = service->valid && (!service->loop || service->loop == loop) ? 0 : -EINVAL;
     if (result == 0 && !service->loop) {
@@ -378,7 +405,8 @@ LM_INTERNAL int lm_service_schedule(struct lm_service *service, struct lm_loop *
 }
 
 /* The loop serves no more; clients wait until another does. */
-LM_INTERNAL void lm_service_unschedule(struct lm_service *service, struct lm_loop *loop) {
+LM_INTERNAL void lm_service_unschedule(struct lm_service *service, struct lm_loop *loop)
+{
     pthread_mutex_lock(&service->lock);
     bool served = service->loop == loop;
     if (served) {
@@ -395,12 +423,16 @@ LM_INTERNAL void lm_service_unschedule(struct lm_service *service, struct lm_loo
         lm_release(&loop->object);
 }
 
-LM_INTERNAL kern_return_t lm_register_status(int result) {
-    return result == -EEXIST ? BOOTSTRAP_NAME_IN_USE : result == -ENOENT ? BOOTSTRAP_NOT_PRIVILEGED : lm_kern_return(result);
+LM_INTERNAL kern_return_t lm_register_status(int result)
+{
+    return result == -EEXIST   ? BOOTSTRAP_NAME_IN_USE
+           : result == -ENOENT ? BOOTSTRAP_NOT_PRIVILEGED
+                               : lm_kern_return(result);
 }
 
 /* Gives the service its name. */
-LM_INTERNAL kern_return_t lm_service_register(struct lm_service *service, const char *name) {
+LM_INTERNAL kern_return_t lm_service_register(struct lm_service *service, const char *name)
+{
     kern_return_t status = KERN_SUCCESS;
     if (!lm_name_valid(name))
         return KERN_INVALID_ARGUMENT;
@@ -417,7 +449,8 @@ LM_INTERNAL kern_return_t lm_service_register(struct lm_service *service, const 
     return status;
 }
 
-LM_INTERNAL void lm_service_end_sessions(struct lm_service *service) {
+LM_INTERNAL void lm_service_end_sessions(struct lm_service *service)
+{
     for (;;) {
         pthread_mutex_lock(&service->lock);
         struct lm_list *first = lm_list_first(&service->sessions);
@@ -433,7 +466,8 @@ LM_INTERNAL void lm_service_end_sessions(struct lm_service *service) {
 }
 
 /* Whether the caller is the one to stop the service. */
-LM_INTERNAL bool lm_service_claim_end(struct lm_service *service) {
+LM_INTERNAL bool lm_service_claim_end(struct lm_service *service)
+{
     pthread_mutex_lock(&service->lock);
     bool was_valid = service->valid;
     service->valid = false;
@@ -441,7 +475,8 @@ LM_INTERNAL bool lm_service_claim_end(struct lm_service *service) {
     return was_valid;
 }
 
-LM_INTERNAL bool lm_service_valid(struct lm_service *service) {
+LM_INTERNAL bool lm_service_valid(struct lm_service *service)
+{
     pthread_mutex_lock(&service->lock);
     bool valid = service->valid;
     pthread_mutex_unlock(&service->lock);
@@ -449,7 +484,8 @@ LM_INTERNAL bool lm_service_valid(struct lm_service *service) {
 }
 
 /* Stops the service and frees its name. Idempotent, any thread. */
-LM_INTERNAL void lm_service_invalidate(struct lm_service *service) {
+LM_INTERNAL void lm_service_invalidate(struct lm_service *service)
+{
     if (!lm_service_claim_end(service))
         return;
     lm_retain(&service->object);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session: one client, as the service sees it. The loop's thread takes its requests; replies may come from any thread. The channel's lock
- * guards it. Nothing here waits for the client. A session that has ended keeps neither socket nor memory, only itself, for
- * the reply ports that still name it.
+ * A session: one client, as the service sees it. The loop's thread takes its requests; replies may come from any
+ * thread. The channel's lock guards it. Nothing here waits for the client. A session that has ended keeps neither
+ * socket nor memory, only itself, for the reply ports that still name it.
  */
 #ifndef LM_DETAIL_SESSION_H
 #define LM_DETAIL_SESSION_H
@@ -30,25 +30,30 @@ struct lm_session {
     int64_t hello_deadline;
 };
 
-LM_INTERNAL void lm_session_lock(struct lm_session *session) {
+LM_INTERNAL void lm_session_lock(struct lm_session *session)
+{
     pthread_mutex_lock(&session->channel.lock);
 }
 
-LM_INTERNAL void lm_session_unlock(struct lm_session *session) {
+LM_INTERNAL void lm_session_unlock(struct lm_session *session)
+{
     pthread_mutex_unlock(&session->channel.lock);
 }
 
-LM_INTERNAL bool lm_session_is_cut(const struct lm_session *session) {
+LM_INTERNAL bool lm_session_is_cut(const struct lm_session *session)
+{
     return lm_load_relaxed(&session->channel.cut);
 }
 
 /* Sends the client away; the loop finds it and ends the session. */
-LM_INTERNAL void lm_session_cut(struct lm_session *session) {
+LM_INTERNAL void lm_session_cut(struct lm_session *session)
+{
     lm_channel_cut(&session->channel);
 }
 
 /* H4, H5. -EAGAIN: the hello has not come yet. */
-LM_INTERNAL int lm_session_welcome(struct lm_session *session) {
+LM_INTERNAL int lm_session_welcome(struct lm_session *session)
+{
     int result = lm_sys_peer(session->channel.socket, &session->client);
     if (result == 0)
         result = lm_channel_accept(&session->channel, session->largest_message, &session->largest_reply);
@@ -61,7 +66,8 @@ LM_INTERNAL int lm_session_welcome(struct lm_session *session) {
 }
 
 /* Reads one bell away, if that is what woke us. Only before the rings are looked at, so that none is read unheeded. */
-LM_INTERNAL void lm_session_heed(struct lm_session *session, uint32_t events) {
+LM_INTERNAL void lm_session_heed(struct lm_session *session, uint32_t events)
+{
     char record[16];
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         session->peer_gone = true;
@@ -69,7 +75,7 @@ LM_INTERNAL void lm_session_heed(struct lm_session *session, uint32_t events) {
         lm_sys_receive(session->channel.socket, record, sizeof record, MSG_DONTWAIT);
 }
 
-/* --- Requests ----------------------------------------------------------------------------------------------------------- */
+/* --- Requests --- */
 
 /* What lm_session_next found. */
 struct lm_arrival {
@@ -77,14 +83,16 @@ struct lm_arrival {
     int32_t identifier;
 };
 
-LM_INTERNAL void lm_session_drop_parts(struct lm_session *session) {
+LM_INTERNAL void lm_session_drop_parts(struct lm_session *session)
+{
     free(session->parts);
     session->parts = NULL;
     session->request.begun = false;
 }
 
 /* C3, C4 of a whole message: 1 it is in `message`, 0 it was withdrawn. */
-LM_INTERNAL int lm_session_take_whole(struct lm_session *session, const struct lm_frame *frame, LMMessage *message) {
+LM_INTERNAL int lm_session_take_whole(struct lm_session *session, const struct lm_frame *frame, LMMessage *message)
+{
     void *target = lm_message_reserve(message, frame->length);
     if (!target)
         return -ENOMEM;
@@ -96,7 +104,8 @@ LM_INTERNAL int lm_session_take_whole(struct lm_session *session, const struct l
 }
 
 /* The same for a part of a large one, which is taken with its last part. */
-LM_INTERNAL int lm_session_take_part(struct lm_session *session, const struct lm_frame *frame, LMMessage *message) {
+LM_INTERNAL int lm_session_take_part(struct lm_session *session, const struct lm_frame *frame, LMMessage *message)
+{
     uint32_t offset = session->request.begun ? session->request.received : 0;
     int last = lm_assembly_add(&session->request, frame);
     if (last < 0)
@@ -118,7 +127,8 @@ LM_INTERNAL int lm_session_take_part(struct lm_session *session, const struct lm
 }
 
 /* 1: a message was taken, 0: go on, -EPROTO or -ENOMEM: send the client away. */
-LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_frame *frame, LMMessage *message) {
+LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_frame *frame, LMMessage *message)
+{
     if (frame->kind >= LM_FRAME_IGNORABLE)
         return 0;
     if (frame->kind == LM_FRAME_ABORT) {
@@ -132,8 +142,10 @@ LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_f
     return lm_session_take_whole(session, frame, message);
 }
 
-/* Handles the next frame. With the lock. 1: it completed a message; 0: it didn't; -EAGAIN: there is none, and the client will ring. */
-LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, struct lm_arrival *arrival) {
+/* Handles the next frame. With the lock. 1: it completed a message; 0: it didn't; -EAGAIN: there is none, and the
+ * client will ring. */
+LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, struct lm_arrival *arrival)
+{
     struct lm_consumer *in = &session->channel.in;
     struct lm_frame frame;
     if (lm_session_is_cut(session))

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every system call of the library. They are made by number, since libc hides most of their declarations under -std=c11, and
- * return a negative errno on failure.
+ * Every system call of the library. They are made by number, since libc hides most of their declarations under
+ * -std=c11, and return a negative errno on failure.
  *
- * A test may define LM_TEST_SYSCALL as the name of a function `int f(long number)` before including the library: it is asked
- * before each call, and what it returns, if not 0, is the errno that the call fails with. The call's place in the code is thus
- * also a point at which a test can let something happen.
+ * A test may define LM_TEST_SYSCALL as the name of a function `int f(long number)` before including the library: it is
+ * asked before each call, and what it returns, if not 0, is the errno that the call fails with. The call's place in the
+ * code is thus also a point at which a test can let something happen.
  */
 #ifndef LM_DETAIL_SYS_H
 #define LM_DETAIL_SYS_H
@@ -22,7 +22,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Numbers of the kernel's interface that strict modes of libc hide; the same on every architecture unless taken from libc. */
+/* Numbers of the kernel's interface that strict modes of libc hide; the same on every architecture unless taken from
+ * libc. */
 #ifdef O_DIRECTORY
 #    define LM_O_DIRECTORY O_DIRECTORY
 #    define LM_O_NOFOLLOW  O_NOFOLLOW
@@ -37,30 +38,30 @@
 #else
 #    define LM_SO_PEERCRED 17
 #endif
-#define LM_O_PATH             010000000
-#define LM_AT_FDCWD           (-100)
-#define LM_AT_EMPTY_PATH      0x1000
-#define LM_MFD_CLOEXEC        1u
-#define LM_MFD_ALLOW_SEALING  2u
-#define LM_F_ADD_SEALS        1033
-#define LM_F_GET_SEALS        1034
-#define LM_F_SEAL_SEAL        1
-#define LM_F_SEAL_SHRINK      2
-#define LM_F_SEAL_GROW        4
-#define LM_TMPFS_MAGIC        0x01021994
-#define LM_MADV_DONTFORK      10
-#define LM_MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#define LM_FUTEX_WAIT_PRIVATE 128
-#define LM_FUTEX_WAKE_PRIVATE 129
-#define LM_LOCK_EX            2
-#define LM_LOCK_NB            4
-#define LM_EFD_FLAGS          (LM_O_CLOEXEC | O_NONBLOCK)
-#define LM_CLOCK_MONOTONIC    1
+#define LM_O_PATH                 010000000
+#define LM_AT_FDCWD               (-100)
+#define LM_AT_EMPTY_PATH          0x1000
+#define LM_MFD_CLOEXEC            1u
+#define LM_MFD_ALLOW_SEALING      2u
+#define LM_F_ADD_SEALS            1033
+#define LM_F_GET_SEALS            1034
+#define LM_F_SEAL_SEAL            1
+#define LM_F_SEAL_SHRINK          2
+#define LM_F_SEAL_GROW            4
+#define LM_TMPFS_MAGIC            0x01021994
+#define LM_MADV_DONTFORK          10
+#define LM_MADV_POPULATE_WRITE    23 /* Linux 5.14 */
+#define LM_FUTEX_WAIT_PRIVATE     128
+#define LM_FUTEX_WAKE_PRIVATE     129
+#define LM_LOCK_EX                2
+#define LM_LOCK_NB                4
+#define LM_EFD_FLAGS              (LM_O_CLOEXEC | O_NONBLOCK)
+#define LM_CLOCK_MONOTONIC        1
 #define LM_CLOCK_MONOTONIC_COARSE 6
-#define LM_S_IFMT             0170000u
-#define LM_S_IFREG            0100000u
-#define LM_S_IFDIR            0040000u
-#define LM_S_IFSOCK           0140000u
+#define LM_S_IFMT                 0170000u
+#define LM_S_IFREG                0100000u
+#define LM_S_IFDIR                0040000u
+#define LM_S_IFSOCK               0140000u
 
 /* The kernel's timespec and timeval, in the width that its classic calls use on every architecture. */
 struct lm_timespec {
@@ -85,17 +86,20 @@ LM_EXTERN_C int lm_libc_clock_gettime(int clock, struct lm_timespec *now) __asm_
 
 #ifdef LM_TEST_SYSCALL
 LM_EXTERN_C int LM_TEST_SYSCALL(long number);
-LM_INTERNAL int lm_sys_fault(long number) {
+LM_INTERNAL int lm_sys_fault(long number)
+{
     return LM_TEST_SYSCALL(number);
 }
 #else
-LM_INTERNAL int lm_sys_fault(long number) {
+LM_INTERNAL int lm_sys_fault(long number)
+{
     (void)number;
     return 0;
 }
 #endif
 
-LM_INTERNAL long lm_sys(long number, long a, long b, long c, long d, long e, long f) {
+LM_INTERNAL long lm_sys(long number, long a, long b, long c, long d, long e, long f)
+{
     int fault = lm_sys_fault(number);
     if (fault)
         return -fault;
@@ -103,87 +107,103 @@ LM_INTERNAL long lm_sys(long number, long a, long b, long c, long d, long e, lon
     return result < 0 ? -(long)errno : result;
 }
 
-#define LM_SYS(number, a, b, c, d, e, f)                                                                                       \
+#define LM_SYS(number, a, b, c, d, e, f)                                                                               \
     lm_sys((long)(number), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 /* Closes the descriptor and forgets it; does nothing when there is none. */
-LM_INTERNAL void lm_sys_close(int *descriptor) {
+LM_INTERNAL void lm_sys_close(int *descriptor)
+{
     if (*descriptor >= 0)
         LM_SYS(SYS_close, *descriptor, 0, 0, 0, 0, 0);
     *descriptor = -1;
 }
 
 /* flags: 0 or SOCK_NONBLOCK. */
-LM_INTERNAL int lm_sys_socket(int flags) {
+LM_INTERNAL int lm_sys_socket(int flags)
+{
     return (int)LM_SYS(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0, 0, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_connect(int socket, const struct sockaddr_un *address) {
+LM_INTERNAL int lm_sys_connect(int socket, const struct sockaddr_un *address)
+{
     return (int)LM_SYS(SYS_connect, socket, address, sizeof *address, 0, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_bind(int socket, const struct sockaddr_un *address) {
+LM_INTERNAL int lm_sys_bind(int socket, const struct sockaddr_un *address)
+{
     return (int)LM_SYS(SYS_bind, socket, address, sizeof *address, 0, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_listen(int socket, int backlog) {
+LM_INTERNAL int lm_sys_listen(int socket, int backlog)
+{
     return (int)LM_SYS(SYS_listen, socket, backlog, 0, 0, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_accept(int listener) {
+LM_INTERNAL int lm_sys_accept(int listener)
+{
     return (int)LM_SYS(SYS_accept4, listener, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0);
 }
 
-LM_INTERNAL void lm_sys_shutdown(int socket) {
+LM_INTERNAL void lm_sys_shutdown(int socket)
+{
     LM_SYS(SYS_shutdown, socket, SHUT_RDWR, 0, 0, 0, 0);
 }
 
 /* Sends one record without waiting and without SIGPIPE. */
-LM_INTERNAL long lm_sys_send(int socket, const void *bytes, size_t length) {
+LM_INTERNAL long lm_sys_send(int socket, const void *bytes, size_t length)
+{
     return LM_SYS(SYS_sendto, socket, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
 }
 
 /* Receives one record. Descriptors that came with it are closed by the kernel. */
-LM_INTERNAL long lm_sys_receive(int socket, void *bytes, size_t length, int flags) {
+LM_INTERNAL long lm_sys_receive(int socket, void *bytes, size_t length, int flags)
+{
     return LM_SYS(SYS_recvfrom, socket, bytes, length, flags, 0, 0);
 }
 
-LM_INTERNAL long lm_sys_sendmsg(int socket, const struct msghdr *message) {
+LM_INTERNAL long lm_sys_sendmsg(int socket, const struct msghdr *message)
+{
     return LM_SYS(SYS_sendmsg, socket, message, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0, 0);
 }
 
-LM_INTERNAL long lm_sys_recvmsg(int socket, struct msghdr *message) {
+LM_INTERNAL long lm_sys_recvmsg(int socket, struct msghdr *message)
+{
     return LM_SYS(SYS_recvmsg, socket, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, 0, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_peer(int socket, struct lm_credentials *peer) {
+LM_INTERNAL int lm_sys_peer(int socket, struct lm_credentials *peer)
+{
     socklen_t length = sizeof *peer;
     return (int)LM_SYS(SYS_getsockopt, socket, SOL_SOCKET, LM_SO_PEERCRED, peer, &length, 0);
 }
 
 /* How long connecting (SO_SNDTIMEO) or receiving (SO_RCVTIMEO) may block; 0 nanoseconds: for ever. */
-LM_INTERNAL int lm_sys_set_timeout(int socket, int option, int64_t nanoseconds) {
+LM_INTERNAL int lm_sys_set_timeout(int socket, int option, int64_t nanoseconds)
+{
     int64_t microseconds = (nanoseconds + 999) / 1000;
     struct lm_timeval time = {(long)(microseconds / 1000000), (long)(microseconds % 1000000)};
     return (int)LM_SYS(SYS_setsockopt, socket, SOL_SOCKET, option, &time, sizeof time, 0);
 }
 
 /* Sleeps until the socket has something to read or the time is over; may return early. */
-LM_INTERNAL void lm_sys_poll_readable(int socket, int64_t nanoseconds) {
+LM_INTERNAL void lm_sys_poll_readable(int socket, int64_t nanoseconds)
+{
     struct lm_timespec time = {(long)(nanoseconds / 1000000000), (long)(nanoseconds % 1000000000)};
     struct pollfd readable = {socket, POLLIN, 0};
     LM_SYS(SYS_ppoll, &readable, 1, &time, 0, 0, 0);
 }
 
 /* Whether the peer's end of the socket is closed. */
-LM_INTERNAL bool lm_sys_hung_up(int socket) {
+LM_INTERNAL bool lm_sys_hung_up(int socket)
+{
     struct lm_timespec none = {0, 0};
     struct pollfd hang_up = {socket, 0, 0};
     LM_SYS(SYS_ppoll, &hang_up, 1, &none, 0, 0, 0);
     return (hang_up.revents & (POLLHUP | POLLERR)) != 0;
 }
 
-LM_INTERNAL int lm_sys_memfd(size_t size) {
+LM_INTERNAL int lm_sys_memfd(size_t size)
+{
     int memory = (int)LM_SYS(SYS_memfd_create, "lightmessaging", LM_MFD_CLOEXEC | LM_MFD_ALLOW_SEALING, 0, 0, 0, 0);
     if (memory < 0)
         return memory;
@@ -197,106 +217,131 @@ LM_INTERNAL int lm_sys_memfd(size_t size) {
     return memory;
 }
 
-LM_INTERNAL int lm_sys_seals(int memory) {
+LM_INTERNAL int lm_sys_seals(int memory)
+{
     return (int)LM_SYS(SYS_fcntl, memory, LM_F_GET_SEALS, 0, 0, 0, 0);
 }
 
-/* Maps shared memory; not inherited by a forked child. libc's mmap, because the sanitizers must see it. NULL on failure. */
-LM_INTERNAL void *lm_sys_map(int memory, size_t size) {
-    void *address = lm_sys_fault(SYS_munmap) ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+/* Maps shared memory; not inherited by a forked child. libc's mmap, because the sanitizers must see it. NULL on
+ * failure. */
+LM_INTERNAL void *lm_sys_map(int memory, size_t size)
+{
+    void *address =
+        lm_sys_fault(SYS_munmap) ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
     if (address == MAP_FAILED)
         return NULL;
     LM_SYS(SYS_madvise, address, size, LM_MADV_DONTFORK, 0, 0, 0);
     return address;
 }
 
-LM_INTERNAL void lm_sys_unmap(void *address, size_t size) {
+LM_INTERNAL void lm_sys_unmap(void *address, size_t size)
+{
     munmap(address, size);
 }
 
-/* Makes pages exist before they are touched. Kernels before 5.14 cannot; there a lack of memory is found on touching. */
-LM_INTERNAL int lm_sys_populate(void *address, size_t size) {
+/* Makes pages exist before they are touched. Kernels before 5.14 cannot; there a lack of memory is found on touching.
+ */
+LM_INTERNAL int lm_sys_populate(void *address, size_t size)
+{
     int result = (int)LM_SYS(SYS_madvise, address, size, LM_MADV_POPULATE_WRITE, 0, 0, 0);
     return result == -EINVAL || result == -ENOSYS ? 0 : result;
 }
 
-LM_INTERNAL int lm_sys_stat(int descriptor, struct stat *status) {
+LM_INTERNAL int lm_sys_stat(int descriptor, struct stat *status)
+{
     int fault = lm_sys_fault(SYS_fstatfs);
     if (fault)
         return -fault;
     return fstat(descriptor, status) < 0 ? -errno : 0;
 }
 
-LM_INTERNAL bool lm_sys_on_tmpfs(int descriptor) {
+LM_INTERNAL bool lm_sys_on_tmpfs(int descriptor)
+{
     struct statfs status;
     return fstatfs(descriptor, &status) == 0 && (uint32_t)status.f_type == LM_TMPFS_MAGIC;
 }
 
-LM_INTERNAL int lm_sys_open(int directory, const char *path, int flags, unsigned mode) {
+LM_INTERNAL int lm_sys_open(int directory, const char *path, int flags, unsigned mode)
+{
     return (int)LM_SYS(SYS_openat, directory, path, flags | LM_O_CLOEXEC, mode, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_mkdir(int directory, const char *path, unsigned mode) {
+LM_INTERNAL int lm_sys_mkdir(int directory, const char *path, unsigned mode)
+{
     return (int)LM_SYS(SYS_mkdirat, directory, path, mode, 0, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_chmod(int directory, const char *path, unsigned mode) {
+LM_INTERNAL int lm_sys_chmod(int directory, const char *path, unsigned mode)
+{
     return (int)LM_SYS(SYS_fchmodat, directory, path, mode, 0, 0, 0);
 }
 
 /* Renames within one directory, replacing what is there. */
-LM_INTERNAL int lm_sys_rename(int directory, const char *from, const char *to) {
+LM_INTERNAL int lm_sys_rename(int directory, const char *from, const char *to)
+{
     return (int)LM_SYS(SYS_renameat2, directory, from, directory, to, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_link(int from_directory, const char *from, int to_directory, const char *to) {
+LM_INTERNAL int lm_sys_link(int from_directory, const char *from, int to_directory, const char *to)
+{
     return (int)LM_SYS(SYS_linkat, from_directory, from, to_directory, to, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_unlink(int directory, const char *path) {
+LM_INTERNAL int lm_sys_unlink(int directory, const char *path)
+{
     return (int)LM_SYS(SYS_unlinkat, directory, path, 0, 0, 0, 0);
 }
 
 /* Takes the file's lock without waiting; it is held until the descriptor is closed or its owner dies. */
-LM_INTERNAL int lm_sys_lock(int file) {
+LM_INTERNAL int lm_sys_lock(int file)
+{
     return (int)LM_SYS(SYS_flock, file, LM_LOCK_EX | LM_LOCK_NB, 0, 0, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_random(void *bytes, size_t length) {
+LM_INTERNAL int lm_sys_random(void *bytes, size_t length)
+{
     return (int)LM_SYS(SYS_getrandom, bytes, length, 0, 0, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_epoll(void) {
+LM_INTERNAL int lm_sys_epoll(void)
+{
     return (int)LM_SYS(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0, 0, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_epoll_control(int epoll, int operation, int descriptor, struct epoll_event *event) {
+LM_INTERNAL int lm_sys_epoll_control(int epoll, int operation, int descriptor, struct epoll_event *event)
+{
     return (int)LM_SYS(SYS_epoll_ctl, epoll, operation, descriptor, event, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_epoll_wait(int epoll, struct epoll_event *events, int most, int milliseconds) {
+LM_INTERNAL int lm_sys_epoll_wait(int epoll, struct epoll_event *events, int most, int milliseconds)
+{
     return (int)LM_SYS(SYS_epoll_pwait, epoll, events, most, milliseconds, 0, 8);
 }
 
-LM_INTERNAL int lm_sys_eventfd(void) {
+LM_INTERNAL int lm_sys_eventfd(void)
+{
     return (int)LM_SYS(SYS_eventfd2, 0, LM_EFD_FLAGS, 0, 0, 0, 0);
 }
 
-LM_INTERNAL void lm_sys_eventfd_raise(int eventfd) {
+LM_INTERNAL void lm_sys_eventfd_raise(int eventfd)
+{
     uint64_t one = 1;
     LM_SYS(SYS_write, eventfd, &one, sizeof one, 0, 0, 0);
 }
 
 /* Sleeps while *word is `value`; a NULL timeout means for ever. */
-LM_INTERNAL int lm_sys_futex_wait(uint32_t *word, uint32_t value, const struct lm_timespec *timeout) {
+LM_INTERNAL int lm_sys_futex_wait(uint32_t *word, uint32_t value, const struct lm_timespec *timeout)
+{
     return (int)LM_SYS(SYS_futex, word, LM_FUTEX_WAIT_PRIVATE, value, timeout, 0, 0);
 }
 
-LM_INTERNAL void lm_sys_futex_wake(uint32_t *word, int most) {
+LM_INTERNAL void lm_sys_futex_wake(uint32_t *word, int most)
+{
     LM_SYS(SYS_futex, word, LM_FUTEX_WAKE_PRIVATE, most, 0, 0, 0);
 }
 
-LM_INTERNAL bool lm_sys_is_main_thread(void) {
+LM_INTERNAL bool lm_sys_is_main_thread(void)
+{
     return LM_SYS(SYS_gettid, 0, 0, 0, 0, 0, 0) == (long)getpid();
 }
 
