@@ -11,8 +11,8 @@
 
 #include "../LightMessaging/LightMessaging.h"
 
-/* Connects to the service and stores its port, which stays the process's: deallocating it closes the channel. Waits for
-   ever. Errors as in LMConnectionSendOneWay; `port` is MACH_PORT_NULL after one. */
+/* Connects to the service and stores its port, which stays the process's: deallocating it closes the channel. Waits as
+   long as LIGHTMESSAGING_TIMEOUT says. Errors as in LMConnectionSendOneWay; `port` is MACH_PORT_NULL after one. */
 LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port);
 
 /* Opens the service to sandboxed processes. Idempotent. BOOTSTRAP_UNKNOWN_SERVICE if it is not registered,

@@ -44,7 +44,7 @@ LM_INTERNAL void lm_source_destroy(struct lm_object *object)
 
 LM_API CFRunLoopSourceRef CFMachPortCreateRunLoopSource(CFAllocatorRef allocator, CFMachPortRef port, CFIndex order)
 {
-    struct lm_source *source = (struct lm_source *)lm_new(sizeof *source);
+    struct lm_source *source = port ? (struct lm_source *)lm_new(sizeof *source) : NULL;
     (void)allocator, (void)order;
     if (!source)
         return NULL;

@@ -29,6 +29,7 @@ LM_INTERNAL kern_return_t lm_kern_return(int error)
     case EMSGSIZE:
         return MACH_SEND_TOO_LARGE;
     case EINVAL:
+    case ENAMETOOLONG:
         return KERN_INVALID_ARGUMENT;
     default:
         return KERN_RESOURCE_SHORTAGE;

@@ -20,8 +20,8 @@
 #include "port.h"
 #include "registry.h"
 
-#define LM_STALL_NANOSECONDS                                                                                           \
-    10000000 /* a service this long without progress may be dead: the kernel is asked; untuned */
+/* A service this long without progress may be dead: the kernel is asked; untuned. */
+#define LM_STALL_NANOSECONDS 10000000
 
 enum lm_link_phase { LM_LINK_OPENING = 0, LM_LINK_OPEN = 1, LM_LINK_FAILED = 2 };
 enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_DROPPED, LM_CALL_NO_MEMORY };

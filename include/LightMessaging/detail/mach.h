@@ -33,9 +33,9 @@ LM_API const char *mach_error_string(mach_error_t error)
     case KERN_SUCCESS:
         return "success";
     case KERN_INVALID_ARGUMENT:
-        return "invalid argument: a NULL where there must be a value, or a service name that is empty, longer than 127 "
-               "bytes, "
-               "starts with '.', or contains '/' or control characters";
+        return "invalid argument: a NULL where there must be a value; a service name that is empty, longer than 127 "
+               "bytes, starts with '.', or contains '/' or control characters; or LM_RUNTIME_DIR is not an absolute "
+               "path";
     case KERN_RESOURCE_SHORTAGE:
         return "out of memory, file descriptors or port names";
     case BOOTSTRAP_NOT_PRIVILEGED:

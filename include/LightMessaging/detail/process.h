@@ -51,6 +51,15 @@ LM_SHARED_STATE struct lm_process lm_process_1;
 #define LM_MODE(number)      ((CFStringRef)&lm_process_1.modes[number])
 #define LM_ALLOCATOR(number) ((CFAllocatorRef)&lm_process_1.allocators[number])
 
+/* A plugin that is unloaded must not leave threads a destructor that is gone with it. Each unit has one; the first does
+ * it. */
+__attribute__((destructor)) LM_INTERNAL void lm_process_unloaded(void)
+{
+    if (lm_process_1.thread_loop_made)
+        pthread_key_delete(lm_process_1.thread_loop);
+    lm_process_1.thread_loop_made = false;
+}
+
 LM_INTERNAL void lm_process_lock(void)
 {
     pthread_mutex_lock(&lm_process_1.lock);

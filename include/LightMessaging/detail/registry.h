@@ -46,23 +46,26 @@ LM_INTERNAL bool lm_name_valid(const char *name)
 
 /* --- The runtime directory --- */
 
-/* A variable of the environment, unless this program runs with more rights than who started it. */
+/* A variable of the environment, unless it is empty or this program runs with more rights than who started it. */
 LM_INTERNAL const char *lm_environment(const char *variable)
 {
     const unsigned long secure = 23; /* AT_SECURE */
     const char *value = getauxval(secure) ? NULL : getenv(variable);
-    return value && value[0] == '/' ? value : NULL;
+    return value && value[0] ? value : NULL;
 }
 
-/* -ENAMETOOLONG if it doesn't fit. */
+/* -EINVAL: LM_RUNTIME_DIR is not an absolute path; -ENAMETOOLONG. A relative XDG_RUNTIME_DIR is ignored, as its
+ * standard asks. */
 LM_INTERNAL int lm_runtime_path(char *path, size_t size)
 {
     const char *directory = lm_environment("LM_RUNTIME_DIR");
     const char *session = lm_environment("XDG_RUNTIME_DIR");
     int length;
+    if (directory && directory[0] != '/')
+        return -EINVAL;
     if (directory)
         length = snprintf(path, size, "%s", directory);
-    else if (session)
+    else if (session && session[0] == '/')
         length = snprintf(path, size, "%s/lightmessaging", session);
     else if (geteuid() == 0)
         length = snprintf(path, size, "%s", LM_SYSTEM_RUNTIME);

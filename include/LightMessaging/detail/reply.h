@@ -9,9 +9,8 @@
 
 #include "session.h"
 
-#define LM_BACKLOG_MAX                                                                                                 \
-    0x10000000u /* bytes behind the reply that is being sent; as much as the default limit of one                      \
-                 */
+/* Bytes behind the reply that is being sent; as much as the default limit of one. */
+#define LM_BACKLOG_MAX 0x10000000u
 
 struct lm_answer {
     struct lm_list in_backlog;

@@ -17,8 +17,8 @@
 
 #define LM_FRAME_ALIGN 32u
 #define LM_PIECE_MAX   65536u /* payload bytes in one frame: an eighth of a ring, so that both sides copy at once */
-#define LM_RING_DEFAULT                                                                                                \
-    524288u /* 8 pieces; measured to stream faster than smaller rings, and no slower than larger ones */
+/* 8 pieces; measured to stream faster than smaller rings, and no slower than larger ones. */
+#define LM_RING_DEFAULT  524288u
 #define LM_RING_SMALLEST 4096u
 #define LM_RING_LARGEST  16777216u
 #define LM_RING_WARM     4096u /* an empty ring starts again when it has come this far: one page */

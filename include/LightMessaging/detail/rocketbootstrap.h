@@ -15,7 +15,7 @@ LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *
     *port = MACH_PORT_NULL;
     if (!lm_name_valid(name))
         return KERN_INVALID_ARGUMENT;
-    int result = lm_link_get(name, LM_FOREVER, &link);
+    int result = lm_link_get(name, lm_deadline_after(LM_TIMEOUT), &link);
     if (result < 0)
         return lm_kern_return(result);
     *port = link->port;

@@ -9,8 +9,8 @@
 
 #include "base.h"
 
-#define LM_NAME_SLOT_BITS                                                                                              \
-    20u /* a million names at a time, of which the last is never given out: mach.h has uses for it */
+/* A million names at a time, of which the last is never given out: mach.h has uses for it. */
+#define LM_NAME_SLOT_BITS   20u
 #define LM_NAME_SLOT_MAX    ((1u << LM_NAME_SLOT_BITS) - 2)
 #define LM_NAME_GENERATIONS (1u << (32 - LM_NAME_SLOT_BITS))
 #define LM_TABLE_FIRST_SIZE 256u /* slots; enough for reuse of a slot to be far apart from the start */
