@@ -263,6 +263,36 @@ static void ports_are_made_and_named_carefully(void)
     CFRelease(port);
 }
 
+static void check_runtime_directory(const char *path, kern_return_t service, kern_return_t client)
+{
+    LMConnection connection = th_connection("bad.directory");
+    assert_int_equal(setenv("LM_RUNTIME_DIR", path, 1), 0);
+    assert_int_equal(
+        LMStartService("bad.directory", CFRunLoopGetCurrent(), (CFMachPortCallBack)(void (*)(void))never_called),
+        service);
+    assert_int_equal(LMConnectionSendEmptyOneWay(&connection, 1), client);
+}
+
+/* Intent: a runtime directory that can't be used is an error that says so, and is not touched. */
+static void bad_runtime_directories_are_refused(void)
+{
+    char here[PATH_MAX], path[PATH_MAX + 32], long_path[2 * PATH_MAX];
+    snprintf(here, sizeof here, "%s", getenv("LM_RUNTIME_DIR"));
+    check_runtime_directory("relative/path", KERN_INVALID_ARGUMENT, KERN_INVALID_ARGUMENT);
+    memset(long_path, 'a', sizeof long_path);
+    long_path[0] = '/';
+    long_path[sizeof long_path - 1] = '\0';
+    check_runtime_directory(long_path, KERN_INVALID_ARGUMENT, KERN_INVALID_ARGUMENT);
+    snprintf(path, sizeof path, "%s/missing/below", here);
+    check_runtime_directory(path, BOOTSTRAP_NOT_PRIVILEGED, BOOTSTRAP_UNKNOWN_SERVICE);
+    snprintf(path, sizeof path, "%s/open", here);
+    assert_int_equal(mkdir(path, 0777), 0);
+    assert_int_equal(chmod(path, 0777), 0);
+    check_runtime_directory(path, BOOTSTRAP_NOT_PRIVILEGED, BOOTSTRAP_NOT_PRIVILEGED);
+    assert_int_equal(rmdir(path), 0); /* nothing was made in it */
+    assert_int_equal(setenv("LM_RUNTIME_DIR", here, 1), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +300,7 @@ int main(void)
         TH_TEST(clients_refuse_a_name_without_end),
         TH_TEST(clients_refuse_null),
         TH_TEST(services_refuse_bad_arguments),
+        TH_TEST(bad_runtime_directories_are_refused),
         TH_TEST(the_longest_name_works),
         TH_TEST(odd_names_work),
         TH_TEST(forged_reply_ports_are_refused),

@@ -559,6 +559,7 @@ enum evil_way {
     BAD_TAIL,
     BAD_FRAME,
     BAD_HEAD,
+    MIXED_REPLY,
     WAYS
 };
 
@@ -587,6 +588,22 @@ static int receive_hello(int socket, struct hello *hello)
     return memory;
 }
 
+/* Begins a large reply to the first call, and then sends a small one to the same call. */
+static void mix_replies(struct memory *memory, const struct hello *hello)
+{
+    uint8_t *requests = (uint8_t *)memory + RINGS, *replies = requests + hello->request_size;
+    uint64_t end = th_now_ms() + 10000;
+    while (__atomic_load_n(&memory->requests.tail, __ATOMIC_SEQ_CST) == 0 && th_now_ms() < end)
+        th_sleep_ms(1);
+    uint32_t token = ((struct frame *)(void *)requests)->token;
+    struct frame piece = {.kind = 2, .length = 4096, .total = 100000, .token = token};
+    struct frame whole = {.kind = 1, .length = 8, .total = 8, .token = token};
+    memcpy(replies, &piece, sizeof piece);
+    memcpy(replies + 32 + 4096, &whole, sizeof whole);
+    memcpy(replies + 32 + 4096 + 32, "surprise", 8);
+    store(&memory->replies.tail, 32 + 4096 + 32 + 32);
+}
+
 static void scribble(struct memory *memory, const struct hello *hello, enum evil_way way)
 {
     uint8_t *replies = (uint8_t *)memory + RINGS + hello->request_size;
@@ -597,6 +614,8 @@ static void scribble(struct memory *memory, const struct hello *hello, enum evil
         store(&memory->replies.tail, hello->reply_size + 32);
     if (way == BAD_HEAD)
         store(&memory->requests.head, 0x80000000);
+    if (way == MIXED_REPLY)
+        mix_replies(memory, hello);
     if (way == BAD_FRAME) {
         memcpy(replies, &bad, sizeof bad);
         store(&memory->replies.tail, 64);
@@ -724,6 +743,22 @@ static void a_server_with_a_bad_head(void)
     suffer(BAD_HEAD, 50); /* the client need not look at the head while its ring has room */
 }
 
+/* Intent: a small reply in the middle of a large one to the same call leaves one sound message. client --call--> evil:
+ * both */
+static void a_server_that_mixes_replies(void)
+{
+    make_folders();
+    pid_t evil = th_start(&(struct th_service){.program = be_evil, .info = (void *)(uintptr_t)MIXED_REPLY});
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer buffer;
+    assert_int_equal(LMConnectionSendTwoWayWithTimeout(&connection, 1, "x", 1, 10000, &buffer), 0);
+    assert_int_equal(LMMessageGetDataLength(&buffer.message), 8);
+    assert_memory_equal(LMMessageGetData(&buffer.message), "surprise", 8);
+    LMResponseBufferFree(&buffer);
+    th_kill(evil);
+    th_close(&connection);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -749,6 +784,7 @@ int main(void)
         TH_TEST(a_server_with_a_bad_tail),
         TH_TEST(a_server_with_a_bad_frame),
         TH_TEST(a_server_with_a_bad_head),
+        TH_TEST(a_server_that_mixes_replies),
     };
     return TH_MAIN(tests);
 }

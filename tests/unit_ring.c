@@ -208,7 +208,25 @@ static void a_waiting_producer_is_rung_once(void)
     assert_true(lm_consumer_must_ring(&consumer));
     assert_false(lm_consumer_must_ring(&consumer));
     assert_int_equal(lm_producer_must_wait(&producer, 128), 0); /* C5 before W2 */
-    assert_int_equal(words.producer_waits, 0);
+    assert_int_equal(words.producer_waits, 1);                  /* somebody else may be waiting too */
+}
+
+/* What a dead consumer left is read aside: waiting callers still see where it had come, and it can put in nothing more.
+ */
+static void the_rest_of_a_dead_ring_is_read_aside(void)
+{
+    struct lm_ring_words own;
+    struct lm_frame frame;
+    set_up(0);
+    assert_int_equal(put(8, 1), 1);
+    struct lm_consumer rest = lm_consumer_of_rest(&producer, &own);
+    words.tail = 4096;
+    assert_int_equal(lm_consumer_peek(&rest, &frame), 1);
+    assert_true(lm_consumer_take(&rest));
+    lm_consumer_advance(&rest, &frame);
+    assert_int_equal(lm_consumer_peek(&rest, &frame), 0);
+    assert_int_equal(words.head, 0);
+    assert_int_equal(lm_producer_withdraw(&producer, 0), 0); /* it was taken out */
 }
 
 static void a_hostile_tail_is_refused(void)
@@ -325,6 +343,7 @@ int main(void)
         TH_TEST(withdrawing_and_taking_exclude_each_other),
         TH_TEST(a_sleeping_consumer_is_rung_once),
         TH_TEST(a_waiting_producer_is_rung_once),
+        TH_TEST(the_rest_of_a_dead_ring_is_read_aside),
         TH_TEST(a_hostile_tail_is_refused),
         TH_TEST(a_hostile_head_is_refused),
         TH_TEST(a_head_does_not_go_back),

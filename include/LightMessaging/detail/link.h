@@ -23,6 +23,9 @@
 /* A service this long without progress may be dead: the kernel is asked; untuned. */
 #define LM_STALL_NANOSECONDS 10000000
 
+/* Frames handed out at once: more than a full ring of small ones. */
+#define LM_COLLECT_MAX 16384
+
 enum lm_link_phase { LM_LINK_OPENING = 0, LM_LINK_OPEN = 1, LM_LINK_FAILED = 2 };
 enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_DROPPED, LM_CALL_NO_MEMORY };
 
@@ -182,19 +185,24 @@ LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *fra
     return 0;
 }
 
-/* Hands out all replies that have come. -EPROTO: the service is not to be trusted with anything more. */
+/* Hands out the replies that have come, but for what a flood brings: the deadline must be looked at. -EPROTO: the
+ * service is not to be trusted with anything more. */
 LM_INTERNAL int lm_link_collect(struct lm_link *link)
 {
     struct lm_consumer *in = &link->channel.in;
     struct lm_frame frame;
-    int result;
-    while ((result = lm_consumer_peek(in, &frame)) > 0) {
+    int result = 1;
+    for (int i = 0; i < LM_COLLECT_MAX && result > 0; i++) {
+        result = lm_consumer_peek(in, &frame);
+        if (result <= 0)
+            break;
         result = lm_link_receive(link, &frame);
         if (result < 0)
-            return result;
+            break;
         lm_consumer_advance(in, &frame);
         if (lm_consumer_must_ring(in))
             lm_channel_ring_bell(&link->channel);
+        result = 1;
     }
     return result;
 }
@@ -520,12 +528,12 @@ LM_INTERNAL struct lm_link *lm_link_create(const char *name)
 LM_INTERNAL void lm_link_inherit(struct lm_link *link, struct lm_link *dead)
 {
     unsigned char *payload = (unsigned char *)malloc(LM_PIECE_MAX);
+    struct lm_ring_words words;
     struct lm_frame frame;
     lm_link_lock(dead);
-    struct lm_consumer rest = lm_consumer_of_rest(&dead->channel.out);
     bool usable = payload && !dead->given_up && lm_producer_refresh(&dead->channel.out) == 0;
-    rest.head = dead->channel.out.head;
-    while (usable && rest.head != rest.tail && lm_consumer_peek(&rest, &frame) > 0) {
+    struct lm_consumer rest = lm_consumer_of_rest(&dead->channel.out, &words);
+    while (usable && lm_consumer_peek(&rest, &frame) > 0) {
         bool whole_one_way = frame.kind == LM_FRAME_MESSAGE && frame.token == 0 && frame.total == frame.length;
         if (whole_one_way && lm_consumer_take(&rest)) {
             lm_consumer_copy(&rest, &frame, payload);

@@ -32,10 +32,22 @@ LM_INTERNAL void lm_message_adopt(LMMessage *message, void *data, uint32_t lengt
     message->data.out_of_line.descriptor.size = length;
 }
 
-/* Room for that many bytes in an empty message; NULL if there is no memory. */
+LM_API void LMResponseBufferFree(LMResponseBuffer *response)
+{
+    if (!response)
+        return;
+    if (response->message.body.msgh_descriptor_count)
+        free(response->message.data.out_of_line.descriptor.address);
+    response->message.head.msgh_bits = 0;
+    response->message.body.msgh_descriptor_count = 0;
+    response->message.data.in_line.length = 0;
+}
+
+/* Room for that many bytes, in place of what the message held; NULL if there is no memory. */
 LM_INTERNAL void *lm_message_reserve(LMMessage *message, uint32_t length)
 {
     unsigned char *bytes = (unsigned char *)message + LM_MESSAGE_HEADER;
+    LMResponseBufferFree((LMResponseBuffer *)(void *)message);
     if (length <= LM_INLINE_MAX) {
         message->data.in_line.length = length;
         if (LM_MESSAGE_HEADER + length > sizeof *message)
@@ -46,17 +58,6 @@ LM_INTERNAL void *lm_message_reserve(LMMessage *message, uint32_t length)
     if (data)
         lm_message_adopt(message, data, length);
     return data;
-}
-
-LM_API void LMResponseBufferFree(LMResponseBuffer *response)
-{
-    if (!response)
-        return;
-    if (response->message.body.msgh_descriptor_count)
-        free(response->message.data.out_of_line.descriptor.address);
-    response->message.head.msgh_bits = 0;
-    response->message.body.msgh_descriptor_count = 0;
-    response->message.data.in_line.length = 0;
 }
 
 LM_API void *LMMessageGetData(LMMessage *message)

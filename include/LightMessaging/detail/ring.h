@@ -211,15 +211,13 @@ LM_INTERNAL bool lm_producer_must_ring(struct lm_producer *producer)
     return lm_load_ordered(flag) && lm_exchange(flag, 0);
 }
 
-/* W1, W2: announces the wait; 1 if there is still no room and the consumer will ring, 0 if there is some. */
+/* W1, W2: announces the wait, which is not taken back: another thread may be waiting too, and a spare bell is harmless;
+ * 1 if there is still no room and the consumer will ring, 0 if there is some. */
 LM_INTERNAL int lm_producer_must_wait(struct lm_producer *producer, uint32_t extent)
 {
     lm_store_ordered(&producer->ring.words->producer_waits, 1);
     int result = lm_producer_accept_head(producer, lm_load_ordered(&producer->ring.words->head));
-    if (result < 0 || !lm_producer_fits(producer, extent))
-        return result < 0 ? result : 1;
-    lm_store_relaxed(&producer->ring.words->producer_waits, 0);
-    return 0;
+    return result < 0 ? result : !lm_producer_fits(producer, extent);
 }
 
 /* Whether the consumer has gone past the frame at `position`, or holds it: 1, 0. */
@@ -360,10 +358,17 @@ LM_INTERNAL bool lm_consumer_may_sleep(struct lm_consumer *consumer)
     return false;
 }
 
-/* A consumer's view of what a producer has put and nobody consumed: what is left when the other side is dead. */
-LM_INTERNAL struct lm_consumer lm_consumer_of_rest(const struct lm_producer *producer)
+/*
+ * A consumer's view of what a producer has put and nobody consumed: what is left when the other side is dead. Its words
+ * are its own, since the dead may still write the shared ones, and threads that wait for their own frames must not find
+ * them passed.
+ */
+LM_INTERNAL struct lm_consumer lm_consumer_of_rest(const struct lm_producer *producer, struct lm_ring_words *own)
 {
     struct lm_consumer rest = {producer->ring, producer->head, producer->tail};
+    memset(own, 0, sizeof *own);
+    own->tail = (uint32_t)producer->tail;
+    rest.ring.words = own;
     return rest;
 }
 
