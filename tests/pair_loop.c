@@ -226,6 +226,93 @@ static void a_timer_may_fire_once(void)
     assert_int_equal(released, 1);
 }
 
+static void readd(CFRunLoopTimerRef fired, void *info)
+{
+    int *count = info;
+    CFRunLoopRemoveTimer(CFRunLoopGetCurrent(), fired, kCFRunLoopCommonModes);
+    if (++*count < 5)
+        CFRunLoopAddTimer(CFRunLoopGetCurrent(), fired, kCFRunLoopCommonModes);
+}
+
+static void *run_moved_timer(void *count)
+{
+    CFRunLoopTimerContext context = {.info = count};
+    CFRunLoopTimerRef moved =
+        CFRunLoopTimerCreate(kCFAllocatorDefault, CFAbsoluteTimeGetCurrent(), 0.001, 0, 0, readd, &context);
+    assert_non_null(moved);
+    CFRunLoopAddTimer(CFRunLoopGetCurrent(), moved, kCFRunLoopCommonModes);
+    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 30, false), kCFRunLoopRunFinished);
+    assert_true(CFRunLoopTimerIsValid(moved));
+    CFRunLoopTimerInvalidate(moved);
+    CFRelease(moved);
+    return NULL;
+}
+
+/* Intent: a timer's callback may take it off its loop, and put it on again: it goes on until it stays off. */
+static void a_timer_may_move_itself(void)
+{
+    int count = 0;
+    pthread_t thread; /* whose loop, with its descriptors, ends with it */
+    assert_int_equal(pthread_create(&thread, NULL, run_moved_timer, &count), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(count, 5);
+}
+
+struct juggler {
+    CFRunLoopRef loop;
+    CFRunLoopSourceRef source;
+};
+
+static void *juggle(void *argument)
+{
+    struct juggler *juggler = argument;
+    for (int i = 0; i < 2000; i++) {
+        CFRunLoopRemoveSource(juggler->loop, juggler->source, kCFRunLoopCommonModes);
+        CFRunLoopAddSource(juggler->loop, juggler->source, kCFRunLoopCommonModes);
+    }
+    return NULL;
+}
+
+static void keep_awake(CFRunLoopTimerRef fired, void *info)
+{
+    (void)fired, (void)info;
+}
+
+static void serve_while_juggled(const struct th_service *me)
+{
+    pthread_t thread;
+    mach_port_t bootstrap;
+    (void)me;
+    CFMachPortRef port = CFMachPortCreate(kCFAllocatorDefault, (CFMachPortCallBack)(void (*)(void))answer, NULL, NULL);
+    struct juggler juggler = {CFRunLoopGetCurrent(), CFMachPortCreateRunLoopSource(kCFAllocatorDefault, port, 0)};
+    CFRunLoopTimerRef awake = CFRunLoopTimerCreate(kCFAllocatorDefault, 0, 0.01, 0, 0, keep_awake, NULL);
+    CFRunLoopAddTimer(juggler.loop, awake, kCFRunLoopCommonModes); /* the loop runs even while the source is off it */
+    task_get_bootstrap_port(mach_task_self(), &bootstrap);
+    assert_int_equal(rocketbootstrap_register(bootstrap, "loop.juggled", CFMachPortGetPort(port)), 0);
+    CFRunLoopAddSource(juggler.loop, juggler.source, kCFRunLoopCommonModes);
+    assert_int_equal(pthread_create(&thread, NULL, juggle, &juggler), 0);
+    th_ready();
+    CFRunLoopRun();
+    pthread_join(thread, NULL);
+    exit(0);
+}
+
+/* Intent: a source taken off its loop and put back by another thread loses nothing. client --connect, call, close-->
+ * service | thread: off, on, off, on ... */
+static void a_source_may_be_moved_by_another_thread(void)
+{
+    pid_t service = th_start(&(struct th_service){.program = serve_while_juggled});
+    for (int i = 0; i < 200; i++) {
+        LMConnection connection = th_connection("loop.juggled");
+        LMResponseBuffer buffer;
+        assert_int_equal(LMConnectionSendTwoWay(&connection, ECHO, &i, sizeof i, &buffer), 0);
+        assert_int_equal(LMResponseConsumeInteger(&buffer), i);
+        th_close(&connection);
+    }
+    call_empty("loop.juggled", STOP);
+    assert_int_equal(th_reap(service), 0);
+}
+
 struct worker {
     CFRunLoopRef loop;
     const char *name;
@@ -435,6 +522,8 @@ int main(void)
         TH_TEST(a_stopped_loop_runs_again),
         TH_TEST(a_limited_run_tells_why_it_ended),
         TH_TEST(a_timer_may_fire_once),
+        TH_TEST(a_timer_may_move_itself),
+        TH_TEST(a_source_may_be_moved_by_another_thread),
         TH_TEST(a_thread_serves_its_own_loop),
         TH_TEST(a_service_can_be_added_to_a_sleeping_loop),
         TH_TEST(a_service_may_call_another),

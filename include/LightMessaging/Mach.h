@@ -58,11 +58,16 @@ LM_API mach_port_t mach_task_self(void);
 LM_API kern_return_t task_get_bootstrap_port(mach_port_t task, mach_port_t *port);
 
 /*
- * Gives up a port name. What that does depends on the port:
- *   a reply port        its caller's wait ends with MACH_RCV_PORT_DIED;
- *   a connection's port the channel to the service closes; calls under way end with an error, and every LMConnection
- * that used it looks the service up again when next used. KERN_INVALID_ARGUMENT for a name that is stale, forged, or a
- * service's own (invalidate its CFMachPort instead). MACH_PORT_NULL is accepted and means nothing. Any thread.
+ * Gives up a port name. What that does depends on the port.
+ *
+ * A reply port: its caller's wait ends with MACH_RCV_PORT_DIED.
+ *
+ * A connection's port: the channel to the service closes, and every LMConnection that used it looks the service up
+ * again when next used. Calls that the service has taken end with MACH_RCV_PORT_DIED; others under way are sent again
+ * on a new channel. One-way messages that were queued still arrive.
+ *
+ * KERN_INVALID_ARGUMENT for a name that is stale, forged, or a service's own (invalidate its CFMachPort instead).
+ * MACH_PORT_NULL is accepted and means nothing. Any thread.
  */
 LM_API kern_return_t mach_port_deallocate(mach_port_t task, mach_port_t name);
 

@@ -16,8 +16,9 @@ struct lm_source {
 struct lm_cf_timer {
     struct lm_object object;
     struct lm_timer timer;
-    struct lm_loop *loop; /* it was added to, with a reference; the first stays */
+    struct lm_loop *loop; /* it was added to first, with a reference; it stays with that one */
     uint32_t valid;
+    uint32_t added;
     int64_t next; /* deadline */
     int64_t interval;
     CFRunLoopTimerCallBack callback;
@@ -163,6 +164,11 @@ LM_INTERNAL void lm_cf_timer_destroy(struct lm_object *object)
     free(timer);
 }
 
+LM_INTERNAL bool lm_cf_timer_active(const struct lm_cf_timer *timer)
+{
+    return lm_load_acquire(&timer->valid) && lm_load_acquire(&timer->added);
+}
+
 LM_INTERNAL void lm_cf_timer_fire(struct lm_object *object)
 {
     struct lm_cf_timer *timer = LM_CONTAINER(object, struct lm_cf_timer, object);
@@ -171,11 +177,13 @@ LM_INTERNAL void lm_cf_timer_fire(struct lm_object *object)
     timer->callback(timer, timer->context.info);
     if (timer->interval == 0)
         CFRunLoopTimerInvalidate(timer);
-    if (!lm_load_acquire(&timer->valid) || !timer->loop)
+    if (!lm_cf_timer_active(timer))
         return;
     int64_t late = lm_now() - timer->next;
     timer->next += (late > 0 ? late / timer->interval + 1 : 1) * timer->interval;
     lm_loop_set_timer(timer->loop, &timer->timer, timer->next);
+    if (!lm_cf_timer_active(timer)) /* another thread has just removed it */
+        lm_timer_clear(&timer->timer, timer->loop);
 }
 
 LM_API CFRunLoopTimerRef CFRunLoopTimerCreate(CFAllocatorRef allocator, CFAbsoluteTime fireDate,
@@ -202,10 +210,12 @@ LM_API CFRunLoopTimerRef CFRunLoopTimerCreate(CFAllocatorRef allocator, CFAbsolu
 LM_API void CFRunLoopAddTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode)
 {
     (void)mode;
-    if (!loop || !timer || timer->loop || !lm_load_acquire(&timer->valid))
+    if (!loop || !timer || !lm_load_acquire(&timer->valid) || (timer->loop && timer->loop != loop))
         return;
-    lm_retain(&loop->object);
+    if (!timer->loop)
+        lm_retain(&loop->object);
     timer->loop = loop;
+    lm_store_release(&timer->added, 1);
     lm_loop_set_timer(loop, &timer->timer, timer->next);
 }
 
@@ -214,9 +224,8 @@ LM_API void CFRunLoopRemoveTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFS
     (void)mode;
     if (!loop || !timer || timer->loop != loop)
         return;
+    lm_store_release(&timer->added, 0);
     lm_timer_clear(&timer->timer, loop);
-    timer->loop = NULL;
-    lm_release(&loop->object);
 }
 
 LM_API void CFRunLoopTimerInvalidate(CFRunLoopTimerRef timer)

@@ -329,22 +329,27 @@ LM_INTERNAL void lm_link_publish(struct lm_link *link)
         lm_link_die(link);
 }
 
-/* Waits until the ring has room. */
+/* Waits for room, unless there is some now. */
+LM_INTERNAL int lm_link_wait_room(struct lm_link *link, uint32_t extent, int64_t deadline)
+{
+    int result = lm_producer_must_wait(&link->channel.out, extent);
+    return result == 1 ? lm_link_wait(link, NULL, deadline) : result;
+}
+
+/* Returns when the ring has room. */
 LM_INTERNAL int lm_link_make_room(struct lm_link *link, uint32_t extent, int64_t deadline)
 {
-    for (;;) {
+    int result = 0;
+    while (result == 0) {
         if (lm_link_is_cut(link))
             return -EPIPE;
-        int result = lm_producer_prepare(&link->channel.out, extent);
+        result = lm_producer_prepare(&link->channel.out, extent);
         if (result == 0)
-            result = lm_producer_must_wait(&link->channel.out, extent) == 1 ? lm_link_wait(link, NULL, deadline) : 0;
-        else if (result > 0)
-            return 0;
-        if (result == -EPROTO)
-            lm_link_die(link);
-        if (result < 0)
-            return result;
+            result = lm_link_wait_room(link, extent, deadline);
     }
+    if (result == -EPROTO)
+        lm_link_die(link);
+    return result < 0 ? result : 0;
 }
 
 LM_INTERNAL void lm_link_put_abort(struct lm_link *link)
@@ -524,29 +529,47 @@ LM_INTERNAL struct lm_link *lm_link_create(const char *name)
     return link;
 }
 
-/* Moves the one-way messages that a dead service left untaken, in order; the new ring is as large, so they fit. */
-LM_INTERNAL void lm_link_inherit(struct lm_link *link, struct lm_link *dead)
+LM_INTERNAL bool lm_frame_is_whole_one_way(const struct lm_frame *frame)
 {
-    unsigned char *payload = (unsigned char *)malloc(LM_PIECE_MAX);
+    return frame->kind == LM_FRAME_MESSAGE && frame->token == 0 && frame->total == frame->length;
+}
+
+/* Moves what is left in the dead link's ring; room is there, `payload` holds any frame's. With the dead link's lock. */
+LM_INTERNAL void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsigned char *payload)
+{
     struct lm_ring_words words;
     struct lm_frame frame;
-    lm_link_lock(dead);
-    bool usable = payload && !dead->given_up && lm_producer_refresh(&dead->channel.out) == 0;
     struct lm_consumer rest = lm_consumer_of_rest(&dead->channel.out, &words);
-    while (usable && lm_consumer_peek(&rest, &frame) > 0) {
-        bool whole_one_way = frame.kind == LM_FRAME_MESSAGE && frame.token == 0 && frame.total == frame.length;
-        if (whole_one_way && lm_consumer_take(&rest)) {
+    while (lm_consumer_peek(&rest, &frame) > 0) {
+        if (lm_frame_is_whole_one_way(&frame) && lm_consumer_take(&rest)) {
             lm_consumer_copy(&rest, &frame, payload);
-            if (lm_producer_prepare(&link->channel.out, lm_frame_extent(frame.length)) == 1)
-                lm_producer_put(&link->channel.out, &frame, payload);
+            lm_producer_put(&link->channel.out, &frame, payload);
         }
         lm_consumer_advance(&rest, &frame);
     }
+    lm_producer_publish(&link->channel.out);
+}
+
+/*
+ * Takes over the one-way messages that a dead service left untaken, in order, into a fresh ring, which is as large.
+ * -ENOMEM: all of them are still the dead link's.
+ */
+LM_INTERNAL int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
+{
+    struct lm_producer *left = &dead->channel.out;
+    unsigned char *payload = (unsigned char *)malloc(LM_PIECE_MAX);
+    int result = payload ? 0 : -ENOMEM;
+    lm_link_lock(dead);
+    if (result == 0 && !dead->given_up && left->ring.size && lm_producer_refresh(left) == 0) {
+        result = lm_producer_reserve(&link->channel.out, 0, (uint32_t)(left->tail - left->head));
+        if (result == 0)
+            lm_link_move_rest(link, dead, payload);
+    }
     lm_link_unlock(dead);
     free(payload);
-    lm_producer_publish(&link->channel.out);
-    if (lm_producer_must_ring(&link->channel.out))
+    if (result == 0 && lm_producer_must_ring(&link->channel.out))
         lm_channel_ring_bell(&link->channel);
+    return result;
 }
 
 /* Connects a link that nobody else uses yet. */
@@ -613,7 +636,9 @@ LM_INTERNAL int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t
 {
     int result = lm_link_connect(link, deadline);
     if (result == 0 && dead)
-        lm_link_inherit(link, dead);
+        result = lm_link_inherit(link, dead);
+    if (result < 0 && link->port)
+        lm_port_destroy(link->port, LM_PORT_SEND);
     lm_link_settle(link, dead, result == 0);
     return result;
 }

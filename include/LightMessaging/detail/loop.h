@@ -214,12 +214,12 @@ LM_INTERNAL struct lm_list *lm_timer_place(struct lm_loop *loop, int64_t deadlin
     return link ? link : &loop->timers;
 }
 
-/* Sets a timer that is not set. */
+/* Sets the timer, unless it is set. */
 LM_INTERNAL int lm_loop_set_timer(struct lm_loop *loop, struct lm_timer *timer, int64_t deadline)
 {
     pthread_mutex_lock(&loop->lock);
     int result = lm_loop_open(loop);
-    if (result == 0) {
+    if (result == 0 && !lm_list_contains(&timer->in_timers)) {
         timer->loop = loop;
         timer->deadline = deadline;
         lm_list_append(lm_timer_place(loop, deadline), &timer->in_timers);

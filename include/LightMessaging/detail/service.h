@@ -19,7 +19,7 @@
 struct lm_service {
     struct lm_object object;
     pthread_mutex_t lock;
-    bool valid;
+    uint32_t valid; /* may be read without the lock */
     mach_port_t port;
     CFMachPortCallBack callback;
     CFMachPortInvalidationCallBack invalidated;
@@ -27,7 +27,7 @@ struct lm_service {
     uint32_t largest_message;
     char name[LM_NAME_MAX + 1]; /* empty: not registered */
     struct lm_registration registration;
-    struct lm_loop *loop; /* that serves it, with a reference; NULL: none yet */
+    struct lm_loop *loop; /* that serves it, with a reference; set once, before anything is watched; NULL: none yet */
     struct lm_watch listener;
     struct lm_timer timer; /* for unfinished hellos, and for accepting again */
     struct lm_list sessions;
@@ -35,6 +35,11 @@ struct lm_service {
     bool paused;
     struct lm_list in_process;
 };
+
+LM_INTERNAL bool lm_service_valid(const struct lm_service *service)
+{
+    return lm_load_acquire(&service->valid);
+}
 
 /* --- Sessions --- */
 
@@ -84,9 +89,8 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
     message->head.msgh_id = arrival->identifier;
     message->head.msgh_remote_port = reply;
     message->head.msgh_local_port = service->port;
-    if (service->loop)
-        service->loop->handled++;
-    if (arrival->token && !reply)
+    service->loop->handled++;
+    if ((arrival->token && !reply) || !lm_service_valid(service))
         lm_session_answer(session, arrival->token, LM_FRAME_DROPPED, NULL, 0);
     else
         service->callback(service, message, (CFIndex)message->head.msgh_size, service->context.info);
@@ -101,7 +105,7 @@ LM_INTERNAL int lm_session_open(struct lm_session *session)
     lm_session_lock(session);
     int result = lm_session_is_cut(session) ? -EPIPE : lm_session_welcome(session);
     service->unfinished -= session->welcomed;
-    if (service->unfinished == 0 && !service->paused && service->loop)
+    if (service->unfinished == 0 && !service->paused)
         lm_timer_clear(&service->timer, service->loop);
     lm_session_unlock(session);
     pthread_mutex_unlock(&service->lock);
@@ -113,8 +117,8 @@ LM_INTERNAL int lm_session_attend(struct lm_session *session, uint32_t events)
 {
     if (lm_session_is_cut(session))
         return -EPIPE;
-    lm_session_heed(session, events);
-    return lm_session_flush(session);
+    int result = lm_session_heed(session, events);
+    return result < 0 ? result : lm_session_flush(session);
 }
 
 /* Takes the next step under the lock, beginning with what the socket had to say; results as lm_session_step. */
@@ -142,7 +146,7 @@ LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events)
             return result == -EAGAIN ? 0 : result;
         if (result > 0)
             lm_service_deliver(service, session, &request.message, &arrival);
-        if (!service->loop || lm_loop_interrupted(service->loop))
+        if (lm_loop_interrupted(service->loop))
             return 1;
     }
     return 1;
@@ -212,17 +216,24 @@ LM_INTERNAL void lm_service_limit_unfinished(struct lm_service *service)
     }
 }
 
-/* Accepts one client and serves it. -EAGAIN: there is none; -EPIPE: the service has been stopped. */
+/* With the lock: whether the loop serves the service now. */
+LM_INTERNAL bool lm_service_serving(const struct lm_service *service)
+{
+    return service->listener.loop != NULL;
+}
+
+/* Accepts one client and serves it. -EAGAIN: there is none; -EPIPE: the service was stopped, or taken off the loop. */
 LM_INTERNAL int lm_service_accept(struct lm_service *service)
 {
     int result = -EPIPE;
     pthread_mutex_lock(&service->lock);
-    int socket = service->valid ? lm_sys_accept(service->registration.listener) : -EPIPE;
+    int socket = lm_service_serving(service) ? lm_sys_accept(service->registration.listener) : -EPIPE;
     struct lm_session *session = socket < 0 ? NULL : lm_session_create(service, socket);
     if (session) {
         lm_list_append(&service->sessions, &session->in_service);
         service->unfinished++;
         result = lm_session_watch(session, service->loop);
+        lm_loop_set_timer(service->loop, &service->timer, session->hello_deadline);
     } else {
         result = socket < 0 ? socket : -ENOMEM;
         lm_sys_close(&socket);
@@ -236,10 +247,14 @@ LM_INTERNAL int lm_service_accept(struct lm_service *service)
 /* Out of descriptors or memory: a listener left readable would keep the loop busy with nothing. */
 LM_INTERNAL void lm_service_pause(struct lm_service *service)
 {
-    service->paused = true;
-    lm_watch_change(&service->listener, service->registration.listener, 0);
-    lm_timer_clear(&service->timer, service->loop);
-    lm_loop_set_timer(service->loop, &service->timer, lm_now() + LM_ACCEPT_PAUSE);
+    pthread_mutex_lock(&service->lock);
+    if (lm_service_serving(service)) {
+        service->paused = true;
+        lm_watch_change(&service->listener, service->registration.listener, 0);
+        lm_timer_clear(&service->timer, service->loop);
+        lm_loop_set_timer(service->loop, &service->timer, lm_now() + LM_ACCEPT_PAUSE);
+    }
+    pthread_mutex_unlock(&service->lock);
 }
 
 LM_INTERNAL bool lm_listener_ready(struct lm_object *object, uint32_t events)
@@ -255,8 +270,6 @@ LM_INTERNAL bool lm_listener_ready(struct lm_object *object, uint32_t events)
         if (result < 0)
             return false;
         lm_service_limit_unfinished(service);
-        if (!service->timer.loop)
-            lm_loop_set_timer(service->loop, &service->timer, lm_now() + LM_HELLO_NANOSECONDS);
     }
     return true;
 }
@@ -280,17 +293,25 @@ LM_INTERNAL int64_t lm_service_end_silent(struct lm_service *service)
     }
 }
 
-LM_INTERNAL void lm_service_tick(struct lm_object *object)
+/* With the lock: sets the timer, and accepts again after a pause. */
+LM_INTERNAL void lm_service_resume(struct lm_service *service, int64_t next)
 {
-    struct lm_service *service = LM_CONTAINER(object, struct lm_service, object);
-    if (!service->valid)
+    if (!lm_service_serving(service))
         return;
     if (service->paused)
         lm_watch_change(&service->listener, service->registration.listener, EPOLLIN);
     service->paused = false;
-    int64_t next = lm_service_end_silent(service);
     if (next != LM_FOREVER)
         lm_loop_set_timer(service->loop, &service->timer, next);
+}
+
+LM_INTERNAL void lm_service_tick(struct lm_object *object)
+{
+    struct lm_service *service = LM_CONTAINER(object, struct lm_service, object);
+    int64_t next = lm_service_end_silent(service);
+    pthread_mutex_lock(&service->lock);
+    lm_service_resume(service, next);
+    pthread_mutex_unlock(&service->lock);
 }
 
 /* --- Life --- */
@@ -379,21 +400,22 @@ LM_INTERNAL struct lm_service *lm_service_create(CFMachPortCallBack callback, co
 LM_INTERNAL int lm_service_begin(struct lm_service *service)
 {
     int result = 0;
-    if (!service->loop || service->registration.listener < 0 || service->listener.loop)
+    if (!service->loop || service->registration.listener < 0 || lm_service_serving(service))
         return 0;
     for (struct lm_list *l = lm_list_first(&service->sessions); l && result == 0;
          l = lm_list_next(&service->sessions, l))
         result = lm_session_watch(LM_CONTAINER(l, struct lm_session, in_service), service->loop);
     if (result == 0)
         result = lm_loop_add(service->loop, &service->listener, service->registration.listener, EPOLLIN);
+    lm_service_resume(service, service->unfinished ? lm_now() + LM_HELLO_NANOSECONDS : LM_FOREVER);
     return result;
 }
 
-/* The loop that serves from now on. -EINVAL: the service was stopped, or another loop serves it. */
+/* Has the loop serve. -EINVAL: the service was stopped, or belongs to another loop. */
 LM_INTERNAL int lm_service_schedule(struct lm_service *service, struct lm_loop *loop)
 {
     pthread_mutex_lock(&service->lock);
-    int result = service->valid && (!service->loop || service->loop == loop) ? 0 : -EINVAL;
+    int result = lm_service_valid(service) && (!service->loop || service->loop == loop) ? 0 : -EINVAL;
     if (result == 0 && !service->loop) {
         lm_retain(&loop->object);
         service->loop = loop;
@@ -404,23 +426,27 @@ LM_INTERNAL int lm_service_schedule(struct lm_service *service, struct lm_loop *
     return result;
 }
 
-/* The loop serves no more; clients wait until another does. */
+/* With the lock: accepts no more. */
+LM_INTERNAL void lm_service_close_door(struct lm_service *service)
+{
+    lm_watch_remove(&service->listener, service->registration.listener);
+    if (service->loop)
+        lm_timer_clear(&service->timer, service->loop);
+    service->paused = false;
+}
+
+/* The loop serves no more; clients wait until it does again. */
 LM_INTERNAL void lm_service_unschedule(struct lm_service *service, struct lm_loop *loop)
 {
     pthread_mutex_lock(&service->lock);
-    bool served = service->loop == loop;
-    if (served) {
-        lm_watch_remove(&service->listener, service->registration.listener);
-        lm_timer_clear(&service->timer, loop);
+    if (service->loop == loop && lm_service_serving(service)) {
+        lm_service_close_door(service);
         for (struct lm_list *l = lm_list_first(&service->sessions); l; l = lm_list_next(&service->sessions, l)) {
             struct lm_session *session = LM_CONTAINER(l, struct lm_session, in_service);
             lm_watch_remove(&session->watch, session->channel.socket);
         }
-        service->loop = NULL;
     }
     pthread_mutex_unlock(&service->lock);
-    if (served)
-        lm_release(&loop->object);
 }
 
 LM_INTERNAL kern_return_t lm_register_status(int result)
@@ -437,7 +463,7 @@ LM_INTERNAL kern_return_t lm_service_register(struct lm_service *service, const 
     if (!lm_name_valid(name))
         return KERN_INVALID_ARGUMENT;
     pthread_mutex_lock(&service->lock);
-    if (!service->valid || service->name[0])
+    if (!lm_service_valid(service) || service->name[0])
         status = MACH_SEND_INVALID_RIGHT;
     else
         status = lm_register_status(lm_registry_register(name, &service->registration));
@@ -465,44 +491,35 @@ LM_INTERNAL void lm_service_end_sessions(struct lm_service *service)
     }
 }
 
-/* Whether the caller is the one to stop the service. */
+/* Whether the caller is the one to stop the service, which takes no client from here on. */
 LM_INTERNAL bool lm_service_claim_end(struct lm_service *service)
 {
     pthread_mutex_lock(&service->lock);
-    bool was_valid = service->valid;
-    service->valid = false;
+    bool was_valid = lm_service_valid(service);
+    lm_store_release(&service->valid, false);
+    if (was_valid)
+        lm_service_close_door(service);
     pthread_mutex_unlock(&service->lock);
     return was_valid;
 }
 
-LM_INTERNAL bool lm_service_valid(struct lm_service *service)
-{
-    pthread_mutex_lock(&service->lock);
-    bool valid = service->valid;
-    pthread_mutex_unlock(&service->lock);
-    return valid;
-}
-
-/* Stops the service and frees its name. Idempotent, any thread. */
+/* Stops the service and frees its name. Idempotent, any thread. The caller has a reference, or is in the callback. */
 LM_INTERNAL void lm_service_invalidate(struct lm_service *service)
 {
-    if (!lm_service_claim_end(service))
-        return;
     lm_retain(&service->object);
-    lm_watch_remove(&service->listener, service->registration.listener);
-    if (service->loop)
-        lm_timer_clear(&service->timer, service->loop);
-    if (service->name[0])
-        lm_registry_unregister(service->name, &service->registration);
-    lm_service_end_sessions(service);
-    lm_process_lock();
-    lm_list_remove(&service->in_process);
-    lm_process_unlock();
-    lm_port_destroy(service->port, LM_PORT_RECEIVE);
-    if (service->loop)
-        lm_loop_wake(service->loop);
-    if (service->invalidated)
-        service->invalidated(service, service->context.info);
+    if (lm_service_claim_end(service)) {
+        if (service->name[0])
+            lm_registry_unregister(service->name, &service->registration);
+        lm_service_end_sessions(service);
+        lm_process_lock();
+        lm_list_remove(&service->in_process);
+        lm_process_unlock();
+        lm_port_destroy(service->port, LM_PORT_RECEIVE);
+        if (service->loop)
+            lm_loop_wake(service->loop);
+        if (service->invalidated)
+            service->invalidated(service, service->context.info);
+    }
     lm_release(&service->object);
 }
 

@@ -65,14 +65,17 @@ LM_INTERNAL int lm_session_welcome(struct lm_session *session)
     return 0;
 }
 
-/* Reads one bell away, if that is what woke us. Only before the rings are looked at, so that none is read unheeded. */
-LM_INTERNAL void lm_session_heed(struct lm_session *session, uint32_t events)
+/* Reads one bell away, if that is what woke us. Only before the rings are looked at, so that none is read unheeded.
+ * -EPROTO: it was no bell. */
+LM_INTERNAL int lm_session_heed(struct lm_session *session, uint32_t events)
 {
-    char record[16];
+    char record[2];
+    long length = 0;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         session->peer_gone = true;
     if (events & EPOLLIN)
-        lm_sys_receive(session->channel.socket, record, sizeof record, MSG_DONTWAIT);
+        length = lm_sys_receive(session->channel.socket, record, sizeof record, MSG_DONTWAIT);
+    return length > 1 ? -EPROTO : 0;
 }
 
 /* --- Requests --- */
