@@ -298,6 +298,7 @@ struct lm_request {
     int64_t deadline;
     uint64_t position; /* of the frame that the service takes, */
     bool queued;       /* once it is in the ring */
+    bool rung;         /* the service was asleep, and alive */
 };
 
 /* Whether a service that does not sleep has stood still for so long that it may be dead. Asked at each send; mostly one
@@ -315,18 +316,19 @@ LM_INTERNAL bool lm_link_stalled(struct lm_link *link)
     return !moved;
 }
 
-/* Lets the service see what was put, and wakes it if it sleeps. The lock is given up for the system call. */
-LM_INTERNAL void lm_link_publish(struct lm_link *link)
+/* Lets the service see what was put, and wakes it if it sleeps: true. The lock is given up for the system call. */
+LM_INTERNAL bool lm_link_publish(struct lm_link *link)
 {
     lm_producer_publish(&link->channel.out);
     bool asleep = lm_producer_must_ring(&link->channel.out);
     if (!asleep && !lm_link_stalled(link))
-        return;
+        return false;
     lm_link_unlock(link);
     bool dead = asleep ? lm_channel_ring_bell(&link->channel) < 0 : lm_sys_hung_up(link->channel.socket);
     lm_link_lock(link);
     if (dead)
         lm_link_die(link);
+    return asleep;
 }
 
 /* Waits for room, unless there is some now. */
@@ -382,7 +384,7 @@ LM_INTERNAL int lm_link_put(struct lm_link *link, struct lm_request *request, ui
     request->position = link->channel.out.tail;
     request->queued = last;
     lm_producer_put(&link->channel.out, &frame, (const unsigned char *)request->data + offset);
-    lm_link_publish(link);
+    request->rung = lm_link_publish(link);
     return 0;
 }
 
@@ -442,11 +444,24 @@ LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, const struct lm_request 
     return !request->queued || lm_producer_withdraw(&link->channel.out, request->position) == 1;
 }
 
+/*
+ * A call goes to sleep now. Was the service dead already when it was put in? A bell would have told; if the service was
+ * awake, or looked so, the kernel is asked. It makes the difference between an unknown service and one that died
+ * meanwhile.
+ */
+LM_INTERNAL void lm_link_check_alive(struct lm_link *link, const struct lm_request *request)
+{
+    if (request->token && !request->rung && lm_sys_hung_up(link->channel.socket))
+        lm_link_die(link);
+}
+
 /* Queues the request. After a failure nothing of it will be taken. -EPIPE: the service was dead before. */
 LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
 {
     bool large = request->length > LM_PIECE_MAX;
     int result = large ? lm_link_send_large(link, request) : lm_link_put(link, request, 0, request->length);
+    if (result == 0)
+        lm_link_check_alive(link, request);
     if (result == 0 && lm_link_is_cut(link) && lm_link_withdraw(link, request)) {
         request->queued = false;
         return -EPIPE;
