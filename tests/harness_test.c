@@ -72,7 +72,7 @@ static void program_that_ends_badly(const struct th_service *me)
 {
     (void)me;
     th_ready();
-    pause();
+    th_serve_until_stopped(); /* not pause(): the signal may come before it */
     _exit(1);
 }
 
