@@ -59,6 +59,8 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     while (result == 0 && call.state == LM_CALL_WAITING)
         result = lm_link_wait(link, &call, request->deadline);
     kern_return_t status = lm_call_status(link, &call, request, result);
+    if (status == MACH_SEND_INVALID_DEST && lm_request_came_late(request))
+        request->queued = false;
     if (request->token)
         lm_table_remove(&link->calls, lm_table_find(&link->calls, request->token, 0));
     lm_link_hand_over(link);

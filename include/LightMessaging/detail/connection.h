@@ -74,7 +74,7 @@ LM_INTERNAL kern_return_t lm_connection_send(LMConnectionRef connection, struct 
 LM_INTERNAL struct lm_request lm_request_make(SInt32 identifier, const void *data, uint32_t length,
                                               uint32_t milliseconds)
 {
-    struct lm_request request = {identifier, 0, data, length, lm_deadline_after(milliseconds), 0, false, false};
+    struct lm_request request = {identifier, 0, data, length, lm_deadline_after(milliseconds), 0, false, false, 0};
     return request;
 }
 

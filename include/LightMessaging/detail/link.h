@@ -299,6 +299,7 @@ struct lm_request {
     uint64_t position; /* of the frame that the service takes, */
     bool queued;       /* once it is in the ring */
     bool rung;         /* the service was asleep, and alive */
+    int64_t put_at;    /* when a call was put in that did not ring */
 };
 
 /* Whether a service that does not sleep has stood still for so long that it may be dead. Asked at each send; mostly one
@@ -385,6 +386,8 @@ LM_INTERNAL int lm_link_put(struct lm_link *link, struct lm_request *request, ui
     request->queued = last;
     lm_producer_put(&link->channel.out, &frame, (const unsigned char *)request->data + offset);
     request->rung = lm_link_publish(link);
+    if (request->token && !request->rung)
+        request->put_at = lm_now();
     return 0;
 }
 
@@ -445,14 +448,12 @@ LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, const struct lm_request 
 }
 
 /*
- * A call goes to sleep now. Was the service dead already when it was put in? A bell would have told; if the service was
- * awake, or looked so, the kernel is asked. It makes the difference between an unknown service and one that died
- * meanwhile.
+ * Was the service, whose death is known now, dead already when the call was put in? A bell would have told. A service
+ * that was awake, or looked so, is taken to have been dead if the news came at once.
  */
-LM_INTERNAL void lm_link_check_alive(struct lm_link *link, const struct lm_request *request)
+LM_INTERNAL bool lm_request_came_late(const struct lm_request *request)
 {
-    if (request->token && !request->rung && lm_sys_hung_up(link->channel.socket))
-        lm_link_die(link);
+    return !request->rung && lm_now() - request->put_at < LM_STALL_NANOSECONDS;
 }
 
 /* Queues the request. After a failure nothing of it will be taken. -EPIPE: the service was dead before. */
@@ -460,8 +461,6 @@ LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
 {
     bool large = request->length > LM_PIECE_MAX;
     int result = large ? lm_link_send_large(link, request) : lm_link_put(link, request, 0, request->length);
-    if (result == 0)
-        lm_link_check_alive(link, request);
     if (result == 0 && lm_link_is_cut(link) && lm_link_withdraw(link, request)) {
         request->queued = false;
         return -EPIPE;
