@@ -104,6 +104,9 @@ typedef struct LMResponseBuffer {
 /* Defaults, in bytes: the longest request that a service takes, and the longest reply that a client takes. */
 #define LM_LARGEST_MESSAGE 0x10000000u /* 256 MiB: the size at which a slip is likelier than a use; not tuned */
 
+/* A service that was started; the same thing as the port in its callback. */
+typedef CFMachPortRef LMServiceRef;
+
 /* --- Client --- */
 
 /*
@@ -153,6 +156,24 @@ LM_API uint32_t LMMessageGetDataLength(LMMessage *message);
 /* Whether `size` bytes hold a complete message. What this library hands to a callback always does. */
 LM_API bool LMDataWithSizeIsValidMessage(const void *data, CFIndex size);
 
+/* Who sent a message, as the kernel says: the process that connected, and its ids at that time. Ids that have no number
+ * in this user namespace are 65534. */
+typedef struct {
+    pid_t pid; /* 0 if the process is not visible from here */
+    uid_t uid;
+    gid_t gid;
+} LMSender;
+
+/*
+ * The sender of the message that the callback is in; only in the callback, and only of the message itself, not of a
+ * copy: else KERN_INVALID_ARGUMENT, and `sender` is not changed. A pid may be another process's by the time you use it;
+ * the pidfd is not.
+ */
+LM_API kern_return_t LMMessageGetSender(LMMessage *message, LMSender *sender);
+/* A pidfd of the sender, close-on-exec, yours to close; under the same conditions. -1 if there is none: Linux before
+ * 6.5, no descriptors left, or the client is gone. */
+LM_API int LMMessageCopySenderPidfd(LMMessage *message);
+
 /* --- Services --- */
 
 /*
@@ -176,6 +197,43 @@ LM_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFRunLoo
 /* Takes the service over from the launcher that holds its socket; without a launcher it registers like the others. */
 LM_API kern_return_t LMCheckInService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback,
                                       void *userInfo);
+
+/* Whether a client may call: asked once per client, in the run loop's thread, before anything of it is looked at. */
+typedef bool (*LMServicePolicy)(const LMSender *sender, void *userInfo);
+
+/*
+ * What a service may be told when it starts. Zero is the default everywhere: LMServiceOptions options = {0}.
+ *
+ * Who may call: if there is neither a list nor a function, everybody whom the runtime directory's permissions let in;
+ * else who is named by at least one of them; nobody, root included, by any other right. Who may not is told
+ * BOOTSTRAP_NOT_PRIVILEGED; one-way messages that were queued before that was known are kept like those to a service
+ * that died.
+ *
+ * Quotas hold for all clients of one user together. Who goes beyond loses the connection, with KERN_RESOURCE_SHORTAGE
+ * for what was not taken; one message always fits.
+ */
+typedef struct {
+    uint32_t largestMessage;     /* bytes of a request; LM_LARGEST_MESSAGE. As LMServiceSetLargestMessage takes it */
+    uint32_t connectionsPerUser; /* client processes; half of RLIMIT_NOFILE's soft limit */
+    uint32_t descriptorsPerUser; /* that came with messages and wait for the callback; 512 */
+    uint64_t bytesPerUser;       /* of requests over 64 KiB that are coming in, and of replies that wait; 1 GiB */
+    const uid_t *users;          /* who may call; copied */
+    uint32_t userCount;
+    const gid_t *groups; /* whose members may call, further groups included; copied */
+    uint32_t groupCount;
+    LMServicePolicy policy; /* gets the service's userInfo */
+} LMServiceOptions;
+
+/*
+ * The same with options, which may be NULL and may go when it returns. `service` may be NULL; else it gets the service,
+ * with a reference that is yours to give up with CFRelease; the service runs on without it. NULL after a failure.
+ */
+LM_API kern_return_t LMStartServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
+                                               CFMachPortCallBack callback, void *userInfo,
+                                               const LMServiceOptions *options, LMServiceRef *service);
+/* Stops the service: the name is free, its clients' waits end with an error, no further callback begins. Idempotent,
+ * any thread. The same as CFMachPortInvalidate. */
+LM_API void LMServiceInvalidate(LMServiceRef service);
 
 /*
  * Changes the longest request that the service takes, for clients that connect from now on: 64 KiB (every service takes
@@ -205,6 +263,7 @@ LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
 #include "detail/message.h"
 #include "detail/connection.h"
 #include "detail/start.h"
+#include "detail/sender.h"
 #include "CFMachPort.h"
 #if LIGHTMESSAGING_USE_ROCKETBOOTSTRAP
 #    include "../rocketbootstrap/rocketbootstrap.h"

@@ -74,6 +74,13 @@ LM_INTERNAL void lm_channel_deinit(struct lm_channel *channel)
     pthread_mutex_destroy(&channel->lock);
 }
 
+/* Has the peer ring the next time it puts something in, which tells it that nobody is there. */
+LM_INTERNAL void lm_channel_leave(struct lm_channel *channel)
+{
+    if (channel->memory)
+        lm_store_ordered(&channel->in.ring.words->consumer_sleeps, 1);
+}
+
 /* Ends the channel for both sides. The peer reads end-of-file, a sleeper of ours too. */
 LM_INTERNAL void lm_channel_cut(struct lm_channel *channel)
 {
@@ -82,14 +89,18 @@ LM_INTERNAL void lm_channel_cut(struct lm_channel *channel)
     lm_store_relaxed(&channel->cut, true);
 }
 
-/* Wakes the peer. A full queue is success: it holds bells that the peer has not read yet. -EPIPE: the peer is dead. */
+/*
+ * Wakes the peer. A full queue is success: it holds bells that the peer has not read yet. -EPIPE: the peer is dead, or
+ * can't be woken because the kernel has no memory for so long that nothing else will do.
+ */
 LM_INTERNAL int lm_channel_ring_bell(const struct lm_channel *channel)
 {
     long result;
+    int patience = 1000; /* one after another, not a time: the kernel has waited for memory itself */
     do
         result = lm_sys_send(channel->socket, "", 1);
-    while (result == -EINTR);
-    return result >= 0 || result == -EAGAIN || result == -ENOBUFS || result == -ENOMEM ? 0 : -EPIPE;
+    while (result == -EINTR || ((result == -ENOBUFS || result == -ENOMEM) && --patience > 0));
+    return result >= 0 || result == -EAGAIN ? 0 : -EPIPE;
 }
 
 /*

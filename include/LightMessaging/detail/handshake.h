@@ -129,9 +129,9 @@ LM_INTERNAL bool lm_memory_safe(int memory, size_t size)
            lm_sys_on_tmpfs(memory);
 }
 
-LM_INTERNAL void lm_channel_refuse(const struct lm_channel *channel, uint32_t status)
+LM_INTERNAL void lm_channel_refuse(const struct lm_channel *channel, kern_return_t status)
 {
-    struct lm_refusal refusal = {LM_HELLO_MAGIC, status};
+    struct lm_refusal refusal = {LM_HELLO_MAGIC, (uint32_t)status};
     lm_sys_send(channel->socket, &refusal, sizeof refusal);
 }
 
@@ -148,22 +148,32 @@ LM_INTERNAL int lm_channel_accept_memory(struct lm_channel *channel, const struc
     return lm_channel_map(channel, memory, hello->request_size, hello->reply_size, false);
 }
 
-/* H4, H5. -EAGAIN: the hello has not come yet; any other failure: send the client away. The socket must not block. */
-LM_INTERNAL int lm_channel_accept(struct lm_channel *channel, uint32_t largest_message, uint32_t *largest_reply)
+/*
+ * H4. `refusal` is what a client is told that may not come in, or 0. -EAGAIN: the hello has not come yet; any other
+ * failure: send the client away. The socket must not block.
+ */
+LM_INTERNAL int lm_channel_accept(struct lm_channel *channel, kern_return_t refusal, uint32_t *largest_reply)
 {
     struct lm_hello hello;
     int memory = -1;
     int result = lm_hello_receive(channel->socket, &hello, &memory);
     if (result < 0)
         return result;
-    result = lm_channel_accept_memory(channel, &hello, memory);
+    if (refusal)
+        lm_channel_refuse(channel, refusal);
+    result = refusal ? -EACCES : lm_channel_accept_memory(channel, &hello, memory);
     lm_sys_close(&memory);
-    if (result < 0)
-        return result;
     *largest_reply = hello.largest_reply;
+    return result;
+}
+
+/* H5. */
+LM_INTERNAL void lm_channel_welcome(struct lm_channel *channel, uint32_t largest_message)
+{
     lm_store_relaxed(&channel->memory->largest_message, largest_message);
     lm_store_ordered(&channel->memory->welcomed, 1);
-    return 0;
+    if (lm_producer_must_ring(&channel->out))
+        lm_channel_ring_bell(channel);
 }
 
 #endif

@@ -20,11 +20,14 @@
 #include "port.h"
 #include "registry.h"
 
-/* A service this long without progress may be dead: the kernel is asked; untuned. */
-#define LM_STALL_NANOSECONDS 10000000
+/* How long a service that is awake is taken to be alive without asking the kernel; untuned. */
+#define LM_TRUST_NANOSECONDS 10000000
 
 /* Frames handed out at once: more than a full ring of small ones. */
 #define LM_COLLECT_MAX 16384
+
+/* Records looked at when a link dies: more than a socket's queue of bells holds. */
+#define LM_LAST_RECORDS 1024
 
 enum lm_link_phase { LM_LINK_OPENING = 0, LM_LINK_OPEN = 1, LM_LINK_FAILED = 2 };
 enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_DROPPED, LM_CALL_NO_MEMORY };
@@ -57,11 +60,11 @@ struct lm_link {
     bool abort_due;  /* one was given up in the middle, which the service must be told before anything else */
     bool given_up;   /* cut by this side: the service still gets what is in the ring */
     uint32_t abort_token;
-    kern_return_t refusal; /* what the service said instead of a welcome */
+    kern_return_t refusal; /* what the service said instead of a welcome, or when it sent us away */
+    bool wary;             /* the last link was refused: nothing is sent before the welcome */
     uint32_t largest_reply;
     struct lm_assembly reply; /* a large one on its way */
-    uint64_t stalled_head;    /* where the service was when we last looked, */
-    int64_t stalled_since;    /* and since when */
+    int64_t asked_at;         /* when the kernel was last asked whether the service lives */
 };
 
 LM_INTERNAL void lm_link_lock(struct lm_link *link)
@@ -207,12 +210,40 @@ LM_INTERNAL int lm_link_collect(struct lm_link *link)
     return result;
 }
 
+/* A record of the service, of which `length` bytes came; a refusal says why it sends us away. */
+union lm_record {
+    struct lm_refusal refusal;
+    char bytes[sizeof(struct lm_refusal) + 1];
+};
+
+/* Only what a service may say here is believed: other numbers would tell the caller that its message was taken. */
+LM_INTERNAL void lm_link_heed(struct lm_link *link, const union lm_record *record, long length)
+{
+    uint32_t status = record->refusal.status;
+    if (length != (long)sizeof record->refusal || record->refusal.magic != LM_HELLO_MAGIC)
+        return;
+    if (status == BOOTSTRAP_NOT_PRIVILEGED || status == KERN_RESOURCE_SHORTAGE || status == MACH_SEND_INVALID_DEST)
+        link->refusal = (kern_return_t)status;
+}
+
+/* What the service had to say before it left, if nobody else reads it: bells, and perhaps a refusal. */
+LM_INTERNAL void lm_link_heed_last(struct lm_link *link)
+{
+    union lm_record record;
+    long length = link->led ? 0 : 1;
+    for (int i = 0; i < LM_LAST_RECORDS && (length > 0 || length == -ECONNRESET); i++) {
+        length = lm_sys_receive(link->channel.socket, &record, sizeof record, MSG_DONTWAIT);
+        lm_link_heed(link, &record, length);
+    }
+}
+
 /* Ends the link. Replies that the service left are handed out first; then everybody wakes and finds it cut. */
 LM_INTERNAL void lm_link_die(struct lm_link *link)
 {
     if (lm_link_is_cut(link))
         return;
     lm_link_collect(link);
+    lm_link_heed_last(link);
     lm_channel_cut(&link->channel);
     lm_link_wake_followers(link);
 }
@@ -225,10 +256,9 @@ LM_INTERNAL bool lm_link_welcomed(const struct lm_link *link)
 }
 
 /* What the record that ended the sleep means; `length` as lm_channel_listen returns it. */
-LM_INTERNAL void lm_link_woken(struct lm_link *link, const struct lm_refusal *record, long length)
+LM_INTERNAL void lm_link_woken(struct lm_link *link, const union lm_record *record, long length)
 {
-    if (length == (long)sizeof *record && record->magic == LM_HELLO_MAGIC)
-        link->refusal = (kern_return_t)record->status;
+    lm_link_heed(link, record, length);
     bool alive = length < 0 || length == 1;
     if (!alive || lm_link_collect(link) < 0)
         lm_link_die(link);
@@ -237,10 +267,7 @@ LM_INTERNAL void lm_link_woken(struct lm_link *link, const struct lm_refusal *re
 
 LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline)
 {
-    union {
-        struct lm_refusal refusal;
-        char bytes[sizeof(struct lm_refusal) + 1];
-    } record;
+    union lm_record record;
     long length = -EAGAIN;
     bool was_welcomed = lm_link_welcomed(link);
     link->led = true;
@@ -252,7 +279,7 @@ LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline)
     }
     lm_consumer_awake(&link->channel.in);
     link->led = false;
-    lm_link_woken(link, &record.refusal, length);
+    lm_link_woken(link, &record, length);
 }
 
 LM_INTERNAL void lm_link_follow(struct lm_link *link, struct lm_call *call, int64_t deadline)
@@ -302,19 +329,14 @@ struct lm_request {
     int64_t put_at;    /* when a call was put in that did not ring */
 };
 
-/* Whether a service that does not sleep has stood still for so long that it may be dead. Asked at each send; mostly one
- * comparison. */
-LM_INTERNAL bool lm_link_stalled(struct lm_link *link)
+/* Whether to ask the kernel if a service that does not sleep still lives: a bell would have told, but none is rung. */
+LM_INTERNAL bool lm_link_may_be_dead(struct lm_link *link)
 {
-    struct lm_producer *out = &link->channel.out;
-    if (lm_producer_refresh(out) < 0)
-        return true;
-    bool moved = out->head != link->stalled_head;
-    if (!moved && lm_now_coarse() - link->stalled_since < LM_STALL_NANOSECONDS)
+    int64_t now = lm_now_coarse();
+    if (now - link->asked_at < LM_TRUST_NANOSECONDS)
         return false;
-    link->stalled_head = out->head;
-    link->stalled_since = lm_now_coarse();
-    return !moved;
+    link->asked_at = now;
+    return true;
 }
 
 /* Lets the service see what was put, and wakes it if it sleeps: true. The lock is given up for the system call. */
@@ -322,7 +344,7 @@ LM_INTERNAL bool lm_link_publish(struct lm_link *link)
 {
     lm_producer_publish(&link->channel.out);
     bool asleep = lm_producer_must_ring(&link->channel.out);
-    if (!asleep && !lm_link_stalled(link))
+    if (!asleep && !lm_link_may_be_dead(link))
         return false;
     lm_link_unlock(link);
     bool dead = asleep ? lm_channel_ring_bell(&link->channel) < 0 : lm_sys_hung_up(link->channel.socket);
@@ -391,14 +413,20 @@ LM_INTERNAL int lm_link_put(struct lm_link *link, struct lm_request *request, ui
     return 0;
 }
 
+LM_INTERNAL int lm_link_wait_welcome(struct lm_link *link, int64_t deadline)
+{
+    int result = 0;
+    while (result == 0 && !lm_link_welcomed(link))
+        result = lm_link_wait(link, NULL, deadline);
+    return result;
+}
+
 /* Waits for the service's limits, and checks the length against them. */
 LM_INTERNAL int lm_link_admit(struct lm_link *link, const struct lm_request *request)
 {
-    while (!lm_link_welcomed(link)) {
-        int result = lm_link_wait(link, NULL, request->deadline);
-        if (result < 0)
-            return result;
-    }
+    int result = lm_link_wait_welcome(link, request->deadline);
+    if (result < 0)
+        return result;
     return request->length > lm_load_relaxed(&link->channel.memory->largest_message) ? -EMSGSIZE : 0;
 }
 
@@ -453,14 +481,17 @@ LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, const struct lm_request 
  */
 LM_INTERNAL bool lm_request_came_late(const struct lm_request *request)
 {
-    return !request->rung && lm_now() - request->put_at < LM_STALL_NANOSECONDS;
+    return !request->rung && lm_now() - request->put_at < LM_TRUST_NANOSECONDS;
 }
 
 /* Queues the request. After a failure nothing of it will be taken. -EPIPE: the service was dead before. */
 LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
 {
     bool large = request->length > LM_PIECE_MAX;
-    int result = large ? lm_link_send_large(link, request) : lm_link_put(link, request, 0, request->length);
+    int result = link->wary ? lm_link_wait_welcome(link, request->deadline) : 0;
+    if (result < 0)
+        return result;
+    result = large ? lm_link_send_large(link, request) : lm_link_put(link, request, 0, request->length);
     if (result == 0 && lm_link_is_cut(link) && lm_link_withdraw(link, request)) {
         request->queued = false;
         return -EPIPE;
@@ -524,6 +555,7 @@ LM_INTERNAL void lm_links_forget(void)
     while ((first = lm_list_first(&lm_process_1.links)) != NULL) {
         struct lm_link *link = LM_CONTAINER(first, struct lm_link, in_process);
         lm_list_remove(first);
+        pthread_mutex_init(&link->channel.lock, NULL);
         lm_store_relaxed(&link->channel.cut, true);
         lm_sys_close(&link->channel.socket);
         link->channel.memory = NULL; /* not mapped in a child */
@@ -649,6 +681,7 @@ LM_INTERNAL void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool
 LM_INTERNAL int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t deadline)
 {
     int result = lm_link_connect(link, deadline);
+    link->wary = dead && dead->refusal;
     if (result == 0 && dead)
         result = lm_link_inherit(link, dead);
     if (result < 0 && link->port)

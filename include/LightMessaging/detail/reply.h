@@ -12,6 +12,9 @@
 /* Bytes behind the reply that is being sent; as much as the default limit of one. */
 #define LM_BACKLOG_MAX 0x10000000u
 
+/* Parts of waiting answers that one client gets in one go: what fills its ring. */
+#define LM_FAIR_PARTS (LM_RING_DEFAULT / LM_PIECE_MAX)
+
 struct lm_answer {
     struct lm_list in_backlog;
     uint32_t kind; /* LM_FRAME_MESSAGE or LM_FRAME_DROPPED */
@@ -36,6 +39,8 @@ LM_INTERNAL void lm_session_drop_backlog(struct lm_session *session)
         lm_list_remove(first);
         lm_answer_free(LM_CONTAINER(first, struct lm_answer, in_backlog));
     }
+    if (session->backlog_bytes)
+        lm_user_give_bytes(session->user, session->backlog_bytes);
     session->backlog_bytes = 0;
 }
 
@@ -62,12 +67,13 @@ LM_INTERNAL void lm_session_publish(struct lm_session *session)
         lm_channel_ring_bell(&session->channel);
 }
 
-/* Puts as much of the answer as fits, and lets the client see it. 1: all of it; -EAGAIN: the client will ring when
- * there is room. */
-LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer)
+/* Puts as much of the answer as fits, in at most `parts` parts, which it counts down, and lets the client see it. 1:
+ * all of it; 0: no more parts; -EAGAIN: the client will ring when there is room. */
+LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer, uint32_t *parts)
 {
-    int result;
-    do {
+    int result = 0;
+    while (result == 0 && *parts > 0) {
+        --*parts;
         result = lm_answer_put(answer, &session->channel.out);
         if (result == -EAGAIN) {
             uint32_t next = lm_frame_extent(lm_min32(answer->length - answer->sent, LM_PIECE_MAX));
@@ -76,22 +82,31 @@ LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *ans
         } else if (result >= 0) {
             lm_session_publish(session);
         }
-    } while (result == 0);
+    }
     return result;
 }
 
-/* Sends what waits, in order, as far as there is room. */
+LM_INTERNAL void lm_session_forget_answer(struct lm_session *session, struct lm_answer *answer)
+{
+    uint64_t bytes = answer->length - answer->data_from;
+    session->backlog_bytes -= bytes;
+    lm_user_give_bytes(session->user, bytes);
+    lm_list_remove(&answer->in_backlog);
+    lm_answer_free(answer);
+}
+
+/* Sends what waits, in order, as far as there is room and it is fair. 1: it is others' turn; 0: nothing waits, or the
+ * client will ring. */
 LM_INTERNAL int lm_session_flush(struct lm_session *session)
 {
     struct lm_list *first;
+    uint32_t parts = LM_FAIR_PARTS;
     while (!lm_session_is_cut(session) && (first = lm_list_first(&session->backlog)) != NULL) {
         struct lm_answer *answer = LM_CONTAINER(first, struct lm_answer, in_backlog);
-        int result = lm_session_put(session, answer);
-        if (result < 0)
-            return result == -EAGAIN ? 0 : result;
-        session->backlog_bytes -= answer->length - answer->data_from;
-        lm_list_remove(first);
-        lm_answer_free(answer);
+        int result = lm_session_put(session, answer, &parts);
+        if (result <= 0)
+            return result == -EAGAIN ? 0 : result < 0 ? result : 1;
+        lm_session_forget_answer(session, answer);
     }
     return 0;
 }
@@ -110,11 +125,12 @@ LM_INTERNAL bool lm_session_can_keep(const struct lm_session *session, uint32_t 
 LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answer *answer)
 {
     uint32_t rest = answer->length - answer->sent;
-    if (!lm_session_can_keep(session, rest))
+    if (!lm_session_can_keep(session, rest) || lm_user_take_bytes(session->user, rest) < 0)
         return -ENOSPC;
     struct lm_answer *kept = (struct lm_answer *)lm_new(sizeof *kept);
     unsigned char *copy = (unsigned char *)malloc(rest + (size_t)1);
     if (!kept || !copy) {
+        lm_user_give_bytes(session->user, rest);
         free(kept);
         free(copy);
         return -ENOMEM;
@@ -143,7 +159,9 @@ LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *an
 {
     if (lm_session_is_cut(session) || session->peer_gone)
         return -EPIPE;
-    int result = lm_list_empty(&session->backlog) ? lm_session_put(session, answer) : lm_session_pass(session, answer);
+    uint32_t parts = UINT32_MAX; /* the caller's own time: it costs less than a copy for later */
+    int result =
+        lm_list_empty(&session->backlog) ? lm_session_put(session, answer, &parts) : lm_session_pass(session, answer);
     if (result == -EAGAIN)
         result = lm_session_keep(session, answer);
     if (result < 0)

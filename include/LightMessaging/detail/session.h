@@ -12,6 +12,7 @@
 #include "loop.h"
 #include "message.h"
 #include "port.h"
+#include "quota.h"
 
 struct lm_session {
     struct lm_object object;
@@ -20,6 +21,9 @@ struct lm_session {
     struct lm_watch watch;
     struct lm_list in_service;
     struct lm_credentials client; /* from the kernel */
+    struct lm_user *user;         /* what its user's clients hold; NULL until it is welcomed, and when it has ended */
+    bool judged;                  /* by the service's policy */
+    kern_return_t refusal;        /* 0: it may come in */
     bool welcomed;
     bool peer_gone; /* the client has closed its end; what it left in the ring is still served */
     uint32_t largest_message, largest_reply;
@@ -51,20 +55,6 @@ LM_INTERNAL void lm_session_cut(struct lm_session *session)
     lm_channel_cut(&session->channel);
 }
 
-/* H4, H5. -EAGAIN: the hello has not come yet. */
-LM_INTERNAL int lm_session_welcome(struct lm_session *session)
-{
-    int result = lm_sys_peer(session->channel.socket, &session->client);
-    if (result == 0)
-        result = lm_channel_accept(&session->channel, session->largest_message, &session->largest_reply);
-    if (result < 0)
-        return result;
-    session->welcomed = true;
-    if (lm_producer_must_ring(&session->channel.out))
-        lm_channel_ring_bell(&session->channel);
-    return 0;
-}
-
 /* Reads one bell away, if that is what woke us. Only before the rings are looked at, so that none is read unheeded.
  * -EPROTO: it was no bell. */
 LM_INTERNAL int lm_session_heed(struct lm_session *session, uint32_t events)
@@ -88,6 +78,8 @@ struct lm_arrival {
 
 LM_INTERNAL void lm_session_drop_parts(struct lm_session *session)
 {
+    if (session->parts)
+        lm_user_give_bytes(session->user, session->request.total);
     free(session->parts);
     session->parts = NULL;
     session->request.begun = false;
@@ -106,6 +98,17 @@ LM_INTERNAL int lm_session_take_whole(struct lm_session *session, const struct l
     return 0;
 }
 
+LM_INTERNAL int lm_session_begin_parts(struct lm_session *session, uint32_t total)
+{
+    int result = lm_user_take_bytes(session->user, total);
+    if (result < 0)
+        return result;
+    session->parts = (unsigned char *)lm_data_new(total);
+    if (!session->parts)
+        lm_user_give_bytes(session->user, total);
+    return session->parts ? 0 : -ENOMEM;
+}
+
 /* The same for a part of a large one, which is taken with its last part. */
 LM_INTERNAL int lm_session_take_part(struct lm_session *session, const struct lm_frame *frame, LMMessage *message)
 {
@@ -113,10 +116,9 @@ LM_INTERNAL int lm_session_take_part(struct lm_session *session, const struct lm
     int last = lm_assembly_add(&session->request, frame);
     if (last < 0)
         return last;
-    if (!session->parts)
-        session->parts = (unsigned char *)lm_data_new(frame->total);
-    if (!session->parts)
-        return -ENOMEM;
+    int result = session->parts ? 0 : lm_session_begin_parts(session, frame->total);
+    if (result < 0)
+        return result;
     lm_consumer_copy(&session->channel.in, frame, session->parts + offset);
     if (!last)
         return 0;
@@ -125,11 +127,12 @@ LM_INTERNAL int lm_session_take_part(struct lm_session *session, const struct lm
         return 0;
     }
     lm_message_adopt(message, session->parts, frame->total);
+    lm_user_give_bytes(session->user, frame->total);
     session->parts = NULL;
     return 1;
 }
 
-/* 1: a message was taken, 0: go on, -EPROTO or -ENOMEM: send the client away. */
+/* 1: a message was taken, 0: go on, -EPROTO, -ENOMEM or -EDQUOT: send the client away. */
 LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_frame *frame, LMMessage *message)
 {
     if (frame->kind >= LM_FRAME_IGNORABLE)

@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -37,6 +38,16 @@
 #    define LM_SO_PEERCRED SO_PEERCRED
 #else
 #    define LM_SO_PEERCRED 17
+#endif
+#ifdef SO_PEERGROUPS
+#    define LM_SO_PEERGROUPS SO_PEERGROUPS
+#else
+#    define LM_SO_PEERGROUPS 59
+#endif
+#ifdef SO_PEERPIDFD
+#    define LM_SO_PEERPIDFD SO_PEERPIDFD
+#else
+#    define LM_SO_PEERPIDFD 77 /* Linux 6.5 */
 #endif
 #define LM_O_PATH                 010000000
 #define LM_AT_FDCWD               (-100)
@@ -175,6 +186,34 @@ LM_INTERNAL int lm_sys_peer(int socket, struct lm_credentials *peer)
 {
     socklen_t length = sizeof *peer;
     return (int)LM_SYS(SYS_getsockopt, socket, SOL_SOCKET, LM_SO_PEERCRED, peer, &length, 0);
+}
+
+/* The peer's supplementary groups, in memory that the caller frees; how many. */
+LM_INTERNAL int lm_sys_peer_groups(int socket, uint32_t **groups)
+{
+    socklen_t bytes = 0;
+    long result = LM_SYS(SYS_getsockopt, socket, SOL_SOCKET, LM_SO_PEERGROUPS, NULL, &bytes, 0);
+    *groups = result == -ERANGE ? (uint32_t *)malloc(bytes) : NULL;
+    if (!*groups)
+        return 0;
+    result = LM_SYS(SYS_getsockopt, socket, SOL_SOCKET, LM_SO_PEERGROUPS, *groups, &bytes, 0);
+    return result < 0 ? 0 : (int)(bytes / sizeof **groups);
+}
+
+/* A pidfd of the peer, close-on-exec; the caller's. -ENOPROTOOPT before Linux 6.5. */
+LM_INTERNAL int lm_sys_peer_pidfd(int socket)
+{
+    int pidfd = -1;
+    socklen_t length = sizeof pidfd;
+    long result = LM_SYS(SYS_getsockopt, socket, SOL_SOCKET, LM_SO_PEERPIDFD, &pidfd, &length, 0);
+    return result < 0 ? (int)result : pidfd;
+}
+
+/* How many descriptors this process may have. */
+LM_INTERNAL uint64_t lm_sys_descriptor_limit(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 0 : (uint64_t)limit.rlim_cur;
 }
 
 /* How long connecting (SO_SNDTIMEO) or receiving (SO_RCVTIMEO) may block; 0 nanoseconds: for ever. */

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a service serves its clients: a session is let in, its requests are taken in turn and handed to the callback, and
+ * it ends. The service's lock guards the members below it; it is taken before a session's.
+ */
+#ifndef LM_DETAIL_SERVING_H
+#define LM_DETAIL_SERVING_H
+
+#include "policy.h"
+#include "registry.h"
+#include "reply.h"
+
+#define LM_FAIR_STEPS        64         /* frames of one client in one go: enough to be worth the turn; untuned */
+#define LM_HELLO_NANOSECONDS 5000000000 /* for a hello to come: a stopped client's patience, not a network's */
+
+/* A message that the callback is in. They nest when a callback runs the loop. On its stack. */
+struct lm_delivery {
+    struct lm_delivery *outer;
+    LMMessage *message;
+    struct lm_session *session;
+};
+
+struct lm_service {
+    struct lm_object object;
+    pthread_mutex_t lock;
+    uint32_t valid; /* may be read without the lock */
+    mach_port_t port;
+    CFMachPortCallBack callback;
+    CFMachPortInvalidationCallBack invalidated;
+    CFMachPortContext context;
+    uint32_t largest_message;
+    struct lm_policy policy;
+    struct lm_quota quota;          /* of each user; 0: the default */
+    struct lm_list users;           /* that have clients here */
+    struct lm_delivery *delivering; /* the loop's thread's own */
+    char name[LM_NAME_MAX + 1];     /* empty: not registered */
+    struct lm_registration registration;
+    struct lm_loop *loop; /* that serves it, with a reference; set once, before anything is watched; NULL: none yet */
+    struct lm_watch listener;
+    struct lm_timer timer; /* for unfinished hellos, and for accepting again */
+    struct lm_list sessions;
+    uint32_t unfinished; /* sessions that wait for their hello */
+    bool paused;
+    struct lm_list in_process;
+};
+
+LM_INTERNAL bool lm_service_valid(const struct lm_service *service)
+{
+    return lm_load_acquire(&service->valid);
+}
+
+/* --- Sessions --- */
+
+LM_INTERNAL void lm_session_destroy(struct lm_object *object)
+{
+    struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
+    lm_channel_deinit(&session->channel);
+    lm_release(&session->service->object);
+    free(session);
+}
+
+/* Whether the caller is the one to end the session: it is taken out of the service's list once. */
+LM_INTERNAL bool lm_session_unlist(struct lm_session *session)
+{
+    struct lm_service *service = session->service;
+    pthread_mutex_lock(&service->lock);
+    bool listed = lm_list_contains(&session->in_service);
+    lm_list_remove(&session->in_service);
+    if (listed && !session->welcomed)
+        service->unfinished--;
+    pthread_mutex_unlock(&service->lock);
+    return listed;
+}
+
+/* The session holds nothing of its user's quota any more. */
+LM_INTERNAL void lm_session_leave(struct lm_session *session, struct lm_user *user)
+{
+    struct lm_service *service = session->service;
+    pthread_mutex_lock(&service->lock);
+    lm_user_leave(user);
+    pthread_mutex_unlock(&service->lock);
+}
+
+/* Closes everything of the session at once; what still names it finds it cut. Idempotent, any thread. */
+LM_INTERNAL void lm_session_end(struct lm_session *session)
+{
+    if (!lm_session_unlist(session))
+        return;
+    lm_watch_remove(&session->watch, session->channel.socket);
+    lm_session_lock(session);
+    lm_session_cut(session);
+    lm_session_drop_backlog(session);
+    lm_session_drop_parts(session);
+    lm_channel_leave(&session->channel);
+    lm_channel_unmap(&session->channel);
+    lm_sys_close(&session->channel.socket);
+    struct lm_user *user = session->user;
+    session->user = NULL;
+    lm_session_unlock(session);
+    if (user)
+        lm_session_leave(session, user);
+    lm_release(&session->object);
+}
+
+/* Runs the callback. */
+LM_INTERNAL void lm_service_call_back(struct lm_service *service, struct lm_session *session, LMMessage *message)
+{
+    struct lm_delivery delivery = {service->delivering, message, session};
+    service->delivering = &delivery;
+    service->callback(service, message, (CFIndex)message->head.msgh_size, service->context.info);
+    service->delivering = delivery.outer;
+}
+
+/* Hands a message that was taken to the callback, and frees what that leaves. */
+LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_session *session, LMMessage *message,
+                                    const struct lm_arrival *arrival)
+{
+    mach_port_t reply =
+        arrival->token ? lm_port_create(LM_PORT_REPLY, &session->object, arrival->token) : MACH_PORT_NULL;
+    message->head.msgh_id = arrival->identifier;
+    message->head.msgh_remote_port = reply;
+    message->head.msgh_local_port = service->port;
+    service->loop->handled++;
+    if ((arrival->token && !reply) || !lm_service_valid(service))
+        lm_session_answer(session, arrival->token, LM_FRAME_DROPPED, NULL, 0);
+    else
+        lm_service_call_back(service, session, message);
+    LMResponseBufferFree((LMResponseBuffer *)(void *)message);
+}
+
+/* Asks the service's policy, once. Without any lock: the policy may be the service's own function. */
+LM_INTERNAL void lm_session_judge(struct lm_session *session)
+{
+    struct lm_service *service = session->service;
+    if (session->judged)
+        return;
+    session->judged = true;
+    if (!lm_policy_admits(&service->policy, &session->client, session->channel.socket))
+        session->refusal = BOOTSTRAP_NOT_PRIVILEGED;
+}
+
+/* H4, H5, with the locks of service and session. */
+LM_INTERNAL int lm_session_welcome(struct lm_service *service, struct lm_session *session)
+{
+    if (lm_session_is_cut(session))
+        return -EPIPE;
+    int result = lm_channel_accept(&session->channel, session->refusal, &session->largest_reply);
+    if (result == 0)
+        result = lm_user_enter(&service->users, session->client.uid, &service->quota, &session->user);
+    if (result < 0)
+        return result;
+    session->welcomed = true;
+    service->unfinished--;
+    lm_channel_welcome(&session->channel, session->largest_message);
+    return 0;
+}
+
+/* The hello. 0: the session is open; -EAGAIN: it has not come yet. */
+LM_INTERNAL int lm_session_open(struct lm_session *session)
+{
+    struct lm_service *service = session->service;
+    lm_session_judge(session);
+    pthread_mutex_lock(&service->lock);
+    lm_session_lock(session);
+    int result = lm_session_welcome(service, session);
+    if (service->unfinished == 0 && !service->paused)
+        lm_timer_clear(&service->timer, service->loop);
+    lm_session_unlock(session);
+    pthread_mutex_unlock(&service->lock);
+    return result;
+}
+
+/* What the socket had to say, and answers that waited for room: 1 if some wait for their turn. With the lock. */
+LM_INTERNAL int lm_session_attend(struct lm_session *session, uint32_t events)
+{
+    if (lm_session_is_cut(session))
+        return -EPIPE;
+    int result = lm_session_heed(session, events);
+    return result < 0 ? result : lm_session_flush(session);
+}
+
+/* Takes the next step under the lock; results as lm_session_step. */
+LM_INTERNAL int lm_session_advance(struct lm_session *session, LMMessage *message, struct lm_arrival *arrival)
+{
+    lm_message_init(message);
+    lm_session_lock(session);
+    int result = lm_session_step(session, message, arrival);
+    lm_session_unlock(session);
+    return result;
+}
+
+/* Takes requests, as many as are fair. 0: there are no more; 1: there may be; else send the client away. */
+LM_INTERNAL int lm_session_take_requests(struct lm_session *session)
+{
+    struct lm_service *service = session->service;
+    struct lm_arrival arrival = {0, 0};
+    LMResponseBuffer request;
+    for (int i = 0; i < LM_FAIR_STEPS; i++) {
+        int result = lm_session_advance(session, &request.message, &arrival);
+        if (result < 0)
+            return result == -EAGAIN ? 0 : result;
+        if (result > 0)
+            lm_service_deliver(service, session, &request.message, &arrival);
+        if (lm_loop_interrupted(service->loop))
+            return 1;
+    }
+    return 1;
+}
+
+/* One turn of an open session: what the socket has to say comes first. Results as lm_session_take_requests. */
+LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events)
+{
+    lm_session_lock(session);
+    int answers = lm_session_attend(session, events);
+    lm_session_unlock(session);
+    int requests = answers < 0 ? answers : lm_session_take_requests(session);
+    return requests == 0 ? answers : requests;
+}
+
+/* Tells a client that is sent away why, if it was not its own fault. */
+LM_INTERNAL void lm_session_explain(struct lm_session *session, int error)
+{
+    lm_session_lock(session);
+    if ((error == -ENOMEM || error == -EDQUOT) && !lm_session_is_cut(session))
+        lm_channel_refuse(&session->channel, KERN_RESOURCE_SHORTAGE);
+    lm_session_unlock(session);
+}
+
+/* The loop's callback: true to be called again soon. */
+LM_INTERNAL bool lm_session_ready(struct lm_object *object, uint32_t events)
+{
+    struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
+    int result = session->welcomed ? 0 : lm_session_open(session);
+    if (result == -EAGAIN && !(events & EPOLLRDHUP))
+        return false;
+    if (result == 0)
+        result = lm_session_serve(session, events);
+    if (result < 0)
+        lm_session_explain(session, result);
+    if (result < 0 || (result == 0 && session->peer_gone))
+        lm_session_end(session);
+    return result > 0;
+}
+
+LM_INTERNAL int lm_session_watch(struct lm_session *session, struct lm_loop *loop)
+{
+    return lm_loop_add(loop, &session->watch, session->channel.socket, EPOLLIN | EPOLLRDHUP);
+}
+
+/* Takes over the socket, unless it returns NULL: no memory. Who can't be asked who it is has no rights. */
+LM_INTERNAL struct lm_session *lm_session_create(struct lm_service *service, int socket)
+{
+    struct lm_session *session = (struct lm_session *)lm_new(sizeof *session);
+    if (!session)
+        return NULL;
+    if (lm_sys_peer(socket, &session->client) < 0) {
+        session->judged = true;
+        session->refusal = BOOTSTRAP_NOT_PRIVILEGED;
+    }
+    lm_object_init(&session->object, lm_session_destroy);
+    session->object.deallocated = lm_session_deallocated;
+    lm_channel_init(&session->channel, socket);
+    lm_watch_init(&session->watch, &session->object, lm_session_ready);
+    session->service = service;
+    session->largest_message = service->largest_message;
+    session->hello_deadline = lm_now() + LM_HELLO_NANOSECONDS;
+    lm_retain(&service->object);
+    return session;
+}
+
+#endif

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: MIT */
+/* Who calls, who may, and how much: senders as the kernel knows them, policies, quotas, and services with options. */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char NAME[] = "test.policy";
+
+enum { WHO = 1, WHO_OF_A_COPY, WATCH_ME, IS_GONE, KEEP, KEPT, ANSWER_KEPT, ONE_WAY, JUDGED };
+enum { NOBODY = 65534, A_GROUP = 4711 };
+
+static CFMachPortRef running;
+static int judged;
+static mach_port_t kept[2];
+static uint32_t kept_count;
+static int watched = -1;
+
+/* --- The service --- */
+
+static void answer_who(LMMessage *message)
+{
+    LMSender sender;
+    assert_int_equal(LMMessageGetSender(message, &sender), 0);
+    LMSendReply(message->head.msgh_remote_port, &sender, sizeof sender);
+}
+
+static void answer_who_of_a_copy(LMMessage *message)
+{
+    LMMessage copy = *message;
+    LMSender sender = {1, 2, 3};
+    kern_return_t status = LMMessageGetSender(&copy, &sender);
+    assert_true(sender.pid == 1 && sender.uid == 2 && sender.gid == 3);
+    assert_int_equal(LMMessageGetSender(message, NULL), KERN_INVALID_ARGUMENT);
+    assert_int_equal(LMMessageGetSender(NULL, &sender), KERN_INVALID_ARGUMENT);
+    assert_int_equal(LMMessageCopySenderPidfd(&copy), -1);
+    LMSendIntegerReply(message->head.msgh_remote_port, status);
+}
+
+static void watch(LMMessage *message)
+{
+    watched = LMMessageCopySenderPidfd(message);
+    assert_true(watched < 0 || (fcntl(watched, F_GETFD) & FD_CLOEXEC) != 0);
+    LMSendIntegerReply(message->head.msgh_remote_port, watched >= 0);
+}
+
+static void answer_whether_gone(LMMessage *message)
+{
+    struct pollfd gone = {.fd = watched, .events = POLLIN};
+    LMSendIntegerReply(message->head.msgh_remote_port, poll(&gone, 1, 10000));
+}
+
+/* A megabyte to each client that waits; what became of it. */
+static void answer_kept(mach_port_t reply)
+{
+    static const char megabyte[1 << 20];
+    kern_return_t status[2];
+    for (int i = 0; i < 2; i++)
+        status[i] = LMSendReply(kept[i], megabyte, sizeof megabyte);
+    LMSendReply(reply, status, sizeof status);
+}
+
+static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    switch (message->head.msgh_id) {
+    case WHO:
+        answer_who(message);
+        break;
+    case WHO_OF_A_COPY:
+        answer_who_of_a_copy(message);
+        break;
+    case WATCH_ME:
+        watch(message);
+        break;
+    case IS_GONE:
+        answer_whether_gone(message);
+        break;
+    case KEEP:
+        kept[kept_count++] = message->head.msgh_remote_port;
+        break;
+    case KEPT:
+        LMSendIntegerReply(message->head.msgh_remote_port, (int)kept_count);
+        break;
+    case ANSWER_KEPT:
+        answer_kept(message->head.msgh_remote_port);
+        break;
+    case JUDGED:
+        LMSendIntegerReply(message->head.msgh_remote_port, judged);
+        break;
+    default:
+        th_echo(port, message, size, info);
+    }
+}
+
+/* Options and attempts are static, since the processes that use them were forked before the test began. */
+static void serve_with(const LMServiceOptions *options, void *info)
+{
+    CFRunLoopRef loop = CFRunLoopGetCurrent();
+    CFMachPortCallBack callback = (CFMachPortCallBack)answer;
+    assert_int_equal(LMStartServiceWithOptions(NAME, loop, callback, info, options, &running), 0);
+    th_ready();
+    th_serve_until_stopped();
+    LMServiceInvalidate(running);
+    CFRelease(running);
+}
+
+static void serve(const struct th_service *me)
+{
+    serve_with(me->info, NULL);
+}
+
+/* The folder is private to root; another user must get as far as the unlocked services. */
+static pid_t start(const LMServiceOptions *options)
+{
+    assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
+    return th_start(&(struct th_service){.program = serve, .info = (void *)(uintptr_t)options});
+}
+
+/* --- Clients --- */
+
+static void become_nobody(gid_t further_group)
+{
+    if (geteuid() != 0)
+        fail_msg("this test must be root, to become somebody else");
+    assert_int_equal(setgroups(further_group != 0, &further_group), 0);
+    assert_int_equal(setresgid(NOBODY, NOBODY, NOBODY), 0);
+    assert_int_equal(setresuid(NOBODY, NOBODY, NOBODY), 0);
+}
+
+struct attempt {
+    gid_t further_group;
+    kern_return_t expected;
+};
+
+static const struct attempt WORKS = {0, 0}, IS_REFUSED = {0, BOOTSTRAP_NOT_PRIVILEGED}, WORKS_IN_GROUP = {A_GROUP, 0};
+
+static void attempt(const struct th_service *me)
+{
+    const struct attempt *wanted = me->info;
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    become_nobody(wanted->further_group);
+    assert_int_equal(LMConnectionSendTwoWay(&connection, WHO, NULL, 0, &response), wanted->expected);
+    if (wanted->expected == 0) {
+        LMSender *sender = LMMessageGetData(&response.message);
+        assert_int_equal(sender->pid, getpid());
+        assert_int_equal(sender->uid, getuid());
+        assert_int_equal(sender->gid, getgid());
+    }
+    LMResponseBufferFree(&response);
+    th_ready();
+}
+
+/* What becomes of a call by nobody. */
+static void expect_for_nobody(const struct attempt *wanted)
+{
+    void *info = (void *)(uintptr_t)wanted;
+    assert_int_equal(th_reap(th_start(&(struct th_service){.program = attempt, .info = info})), 0);
+}
+
+/* --- Tests --- */
+
+/* Intent: a service learns from the kernel who calls, be it its own user or another.
+ * root --WHO--> service: root's pid, uid, gid | nobody --WHO--> service: nobody's */
+static void a_sender_is_known(void)
+{
+    pid_t service = start(NULL);
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    assert_int_equal(LMConnectionSendTwoWay(&connection, WHO, NULL, 0, &response), 0);
+    LMSender *sender = LMMessageGetData(&response.message);
+    assert_true(sender->pid == getpid() && sender->uid == getuid() && sender->gid == getgid());
+    LMResponseBufferFree(&response);
+    expect_for_nobody(&WORKS);
+    assert_int_equal(th_ask(&connection, WHO_OF_A_COPY), KERN_INVALID_ARGUMENT);
+    th_close(&connection);
+    th_stop(service);
+}
+
+static void be_watched(const struct th_service *me)
+{
+    LMConnection connection = th_connection(NAME);
+    (void)me;
+    assert_int_equal(th_ask(&connection, WATCH_ME), 1);
+    th_ready();
+    pause();
+}
+
+/* Intent: the pidfd is the caller's, and outlives the callback. client --WATCH_ME--> service | client killed | the
+ * service's pidfd says so. Needs Linux 6.5; before, there is none. */
+static void a_sender_can_be_watched(void)
+{
+    pid_t service = start(NULL);
+    LMConnection connection = th_connection(NAME);
+    if (th_ask(&connection, WATCH_ME) == 1) {
+        th_kill(th_start(&(struct th_service){.program = be_watched}));
+        assert_int_equal(th_ask(&connection, IS_GONE), 1);
+    } else {
+        print_message("no SO_PEERPIDFD here: only its absence was tested\n");
+    }
+    th_close(&connection);
+    th_stop(service);
+}
+
+/* Intent: lists of users and groups let in whom they name and nobody else, root neither.
+ * nobody --call--> [users: nobody] ok, root refused | [users: root] refused | [groups: 4711] only with that group */
+static void lists_let_in_whom_they_name(void)
+{
+    static const uid_t nobody = NOBODY, root = 0;
+    static const gid_t group = A_GROUP;
+    static const LMServiceOptions for_nobody = {.users = &nobody, .userCount = 1};
+    static const LMServiceOptions for_root = {.users = &root, .userCount = 1};
+    static const LMServiceOptions for_group = {.groups = &group, .groupCount = 1};
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    pid_t service = start(&for_nobody);
+    expect_for_nobody(&WORKS);
+    assert_int_equal(LMConnectionSendTwoWay(&connection, WHO, NULL, 0, &response), BOOTSTRAP_NOT_PRIVILEGED);
+    th_stop(service);
+    service = start(&for_root);
+    expect_for_nobody(&IS_REFUSED);
+    th_check_echo(&connection);
+    th_stop(service);
+    service = start(&for_group);
+    expect_for_nobody(&IS_REFUSED);
+    expect_for_nobody(&WORKS_IN_GROUP);
+    th_close(&connection);
+    th_stop(service);
+}
+
+static bool only_even_calls(const LMSender *sender, void *info)
+{
+    assert_int_equal(sender->uid, NOBODY);
+    assert_string_equal(info, "the service's");
+    return ++judged % 2 == 0;
+}
+
+static void serve_with_a_function(const struct th_service *me)
+{
+    static char info[] = "the service's";
+    static const uid_t root = 0;
+    (void)me;
+    serve_with(&(LMServiceOptions){.policy = only_even_calls, .users = &root, .userCount = 1}, info);
+}
+
+/* Intent: a function decides about those whom no list names, once per client.
+ * nobody: refused | nobody: let in | root, listed, asks how often the function was called: 2 */
+static void a_function_decides(void)
+{
+    assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
+    pid_t service = th_start(&(struct th_service){.program = serve_with_a_function});
+    LMConnection connection = th_connection(NAME);
+    expect_for_nobody(&IS_REFUSED);
+    expect_for_nobody(&WORKS);
+    assert_int_equal(th_ask(&connection, JUDGED), 2);
+    th_close(&connection);
+    th_stop(service);
+}
+
+/* Intent: one-way messages to a service that refuses us don't look sent for ever.
+ * client --one way--> queued, or refused at once | refused | client --one way--> BOOTSTRAP_NOT_PRIVILEGED, and again */
+static void a_refusal_reaches_one_way_senders(void)
+{
+    static const uid_t nobody = NOBODY;
+    static const LMServiceOptions for_nobody = {.users = &nobody, .userCount = 1};
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    pid_t service = start(&for_nobody);
+    kern_return_t first = LMConnectionSendOneWay(&connection, ONE_WAY, "1", 1);
+    assert_true(first == 0 || first == BOOTSTRAP_NOT_PRIVILEGED); /* whichever is faster */
+    assert_int_equal(LMConnectionSendTwoWay(&connection, WHO, NULL, 0, &response), BOOTSTRAP_NOT_PRIVILEGED);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(LMConnectionSendOneWay(&connection, ONE_WAY, "2", 1), BOOTSTRAP_NOT_PRIVILEGED);
+    th_close(&connection);
+    th_stop(service);
+}
+
+static void stay(const struct th_service *me)
+{
+    LMConnection connection = th_connection(NAME);
+    (void)me;
+    th_check_echo(&connection);
+    th_ready();
+    pause();
+}
+
+static bool gets_in(void *connection)
+{
+    LMResponseBuffer response;
+    kern_return_t status = LMConnectionSendTwoWay(connection, 100, NULL, 0, &response);
+    LMResponseBufferFree(&response);
+    assert_true(status == 0 || status == KERN_RESOURCE_SHORTAGE);
+    return status == 0;
+}
+
+/* Intent: a user has so many connections and no more; another user still gets in; a place that is given up is free.
+ * A, B connected | C: KERN_RESOURCE_SHORTAGE | nobody: ok | A killed | C: ok */
+static void a_user_has_so_many_connections(void)
+{
+    static const LMServiceOptions options = {.connectionsPerUser = 2};
+    LMConnection connection = th_connection(NAME);
+    pid_t service = start(&options);
+    pid_t clients[2];
+    for (int i = 0; i < 2; i++)
+        clients[i] = th_start(&(struct th_service){.program = stay});
+    assert_false(gets_in(&connection));
+    expect_for_nobody(&WORKS);
+    th_kill(clients[0]);
+    th_wait_until(gets_in, &connection);
+    th_kill(clients[1]);
+    th_close(&connection);
+    th_stop(service);
+}
+
+static void wait_for_a_reply(const struct th_service *me)
+{
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    (void)me;
+    th_check_echo(&connection);
+    th_ready();
+    (void)LMConnectionSendTwoWay(&connection, KEEP, NULL, 0, &response);
+}
+
+/* Whether that many calls are kept. */
+static bool are_kept(void *count)
+{
+    LMConnection connection = th_connection(NAME);
+    return th_ask(&connection, KEPT) == *(int *)count;
+}
+
+/* Intent: replies that nobody reads count for their user, over all its connections.
+ * A, B --KEEP--> service | both stopped | service --1 MiB--> A: kept, B: over the quota, cut off; A's is not lost */
+static void a_user_has_so_many_bytes(void)
+{
+    static const LMServiceOptions options = {.bytesPerUser = 900000};
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    pid_t service = start(&options);
+    pid_t clients[2];
+    for (int i = 0; i < 2; i++) {
+        clients[i] = th_start(&(struct th_service){.program = wait_for_a_reply});
+        int count = i + 1;
+        th_wait_until(are_kept, &count);
+        th_pause(clients[i]);
+    }
+    assert_int_equal(LMConnectionSendTwoWay(&connection, ANSWER_KEPT, NULL, 0, &response), 0);
+    kern_return_t *status = LMMessageGetData(&response.message);
+    assert_int_equal(status[0], 0);
+    assert_int_equal(status[1], MACH_SEND_NO_BUFFER);
+    LMResponseBufferFree(&response);
+    for (int i = 0; i < 2; i++) {
+        th_resume(clients[i]);
+        assert_int_equal(th_reap(clients[i]), 0);
+    }
+    th_close(&connection);
+    th_stop(service);
+}
+
+static void start_and_fail(const struct th_service *me)
+{
+    CFRunLoopRef loop = CFRunLoopGetCurrent();
+    CFMachPortCallBack callback = (CFMachPortCallBack)answer;
+    LMServiceOptions wrong[3] = {{.largestMessage = 65535}, {.userCount = 1}, {.groupCount = 1}};
+    LMServiceRef service = (LMServiceRef)(uintptr_t)1;
+    (void)me;
+    unsigned before = th_descriptors();
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(LMStartServiceWithOptions("test.wrong", loop, callback, NULL, &wrong[i], &service),
+                         KERN_INVALID_ARGUMENT);
+        assert_null(service);
+    }
+    assert_int_equal(LMStartServiceWithOptions(NAME, loop, callback, NULL, NULL, &service), BOOTSTRAP_NAME_IN_USE);
+    assert_null(service);
+    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false), kCFRunLoopRunFinished);
+    assert_int_equal(th_descriptors(), before);
+    th_ready();
+}
+
+/* Intent: a start that fails leaves nothing: no service, no source on the loop, no descriptor, no harm to the first. */
+static void a_start_that_fails_leaves_nothing(void)
+{
+    pid_t first = start(NULL);
+    LMConnection connection = th_connection(NAME);
+    assert_int_equal(th_reap(th_start(&(struct th_service){.program = start_and_fail})), 0);
+    th_check_echo(&connection);
+    th_close(&connection);
+    th_stop(first);
+}
+
+static void start_and_stop(const struct th_service *me)
+{
+    CFRunLoopRef loop = CFRunLoopGetCurrent();
+    LMConnection connection = th_connection(NAME);
+    LMServiceRef service = NULL;
+    (void)me;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(LMStartServiceWithOptions(NAME, loop, (CFMachPortCallBack)answer, NULL, NULL, &service), 0);
+        assert_true(CFMachPortIsValid(service));
+        assert_int_equal(LMConnectionSendOneWay(&connection, ONE_WAY, "x", 1), 0);
+        assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 1, true), kCFRunLoopRunHandledSource);
+        LMServiceInvalidate(service);
+        LMServiceInvalidate(service);
+        assert_false(CFMachPortIsValid(service));
+        CFRelease(service);
+        assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false), kCFRunLoopRunFinished);
+    }
+    LMServiceInvalidate(NULL);
+    th_ready();
+}
+
+/* Intent: a service can be stopped and started again, under its name, on its loop, with the same connection. */
+static void a_service_stops_and_starts_again(void)
+{
+    assert_int_equal(th_reap(th_start(&(struct th_service){.program = start_and_stop})), 0);
+}
+
+int main(void)
+{
+    if (geteuid() != 0) {
+        fprintf(stderr, "skipped: only root can become somebody else\n");
+        return 77; /* Meson's number for that */
+    }
+    const struct CMUnitTest tests[] = {
+        TH_TEST(a_sender_is_known),
+        TH_TEST(a_sender_can_be_watched),
+        TH_TEST(lists_let_in_whom_they_name),
+        TH_TEST(a_function_decides),
+        TH_TEST(a_refusal_reaches_one_way_senders),
+        TH_TEST(a_user_has_so_many_connections),
+        TH_TEST(a_user_has_so_many_bytes),
+        TH_TEST(a_start_that_fails_leaves_nothing),
+        TH_TEST(a_service_stops_and_starts_again),
+    };
+    return TH_MAIN(tests);
+}
