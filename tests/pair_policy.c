@@ -325,6 +325,7 @@ static void wait_for_a_reply(const struct th_service *me)
     th_check_echo(&connection);
     th_ready();
     (void)LMConnectionSendTwoWay(&connection, KEEP, NULL, 0, &response);
+    LMResponseBufferFree(&response);
 }
 
 /* Whether that many calls are kept. */

@@ -107,6 +107,13 @@ typedef struct LMResponseBuffer {
 /* A service that was started; the same thing as the port in its callback. */
 typedef CFMachPortRef LMServiceRef;
 
+/* An asynchronous call. CFRetain and CFRelease count references to it. */
+typedef struct lm_async *LMCallRef;
+
+/* How an asynchronous call ended. The response is freed after the callback, which may consume it; it is an empty
+ * message unless the status is 0. */
+typedef void (*LMReplyCallBack)(LMCallRef call, kern_return_t status, LMResponseBuffer *response, void *info);
+
 /* --- Client --- */
 
 /*
@@ -141,6 +148,23 @@ LM_API kern_return_t LMConnectionSendTwoWayWithTimeout(LMConnectionRef connectio
                                                        LMResponseBuffer *response);
 LM_API kern_return_t LMConnectionSendTwoWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data,
                                                 LMResponseBuffer *response);
+
+/*
+ * Sends and goes on; the callback is called once, in the thread that runs the loop, with what LMConnectionSendTwoWay
+ * would return. The data are copied, and go out in the order of the sends as the service makes room; nothing waits here
+ * but connecting, when thousands of others are connecting too. A call keeps its run loop running until it has ended.
+ * `call` may be NULL; else it gets the call, with a reference that is yours to give up with CFRelease. If this returns
+ * an error, `call` gets NULL and the callback is not called. Besides the errors above:
+ *   MACH_SEND_NO_BUFFER  256 MiB stand in line for the service already
+ */
+LM_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SInt32 messageId, const void *data,
+                                                 uint32_t length, uint32_t milliseconds, CFRunLoopRef runLoop,
+                                                 LMReplyCallBack callback, void *info, LMCallRef *call);
+/*
+ * Gives an asynchronous call up. True: its callback will not be called; the request is taken back if the service has
+ * not taken it. False: the callback has been called, or has begun in another thread. Any thread.
+ */
+LM_API bool LMCallCancel(LMCallRef call);
 
 /* The reply as a 32-bit integer of this machine's byte order; 0 if it is not 4 bytes long. Frees the response. */
 LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response);
@@ -262,6 +286,7 @@ LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
 
 #include "detail/message.h"
 #include "detail/connection.h"
+#include "detail/async.h"
 #include "detail/start.h"
 #include "detail/sender.h"
 #include "CFMachPort.h"

@@ -5,7 +5,7 @@
 #define LM_DETAIL_CALL_H
 
 #include "error.h"
-#include "link.h"
+#include "link_send.h"
 
 /* What to tell of a request that was not put in, or was withdrawn. */
 LM_INTERNAL kern_return_t lm_link_untaken(const struct lm_link *link, int error)
@@ -39,8 +39,8 @@ LM_INTERNAL kern_return_t lm_call_status(struct lm_link *link, const struct lm_c
         return KERN_SUCCESS;
     case LM_CALL_DROPPED:
         return MACH_RCV_PORT_DIED;
-    case LM_CALL_NO_MEMORY:
-        return KERN_RESOURCE_SHORTAGE;
+    case LM_CALL_FAILED:
+        return lm_link_untaken(link, call->error);
     case LM_CALL_WAITING:
         break;
     }
@@ -52,7 +52,7 @@ LM_INTERNAL kern_return_t lm_call_status(struct lm_link *link, const struct lm_c
 /* Two-way. Without the lock. The response is an empty message when this is called, and after a failure. */
 LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *request, LMResponseBuffer *response)
 {
-    struct lm_call call = {response, LM_CALL_WAITING, NULL};
+    struct lm_call call = {response, LM_CALL_WAITING, 0, NULL, NULL, {NULL, NULL}};
     lm_link_lock(link);
     request->token = lm_table_insert(&link->calls, 0, &call, 0);
     int result = request->token ? lm_link_send(link, request) : -ENOMEM;

@@ -5,6 +5,7 @@
 #define LM_DETAIL_CONNECTION_H
 
 #include "call.h"
+#include "link_open.h"
 
 #ifdef LIGHTMESSAGING_TIMEOUT
 #    define LM_TIMEOUT ((uint32_t)(LIGHTMESSAGING_TIMEOUT))
@@ -54,15 +55,18 @@ LM_INTERNAL kern_return_t lm_connection_try(LMConnectionRef connection, struct l
     return status;
 }
 
+LM_INTERNAL bool lm_request_valid(LMConnectionRef connection, const struct lm_request *request)
+{
+    return connection && lm_name_valid(connection->serverName) && request->data;
+}
+
 /* response: NULL for a one-way message. */
 LM_INTERNAL kern_return_t lm_connection_send(LMConnectionRef connection, struct lm_request *request,
                                              LMResponseBuffer *response)
 {
     bool looked_up = false;
-    if (!connection || !lm_name_valid(connection->serverName) || (!request->data && request->length))
+    if (!lm_request_valid(connection, request))
         return KERN_INVALID_ARGUMENT;
-    if (!request->data)
-        request->data = "";
     kern_return_t status = lm_connection_try(connection, request, response, &looked_up);
     if (status != MACH_SEND_INVALID_DEST || !looked_up)
         return status;
@@ -71,10 +75,16 @@ LM_INTERNAL kern_return_t lm_connection_send(LMConnectionRef connection, struct 
     return !looked_up && had_waited ? MACH_SEND_INVALID_DEST : status;
 }
 
+/* No data are NULL with a length, which lm_request_valid finds, or "". */
 LM_INTERNAL struct lm_request lm_request_make(SInt32 identifier, const void *data, uint32_t length,
                                               uint32_t milliseconds)
 {
-    struct lm_request request = {identifier, 0, data, length, lm_deadline_after(milliseconds), 0, false, false, 0};
+    struct lm_request request;
+    memset(&request, 0, sizeof request);
+    request.identifier = identifier;
+    request.data = data || length ? data : "";
+    request.length = length;
+    request.deadline = lm_deadline_after(milliseconds);
     return request;
 }
 

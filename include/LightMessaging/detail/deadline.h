@@ -10,6 +10,7 @@
 #include "sys.h"
 
 #define LM_FOREVER INT64_MAX
+#define LM_PAST    INT64_MIN /* a deadline that has passed: not to wait at all */
 
 #ifdef LM_TEST_CLOCK
 LM_EXTERN_C int64_t LM_TEST_CLOCK(void);
@@ -48,7 +49,7 @@ LM_INTERNAL int64_t lm_deadline_left(int64_t deadline)
 {
     if (deadline == LM_FOREVER)
         return LM_FOREVER;
-    int64_t left = deadline - lm_now();
+    int64_t left = deadline == LM_PAST ? 0 : deadline - lm_now();
     return left > 0 ? left : 0;
 }
 

@@ -28,6 +28,8 @@ LM_INTERNAL kern_return_t lm_kern_return(int error)
         return MACH_SEND_INVALID_DEST;
     case EMSGSIZE:
         return MACH_SEND_TOO_LARGE;
+    case EXFULL: /* not an error of the kernel's */
+        return MACH_SEND_NO_BUFFER;
     case EINVAL:
     case ENAMETOOLONG:
         return KERN_INVALID_ARGUMENT;

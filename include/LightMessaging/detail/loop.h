@@ -38,6 +38,7 @@ struct lm_watch {
     bool (*ready)(struct lm_object *object, uint32_t events);
     uint32_t name;
     uint32_t pending;
+    bool in_background; /* it does not keep the loop running */
     struct lm_list in_ready;
 };
 
@@ -144,13 +145,14 @@ LM_INTERNAL int lm_loop_add_locked(struct lm_loop *loop, struct lm_watch *watch,
     memset(&event, 0, sizeof event);
     event.events = events;
     event.data.u64 = watch->name;
-    result = lm_sys_epoll_control(loop->epoll, EPOLL_CTL_ADD, descriptor, &event);
+    if (descriptor >= 0)
+        result = lm_sys_epoll_control(loop->epoll, EPOLL_CTL_ADD, descriptor, &event);
     if (result < 0) {
         lm_table_remove(&loop->watches, lm_table_find(&loop->watches, watch->name, 0));
         return result;
     }
     watch->loop = loop;
-    loop->watch_count++;
+    loop->watch_count += !watch->in_background;
     lm_retain(&loop->object);
     lm_retain(watch->object);
     lm_watch_queue(watch, 0);
@@ -158,7 +160,21 @@ LM_INTERNAL int lm_loop_add_locked(struct lm_loop *loop, struct lm_watch *watch,
     return 0;
 }
 
-/* Watches the descriptor for `events` of epoll. The callback runs once in any case. */
+/* Has the callback run in the loop's next pass, if it is still watched there. Any thread. */
+LM_INTERNAL void lm_watch_wake(struct lm_watch *watch, struct lm_loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    if (watch->loop == loop) {
+        bool may_sleep = lm_list_empty(&loop->ready);
+        lm_watch_queue(watch, 0);
+        if (may_sleep)
+            lm_sys_eventfd_raise(loop->bell);
+    }
+    pthread_mutex_unlock(&loop->lock);
+}
+
+/* Watches the descriptor for `events` of epoll; -1: the callback runs when lm_watch_wake says so. It runs once in any
+ * case. */
 LM_INTERNAL int lm_loop_add(struct lm_loop *loop, struct lm_watch *watch, int descriptor, uint32_t events)
 {
     pthread_mutex_lock(&loop->lock);
@@ -167,7 +183,8 @@ LM_INTERNAL int lm_loop_add(struct lm_loop *loop, struct lm_watch *watch, int de
     return result;
 }
 
-/* Ends the watch; the descriptor must still be open. Idempotent, but not from two threads at once. */
+/* Ends the watch; the descriptor, the same as above, must still be open. Idempotent, but not from two threads at once.
+ */
 LM_INTERNAL void lm_watch_remove(struct lm_watch *watch, int descriptor)
 {
     struct lm_loop *loop = watch->loop;
@@ -176,9 +193,10 @@ LM_INTERNAL void lm_watch_remove(struct lm_watch *watch, int descriptor)
     pthread_mutex_lock(&loop->lock);
     lm_table_remove(&loop->watches, lm_table_find(&loop->watches, watch->name, 0));
     lm_list_remove(&watch->in_ready);
-    lm_sys_epoll_control(loop->epoll, EPOLL_CTL_DEL, descriptor, NULL);
+    if (descriptor >= 0)
+        lm_sys_epoll_control(loop->epoll, EPOLL_CTL_DEL, descriptor, NULL);
     watch->loop = NULL;
-    loop->watch_count--;
+    loop->watch_count -= !watch->in_background;
     pthread_mutex_unlock(&loop->lock);
     lm_release(watch->object);
     lm_release(&loop->object);
@@ -205,13 +223,15 @@ LM_INTERNAL void lm_timer_init(struct lm_timer *timer, struct lm_object *object,
     timer->fire = fire;
 }
 
-/* With the lock held: where the first later timer is, else the list's end. */
+/* With the lock held: where the first later timer is, else the list's end. Looked for from there, since most are later
+ * than those before them. */
 LM_INTERNAL struct lm_list *lm_timer_place(struct lm_loop *loop, int64_t deadline)
 {
-    struct lm_list *link = lm_list_first(&loop->timers);
-    while (link && LM_CONTAINER(link, struct lm_timer, in_timers)->deadline <= deadline)
-        link = lm_list_next(&loop->timers, link);
-    return link ? link : &loop->timers;
+    struct lm_list *place = &loop->timers;
+    while (!lm_list_empty(place) && place->previous != &loop->timers &&
+           LM_CONTAINER(place->previous, struct lm_timer, in_timers)->deadline > deadline)
+        place = place->previous;
+    return place;
 }
 
 /* Sets the timer, unless it is set. */

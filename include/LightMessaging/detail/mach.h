@@ -56,7 +56,8 @@ LM_API const char *mach_error_string(mach_error_t error)
     case MACH_SEND_INVALID_RIGHT:
         return "not a port that this can be done with: a reply port that was used before, or a name that never was one";
     case MACH_SEND_NO_BUFFER:
-        return "the client does not read its replies; its connection was closed";
+        return "too much is waiting already for the other side to read it; a client that does not read its replies has "
+               "lost its connection";
     case MACH_SEND_TOO_LARGE:
         return "longer than the receiver accepts; nothing was sent (LMServiceSetLargestMessage and LMSetLargestReply "
                "set the limits)";

@@ -30,6 +30,7 @@ struct lm_process {
     struct lm_loop *main_loop;    /* cf_run_loop.h */
     pthread_key_t thread_loop;    /* cf_run_loop.h: a thread's loop */
     uint32_t largest_reply_plus1; /* 0: the default */
+    uint32_t generation;          /* of forks */
     bool prepared;
     bool thread_loop_made;
     void (*forget_links)(void); /* set by who uses them; called in a forked child */
@@ -90,6 +91,7 @@ LM_INTERNAL void lm_ports_forget(void)
 LM_INTERNAL void lm_process_forked(void)
 {
     pthread_mutex_init(&lm_process_1.lock, NULL);
+    lm_process_1.generation++;
     if (lm_process_1.forget_links)
         lm_process_1.forget_links();
     if (lm_process_1.forget_services)

@@ -61,19 +61,29 @@ LM_INTERNAL struct lm_user *lm_user_find(const struct lm_list *users, uint32_t u
     return NULL;
 }
 
-/* Counts a connection in. -EDQUOT: the user has as many as it may. -ENOMEM. */
-LM_INTERNAL int lm_user_enter(struct lm_list *users, uint32_t uid, const struct lm_quota *most, struct lm_user **user)
+/* The user's entry, made if need be; NULL if there is no memory. */
+LM_INTERNAL struct lm_user *lm_user_get(struct lm_list *users, uint32_t uid, const struct lm_quota *most)
 {
-    *user = lm_user_find(users, uid);
-    if (!*user) {
-        *user = lm_user_create(uid, most);
-        if (!*user)
-            return -ENOMEM;
-        lm_list_append(users, &(*user)->in_service);
-    }
-    if ((*user)->used.connections >= (*user)->most.connections)
+    struct lm_user *user = lm_user_find(users, uid);
+    if (user)
+        return user;
+    user = lm_user_create(uid, most);
+    if (user)
+        lm_list_append(users, &user->in_service);
+    return user;
+}
+
+/* Counts a connection in. -EDQUOT: the user has as many as it may. -ENOMEM. */
+LM_INTERNAL int lm_user_enter(struct lm_list *users, uint32_t uid, const struct lm_quota *most,
+                              struct lm_user **entered)
+{
+    struct lm_user *user = lm_user_get(users, uid, most);
+    if (!user)
+        return -ENOMEM;
+    if (user->used.connections >= user->most.connections)
         return -EDQUOT;
-    (*user)->used.connections++;
+    user->used.connections++;
+    *entered = user;
     return 0;
 }
 

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a link comes and goes: found by name or opened, taking over what a dead one left untaken; given up; forgotten in
+ * a forked child.
+ */
+#ifndef LM_DETAIL_LINK_OPEN_H
+#define LM_DETAIL_LINK_OPEN_H
+
+#include "link.h"
+
+LM_INTERNAL void lm_link_destroy(struct lm_object *object)
+{
+    struct lm_link *link = LM_CONTAINER(object, struct lm_link, object);
+    lm_channel_deinit(&link->channel);
+    lm_table_deinit(&link->calls);
+    free(link);
+}
+
+/* Takes the link out of the process's list. Without the link's lock. */
+LM_INTERNAL void lm_link_unlist(struct lm_link *link)
+{
+    lm_process_lock();
+    bool listed = lm_list_contains(&link->in_process);
+    lm_list_remove(&link->in_process);
+    lm_process_unlock();
+    if (listed)
+        lm_release(&link->object);
+}
+
+/* mach_port_deallocate on the link's port. Without the lock. */
+LM_INTERNAL void lm_link_deallocated(struct lm_object *object, uint32_t detail)
+{
+    struct lm_link *link = LM_CONTAINER(object, struct lm_link, object);
+    (void)detail;
+    lm_link_lock(link);
+    link->given_up = true;
+    lm_link_die(link);
+    lm_link_unlock(link);
+    lm_link_unlist(link);
+}
+
+/* In a forked child, whose loops forget them too. */
+LM_INTERNAL void lm_link_forget_pumps(struct lm_link *link)
+{
+    struct lm_list *first;
+    while ((first = lm_list_first(&link->pumps)) != NULL) {
+        lm_list_remove(first);
+        lm_release(&LM_CONTAINER(first, struct lm_pump, in_link)->object);
+    }
+}
+
+/* In a forked child: the sockets and the memory go, what else there is stays unused. */
+LM_INTERNAL void lm_links_forget(void)
+{
+    struct lm_list *first;
+    while ((first = lm_list_first(&lm_process_1.links)) != NULL) {
+        struct lm_link *link = LM_CONTAINER(first, struct lm_link, in_process);
+        lm_list_remove(first);
+        pthread_mutex_init(&link->channel.lock, NULL);
+        lm_link_forget_pumps(link);
+        lm_store_relaxed(&link->channel.cut, true);
+        lm_sys_close(&link->channel.socket);
+        link->channel.memory = NULL; /* not mapped in a child */
+        lm_release(&link->object);
+    }
+}
+
+LM_INTERNAL struct lm_link *lm_link_create(const char *name)
+{
+    struct lm_link *link = (struct lm_link *)lm_new(sizeof *link);
+    if (!link)
+        return NULL;
+    lm_object_init(&link->object, lm_link_destroy);
+    link->object.deallocated = lm_link_deallocated;
+    lm_channel_init(&link->channel, -1);
+    strcpy(link->name, name);
+    return link;
+}
+
+LM_INTERNAL bool lm_frame_is_whole_one_way(const struct lm_frame *frame)
+{
+    return frame->kind == LM_FRAME_MESSAGE && frame->token == 0 && frame->total == frame->length;
+}
+
+/* Moves what is left in the dead link's ring; room is there, `payload` holds any frame's. With the dead link's lock. */
+LM_INTERNAL void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsigned char *payload)
+{
+    struct lm_ring_words words;
+    struct lm_frame frame;
+    struct lm_consumer rest = lm_consumer_of_rest(&dead->channel.out, &words);
+    while (lm_consumer_peek(&rest, &frame) > 0) {
+        if (lm_frame_is_whole_one_way(&frame) && lm_consumer_take(&rest)) {
+            lm_consumer_copy(&rest, &frame, payload);
+            lm_producer_put(&link->channel.out, &frame, payload);
+        }
+        lm_consumer_advance(&rest, &frame);
+    }
+    lm_producer_publish(&link->channel.out);
+}
+
+/*
+ * Takes over the one-way messages that a dead service left untaken, in order, into a fresh ring, which is as large.
+ * -ENOMEM: all of them are still the dead link's.
+ */
+LM_INTERNAL int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
+{
+    struct lm_producer *left = &dead->channel.out;
+    unsigned char *payload = (unsigned char *)malloc(LM_PIECE_MAX);
+    int result = payload ? 0 : -ENOMEM;
+    lm_link_lock(dead);
+    if (result == 0 && !dead->given_up && left->ring.size && lm_producer_refresh(left) == 0) {
+        result = lm_producer_reserve(&link->channel.out, 0, (uint32_t)(left->tail - left->head));
+        if (result == 0)
+            lm_link_move_rest(link, dead, payload);
+    }
+    lm_link_unlock(dead);
+    free(payload);
+    if (result == 0 && lm_producer_must_ring(&link->channel.out))
+        lm_channel_ring_bell(&link->channel);
+    return result;
+}
+
+/* Connects a link that nobody else uses yet. */
+LM_INTERNAL int lm_link_connect(struct lm_link *link, int64_t deadline)
+{
+    int socket = lm_registry_connect(link->name, deadline);
+    if (socket < 0)
+        return socket;
+    link->channel.socket = socket;
+    lm_process_lock();
+    uint32_t largest = lm_process_1.largest_reply_plus1;
+    lm_process_unlock();
+    link->largest_reply = largest ? largest - 1 : LM_LARGEST_MESSAGE;
+    int result = lm_channel_offer(&link->channel, link->largest_reply);
+    if (result < 0)
+        return result;
+    link->port = lm_port_create(LM_PORT_SEND, &link->object, 0);
+    return link->port ? 0 : -ENOMEM;
+}
+
+/* With the process's lock: the link of that name, NULL if there is none. */
+LM_INTERNAL struct lm_link *lm_link_listed(const char *name)
+{
+    struct lm_list *links = &lm_process_1.links;
+    for (struct lm_list *l = lm_list_first(links); l; l = lm_list_next(links, l)) {
+        struct lm_link *link = LM_CONTAINER(l, struct lm_link, in_process);
+        if (strcmp(link->name, name) == 0)
+            return link;
+    }
+    return NULL;
+}
+
+/* With the process's lock: puts `fresh` (with a reference for the list) in the place of `old`, either of which may be
+ * NULL. */
+LM_INTERNAL void lm_link_replace(struct lm_link *old, struct lm_link *fresh)
+{
+    lm_process_prepare();
+    lm_process_1.forget_links = lm_links_forget;
+    if (old)
+        lm_list_remove(&old->in_process);
+    if (fresh)
+        lm_list_append(&lm_process_1.links, &fresh->in_process);
+}
+
+/* Makes the link's outcome known to the threads that wait for it, and gives up what it replaces. */
+LM_INTERNAL void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool opened)
+{
+    lm_process_lock();
+    if (!opened)
+        lm_link_replace(link, dead);
+    lm_store_release(&link->phase, opened ? LM_LINK_OPEN : LM_LINK_FAILED);
+    lm_process_unlock();
+    lm_sys_futex_wake(&link->phase, INT_MAX);
+    if (!opened)
+        lm_release(&link->object); /* the list's */
+    if (opened && dead) {
+        lm_port_destroy(dead->port, LM_PORT_SEND);
+        lm_release(&dead->object);
+    }
+}
+
+/* Opens a listed link. On failure `dead` is back in its place, with the messages it keeps. */
+LM_INTERNAL int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t deadline)
+{
+    int result = lm_link_connect(link, deadline);
+    link->wary = dead && dead->refusal;
+    if (result == 0 && dead)
+        result = lm_link_inherit(link, dead);
+    if (result < 0 && link->port)
+        lm_port_destroy(link->port, LM_PORT_SEND);
+    lm_link_settle(link, dead, result == 0);
+    return result;
+}
+
+/* One attempt at the link of that name, with a reference for the caller: 1 got it, 0 look again. Without any lock. */
+LM_INTERNAL int lm_link_try(const char *name, int64_t deadline, struct lm_link **found)
+{
+    struct lm_link *fresh = lm_link_create(name);
+    if (!fresh)
+        return -ENOMEM;
+    lm_process_lock();
+    struct lm_link *link = lm_link_listed(name);
+    bool opening = link && lm_load_acquire(&link->phase) == LM_LINK_OPENING;
+    bool usable = link && !opening && !lm_link_is_cut(link);
+    if (opening || usable)
+        lm_retain(&link->object);
+    else
+        lm_link_replace(link, fresh);
+    lm_process_unlock();
+    if (!opening && !usable) {
+        lm_retain(&fresh->object);
+        *found = fresh;
+        int result = lm_link_open(fresh, link, deadline);
+        if (result < 0)
+            lm_release(&fresh->object);
+        return result < 0 ? result : 1;
+    }
+    lm_release(&fresh->object);
+    *found = link;
+    if (usable)
+        return 1;
+    lm_sleep_on(&link->phase, LM_LINK_OPENING, deadline);
+    lm_release(&link->object);
+    return lm_deadline_left(deadline) == 0 ? -ETIMEDOUT : 0;
+}
+
+/* The link of a valid name, opened if need be, with a reference for the caller. Without any lock. */
+LM_INTERNAL int lm_link_get(const char *name, int64_t deadline, struct lm_link **link)
+{
+    int result;
+    do
+        result = lm_link_try(name, deadline, link);
+    while (result == 0);
+    return result < 0 ? result : 0;
+}
+
+#endif

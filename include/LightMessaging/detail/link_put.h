@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests into a link's ring, as far as there is room: nothing here waits. What asynchronous calls can't put in yet
+ * stands in line, in the order of their sends; threads that send stand behind it. Locks and results as in link.h.
+ */
+#ifndef LM_DETAIL_LINK_PUT_H
+#define LM_DETAIL_LINK_PUT_H
+
+#include "link.h"
+
+struct lm_request {
+    int32_t identifier;
+    uint32_t token; /* 0: one-way */
+    const void *data;
+    uint32_t length;
+    uint32_t offset; /* what is in the ring already, when it goes in pieces */
+    int64_t deadline;
+    uint64_t position;       /* of the frame that the service takes, */
+    bool queued;             /* once it is in the ring */
+    bool rung;               /* the service was asleep, and alive */
+    int64_t put_at;          /* when a call was put in that did not ring */
+    struct lm_call *call;    /* whose it is; NULL: a one-way message's */
+    struct lm_object *owner; /* of an asynchronous one, which may end while the lock is given up */
+    struct lm_list in_unsent;
+};
+
+LM_INTERNAL bool lm_request_is_large(const struct lm_request *request)
+{
+    return request->length > LM_PIECE_MAX;
+}
+
+/* The bytes of its next part: all of them if it is small. */
+LM_INTERNAL uint32_t lm_request_part(const struct lm_request *request)
+{
+    return lm_min32(request->length - request->offset, LM_PIECE_MAX);
+}
+
+/* Whether to ask the kernel if a service that does not sleep still lives: a bell would have told, but none is rung. */
+LM_INTERNAL bool lm_link_may_be_dead(struct lm_link *link)
+{
+    int64_t now = lm_now_coarse();
+    if (now - link->asked_at < LM_TRUST_NANOSECONDS)
+        return false;
+    link->asked_at = now;
+    return true;
+}
+
+/* Lets the service see what was put, and wakes it if it sleeps: true. The lock is given up for the system call. */
+LM_INTERNAL bool lm_link_publish(struct lm_link *link)
+{
+    lm_producer_publish(&link->channel.out);
+    bool asleep = lm_producer_must_ring(&link->channel.out);
+    if (!asleep && !lm_link_may_be_dead(link))
+        return false;
+    lm_link_unlock(link);
+    bool dead = asleep ? lm_channel_ring_bell(&link->channel) < 0 : lm_sys_hung_up(link->channel.socket);
+    lm_link_lock(link);
+    if (dead)
+        lm_link_die(link);
+    return asleep;
+}
+
+LM_INTERNAL void lm_link_put_abort(struct lm_link *link)
+{
+    struct lm_frame abort_frame;
+    memset(&abort_frame, 0, sizeof abort_frame);
+    abort_frame.kind = LM_FRAME_ABORT;
+    abort_frame.token = link->abort_token;
+    lm_producer_put(&link->channel.out, &abort_frame, "");
+    link->abort_due = false;
+}
+
+/* Room for a part and for an abort before it. */
+LM_INTERNAL uint32_t lm_request_extent(const struct lm_request *request)
+{
+    return lm_frame_extent(lm_request_part(request)) + lm_frame_extent(0);
+}
+
+/* Puts the request's next part, for which there is room, and publishes it. */
+LM_INTERNAL void lm_link_place(struct lm_link *link, struct lm_request *request)
+{
+    uint32_t length = lm_request_part(request), offset = request->offset;
+    bool last = offset + length == request->length;
+    struct lm_frame frame = {LM_FRAME_READY,
+                             last ? LM_FRAME_MESSAGE : LM_FRAME_PIECE,
+                             length,
+                             request->token,
+                             request->identifier,
+                             request->length,
+                             0,
+                             0};
+    if (link->abort_due)
+        lm_link_put_abort(link);
+    request->position = link->channel.out.tail;
+    request->offset += length;
+    request->queued = last;
+    lm_producer_put(&link->channel.out, &frame, (const unsigned char *)request->data + offset);
+    request->rung = lm_link_publish(link);
+    if (request->token && !request->rung)
+        request->put_at = lm_now();
+}
+
+/* Gives up a request of which a part may be in the ring: the service must hear of it before anything else. */
+LM_INTERNAL void lm_link_break_off(struct lm_link *link, const struct lm_request *request)
+{
+    if (request->offset == 0 || request->queued)
+        return;
+    link->abort_due = true;
+    link->abort_token = request->token;
+}
+
+/* --- The line of asynchronous calls --- */
+
+LM_INTERNAL void lm_link_stand_in_line(struct lm_link *link, struct lm_request *request)
+{
+    lm_list_append(&link->unsent, &request->in_unsent);
+    link->unsent_bytes += request->length;
+}
+
+LM_INTERNAL void lm_link_leave_line(struct lm_link *link, struct lm_request *request)
+{
+    lm_list_remove(&request->in_unsent);
+    link->unsent_bytes -= request->length;
+    lm_link_wake_followers(link); /* who stands behind it */
+}
+
+/* Takes a request that will not be sent any more out of the line, if it stands there. */
+LM_INTERNAL void lm_link_abandon(struct lm_link *link, struct lm_request *request)
+{
+    if (!lm_list_contains(&request->in_unsent))
+        return;
+    lm_link_break_off(link, request);
+    if (request->offset > 0)
+        link->large_turn = false;
+    lm_link_leave_line(link, request);
+}
+
+/* Whether the service's limits are known, and allow it. 1: go on; 0: not yet; -EMSGSIZE. */
+LM_INTERNAL int lm_link_may_begin(struct lm_link *link, const struct lm_request *request)
+{
+    bool large = lm_request_is_large(request);
+    if (request->offset > 0 || !(large || link->wary))
+        return 1;
+    if (!lm_link_welcomed(link))
+        return 0;
+    if (request->length > lm_load_relaxed(&link->channel.memory->largest_message))
+        return -EMSGSIZE;
+    return !(large && link->large_turn);
+}
+
+/* 1: there is room for that; 0: there is none, and the service will ring. */
+LM_INTERNAL int lm_link_find_room(struct lm_link *link, uint32_t extent)
+{
+    for (;;) {
+        int result = lm_producer_prepare(&link->channel.out, extent);
+        if (result != 0)
+            return result;
+        result = lm_producer_must_wait(&link->channel.out, extent);
+        if (result != 0)
+            return result < 0 ? result : 0;
+    }
+}
+
+/* The next part of the first in line. 1: it was put; 0: it has to wait; else it can't be sent. */
+LM_INTERNAL int lm_link_put_next(struct lm_link *link, struct lm_request *request)
+{
+    int result = lm_link_may_begin(link, request);
+    if (result > 0)
+        result = lm_link_find_room(link, lm_request_extent(request));
+    if (result <= 0)
+        return result;
+    bool last = request->offset + lm_request_part(request) == request->length;
+    lm_retain(request->owner);
+    if (lm_request_is_large(request))
+        link->large_turn = !last;
+    if (last)
+        lm_link_leave_line(link, request);
+    lm_link_place(link, request);
+    lm_release(request->owner);
+    return 1;
+}
+
+/* Puts what stands in line, as far as there is room. The lock is given up meanwhile. */
+LM_INTERNAL void lm_link_put_unsent(struct lm_link *link)
+{
+    struct lm_list *first;
+    while (!lm_link_is_cut(link) && (first = lm_list_first(&link->unsent)) != NULL) {
+        struct lm_request *request = LM_CONTAINER(first, struct lm_request, in_unsent);
+        int result = lm_link_put_next(link, request);
+        if (result == 0)
+            return;
+        if (result == -EPROTO) {
+            lm_link_die(link);
+        } else if (result < 0) {
+            lm_link_abandon(link, request);
+            lm_call_fail(request->call, result);
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests of threads, which wait for room, for the service's limits, and for their turn. Locks and results as in
+ * link.h. */
+#ifndef LM_DETAIL_LINK_SEND_H
+#define LM_DETAIL_LINK_SEND_H
+
+#include "link_wait.h"
+
+/* Waits for room, unless there is some now. */
+LM_INTERNAL int lm_link_wait_room(struct lm_link *link, uint32_t extent, int64_t deadline)
+{
+    int result = lm_producer_must_wait(&link->channel.out, extent);
+    return result == 1 ? lm_link_wait(link, NULL, deadline) : result;
+}
+
+/* Returns when the ring has room. */
+LM_INTERNAL int lm_link_make_room(struct lm_link *link, uint32_t extent, int64_t deadline)
+{
+    int result = 0;
+    while (result == 0) {
+        if (lm_link_is_cut(link))
+            return -EPIPE;
+        result = lm_producer_prepare(&link->channel.out, extent);
+        if (result == 0)
+            result = lm_link_wait_room(link, extent, deadline);
+    }
+    if (result == -EPROTO)
+        lm_link_die(link);
+    return result < 0 ? result : 0;
+}
+
+/* Puts one part of the request, the whole if it is small. */
+LM_INTERNAL int lm_link_put(struct lm_link *link, struct lm_request *request)
+{
+    int result = lm_link_make_room(link, lm_request_extent(request), request->deadline);
+    if (result == 0)
+        lm_link_place(link, request);
+    return result;
+}
+
+LM_INTERNAL int lm_link_wait_welcome(struct lm_link *link, int64_t deadline)
+{
+    int result = 0;
+    while (result == 0 && !lm_link_welcomed(link))
+        result = lm_link_wait(link, NULL, deadline);
+    return result;
+}
+
+/* Waits until no asynchronous call, whose send has returned, stands before us. */
+LM_INTERNAL int lm_link_wait_line(struct lm_link *link, int64_t deadline)
+{
+    int result = 0;
+    while (result == 0 && !lm_list_empty(&link->unsent)) {
+        lm_link_put_unsent(link);
+        if (!lm_list_empty(&link->unsent))
+            result = lm_link_wait(link, NULL, deadline);
+    }
+    return result;
+}
+
+/* Waits for the service's limits, and checks the length against them. */
+LM_INTERNAL int lm_link_admit(struct lm_link *link, const struct lm_request *request)
+{
+    int result = lm_link_wait_welcome(link, request->deadline);
+    if (result < 0)
+        return result;
+    return request->length > lm_load_relaxed(&link->channel.memory->largest_message) ? -EMSGSIZE : 0;
+}
+
+LM_INTERNAL int lm_link_take_turn(struct lm_link *link, int64_t deadline)
+{
+    while (link->large_turn) {
+        int result = lm_link_wait(link, NULL, deadline);
+        if (result < 0)
+            return result;
+    }
+    link->large_turn = true;
+    return 0;
+}
+
+LM_INTERNAL int lm_link_put_parts(struct lm_link *link, struct lm_request *request)
+{
+    int result = 0;
+    while (result == 0 && request->offset < request->length)
+        result = lm_link_put(link, request);
+    if (result < 0)
+        lm_link_break_off(link, request);
+    return result;
+}
+
+LM_INTERNAL int lm_link_send_large(struct lm_link *link, struct lm_request *request)
+{
+    int result = lm_link_admit(link, request);
+    if (result == 0)
+        result = lm_link_take_turn(link, request->deadline);
+    if (result < 0)
+        return result;
+    result = lm_link_put_parts(link, request);
+    link->large_turn = false;
+    lm_link_wake_followers(link);
+    return result;
+}
+
+/* Takes a queued request back. True: it was never taken and never will be. */
+LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, const struct lm_request *request)
+{
+    return !request->queued || lm_producer_withdraw(&link->channel.out, request->position) == 1;
+}
+
+/*
+ * Was the service, whose death is known now, dead already when the call was put in? A bell would have told. A service
+ * that was awake, or looked so, is taken to have been dead if the news came at once.
+ */
+LM_INTERNAL bool lm_request_came_late(const struct lm_request *request)
+{
+    return !request->rung && lm_now() - request->put_at < LM_TRUST_NANOSECONDS;
+}
+
+/* Queues the request. After a failure nothing of it will be taken. -EPIPE: the service was dead before. */
+LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
+{
+    int result = link->wary ? lm_link_wait_welcome(link, request->deadline) : 0;
+    if (result == 0)
+        result = lm_link_wait_line(link, request->deadline);
+    if (result < 0)
+        return result;
+    request->offset = 0;
+    result = lm_request_is_large(request) ? lm_link_send_large(link, request) : lm_link_put(link, request);
+    if (result == 0 && lm_link_is_cut(link) && lm_link_withdraw(link, request)) {
+        request->queued = false;
+        return -EPIPE;
+    }
+    return result;
+}
+
+/* Waits until the service has taken the queued request. */
+LM_INTERNAL int lm_link_wait_taken(struct lm_link *link, const struct lm_request *request)
+{
+    const uint32_t never = UINT32_MAX; /* more room than any ring has: the service rings whenever it takes something */
+    for (;;) {
+        int result = lm_producer_must_wait(&link->channel.out, never);
+        if (result >= 0)
+            result = lm_producer_taken(&link->channel.out, request->position);
+        if (result != 0)
+            return result < 0 ? result : 0;
+        result = lm_link_wait(link, NULL, request->deadline);
+        if (result < 0)
+            return result;
+    }
+}
+
+#endif

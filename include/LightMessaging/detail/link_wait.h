@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who waits for a link's socket: one thread leads and the others follow, or, when no thread waits, the run loops of
+ * asynchronous calls, each with a pump. Locks and results as in link.h.
+ */
+#ifndef LM_DETAIL_LINK_WAIT_H
+#define LM_DETAIL_LINK_WAIT_H
+
+#include "link_put.h"
+
+#define LM_FAIR_RECORDS 64 /* read in one go; there are more only if the service rings without need */
+
+/* What the record that ended the sleep means; `length` as lm_channel_listen returns it. */
+LM_INTERNAL void lm_link_woken(struct lm_link *link, const union lm_record *record, long length)
+{
+    lm_link_heed(link, record, length);
+    bool alive = length < 0 || length == 1;
+    if (!alive || lm_link_collect(link) < 0)
+        lm_link_die(link);
+    lm_link_wake_followers(link);
+    lm_link_put_unsent(link);
+}
+
+LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline)
+{
+    union lm_record record;
+    long length = -EAGAIN;
+    bool was_welcomed = lm_link_welcomed(link);
+    link->led = true;
+    memset(&record, 0, sizeof record);
+    if (lm_consumer_may_sleep(&link->channel.in) && lm_link_welcomed(link) == was_welcomed) {
+        lm_link_unlock(link);
+        length = lm_channel_listen(&link->channel, &record, sizeof record, deadline);
+        lm_link_lock(link);
+    }
+    lm_consumer_awake(&link->channel.in);
+    link->led = false;
+    lm_link_woken(link, &record, length);
+}
+
+LM_INTERNAL void lm_link_follow(struct lm_link *link, struct lm_call *call, int64_t deadline)
+{
+    struct lm_follower self;
+    memset(&self, 0, sizeof self);
+    self.call = call;
+    if (call)
+        call->follower = &self;
+    lm_list_append(&link->followers, &self.in_link);
+    lm_link_unlock(link);
+    lm_sleep_on(&self.woken, 0, deadline);
+    lm_link_lock(link);
+    lm_list_remove(&self.in_link);
+    if (call)
+        call->follower = NULL;
+}
+
+/* Waits until something may have changed for the caller, who looks again and comes back. */
+LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_call *call, int64_t deadline)
+{
+    if (lm_link_is_cut(link))
+        return -EPIPE;
+    if (lm_deadline_left(deadline) == 0) {
+        if (lm_link_collect(link) < 0)
+            lm_link_die(link);
+        return -ETIMEDOUT;
+    }
+    if (link->led)
+        lm_link_follow(link, call, deadline);
+    else
+        lm_link_lead(link, deadline);
+    return 0;
+}
+
+/* --- Handing the lead over --- */
+
+/* Has the loops look at the link again. */
+LM_INTERNAL void lm_link_wake_pumps(struct lm_link *link)
+{
+    for (struct lm_list *l = lm_list_first(&link->pumps); l; l = lm_list_next(&link->pumps, l)) {
+        struct lm_pump *pump = LM_CONTAINER(l, struct lm_pump, in_link);
+        lm_watch_wake(&pump->watch, pump->watch.loop);
+    }
+}
+
+/* Announces the sleep of the loops: what comes from now on rings. What is there already is their work. */
+LM_INTERNAL void lm_link_leave_to_pumps(struct lm_link *link)
+{
+    lm_link_put_unsent(link);
+    if (link->led || lm_link_is_cut(link))
+        return;
+    bool was_welcomed = lm_link_welcomed(link);
+    if (!lm_consumer_may_sleep(&link->channel.in) || lm_link_welcomed(link) != was_welcomed)
+        lm_link_wake_pumps(link);
+}
+
+/* Has somebody else lead, if nobody does. Whoever stops waiting calls it. */
+LM_INTERNAL void lm_link_hand_over(struct lm_link *link)
+{
+    struct lm_list *first = lm_list_first(&link->followers);
+    if (link->led)
+        return;
+    if (first)
+        lm_follower_wake(LM_CONTAINER(first, struct lm_follower, in_link));
+    else if (!lm_list_empty(&link->asynchronous))
+        lm_link_leave_to_pumps(link);
+}
+
+/* --- Pumps --- */
+
+LM_INTERNAL void lm_pump_destroy(struct lm_object *object)
+{
+    struct lm_pump *pump = LM_CONTAINER(object, struct lm_pump, object);
+    lm_release(&pump->link->object);
+    free(pump);
+}
+
+/* Reads the records that are there, since the loop is told of each only once. True: there may be more than is fair. */
+LM_INTERNAL bool lm_link_pump(struct lm_link *link)
+{
+    union lm_record record;
+    long length = 1;
+    for (int i = 0; i < LM_FAIR_RECORDS && length == 1; i++)
+        length = lm_channel_listen(&link->channel, &record, sizeof record, LM_PAST);
+    lm_consumer_awake(&link->channel.in);
+    lm_link_woken(link, &record, length);
+    return length == 1;
+}
+
+/* The loop's callback. Pumps that nobody needs any more are taken off. */
+LM_INTERNAL bool lm_pump_ready(struct lm_object *object, uint32_t events)
+{
+    struct lm_link *link = LM_CONTAINER(object, struct lm_pump, object)->link;
+    (void)events;
+    lm_link_lock(link);
+    bool more = !link->led && !lm_link_is_cut(link) && lm_link_pump(link);
+    lm_link_hand_over(link);
+    if (lm_list_empty(&link->asynchronous))
+        lm_link_stop_pumps(link);
+    lm_link_unlock(link);
+    return more;
+}
+
+LM_INTERNAL bool lm_link_has_pump(const struct lm_link *link, const struct lm_loop *loop)
+{
+    for (struct lm_list *l = lm_list_first(&link->pumps); l; l = lm_list_next(&link->pumps, l))
+        if (LM_CONTAINER(l, struct lm_pump, in_link)->watch.loop == loop)
+            return true;
+    return false;
+}
+
+/* Has the loop watch the link, once. */
+LM_INTERNAL int lm_link_add_pump(struct lm_link *link, struct lm_loop *loop)
+{
+    if (lm_link_is_cut(link) || lm_link_has_pump(link, loop))
+        return 0;
+    struct lm_pump *pump = (struct lm_pump *)lm_new(sizeof *pump);
+    if (!pump)
+        return -ENOMEM;
+    lm_object_init(&pump->object, lm_pump_destroy);
+    lm_watch_init(&pump->watch, &pump->object, lm_pump_ready);
+    pump->watch.in_background = true;
+    lm_retain(&link->object);
+    pump->link = link;
+    int result = lm_loop_add(loop, &pump->watch, link->channel.socket, EPOLLIN | EPOLLRDHUP | EPOLLET);
+    if (result < 0)
+        lm_release(&pump->object);
+    else
+        lm_list_append(&link->pumps, &pump->in_link);
+    return result;
+}
+
+#endif
