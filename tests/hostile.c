@@ -416,6 +416,51 @@ static void pieces_that_dont_add_up_close_the_connection(void)
     end_victim(&victim);
 }
 
+/* Each a way to be wrong about descriptors: what is sent, then a bell. */
+enum parcel_way {
+    HOARD,             /* hundreds that no message ever claims */
+    OTHER_NUMBER,      /* fewer than the message says */
+    NONE_IN_PARCEL,    /* a parcel without any */
+    IN_A_BELL,         /* after a notice, a bell with some */
+    NO_PARCEL,         /* a message with some, nothing on the socket */
+    BEFORE_THE_NOTICE, /* the kernel drops what nobody expects: like no parcel at all */
+    PARCEL_WAYS
+};
+
+static void send_wrong_parcel(struct peer *evil, enum parcel_way way, int file)
+{
+    struct frame frame = {.kind = 1, .length = 4, .total = 4, .descriptors = 2};
+    unsigned copies = way == OTHER_NUMBER || way == IN_A_BELL ? 1 : way == NONE_IN_PARCEL ? 0 : 2;
+    for (int i = 0; way == HOARD && i < 40; i++) {
+        send_record(evil->socket, "no", 2, -1, 0);
+        send_record(evil->socket, "par", 3, file, 50);
+    }
+    if (way != NO_PARCEL && way != BEFORE_THE_NOTICE && way != HOARD)
+        send_record(evil->socket, "no", 2, -1, 0);
+    if (way != NO_PARCEL && way != HOARD)
+        send_record(evil->socket, "par", way == IN_A_BELL ? 1 : 3, file, copies);
+    if (way != HOARD)
+        put_frame(evil, &frame);
+}
+
+/* Intent: descriptors that belong to no message, or not as it says, are closed with the channel.
+ * evil --parcel or none, message--> closed, and the victim has no descriptor more than before */
+static void wrong_parcels_close_the_connection(void)
+{
+    struct victim victim = start_victim();
+    int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    for (enum parcel_way way = HOARD; way < PARCEL_WAYS; way++) {
+        struct peer evil = open_channel();
+        send_wrong_parcel(&evil, way, file);
+        if (!is_closed(evil.socket))
+            fail_msg("way %d was accepted", way);
+        close_peer(&evil);
+        expect_unharmed(&victim);
+    }
+    close(file);
+    end_victim(&victim);
+}
+
 /* Intent: this test's own frames are right, else the ones above would prove nothing: a good call is answered by hand.
  */
 static void a_client_made_by_hand_is_answered(void)
@@ -771,6 +816,7 @@ int main(void)
         TH_TEST(hostile_indices_close_the_connection),
         TH_TEST(hostile_frames_close_the_connection),
         TH_TEST(pieces_that_dont_add_up_close_the_connection),
+        TH_TEST(wrong_parcels_close_the_connection),
         TH_TEST(a_client_made_by_hand_is_answered),
         TH_TEST(hostile_reply_heads_close_the_connection),
         TH_TEST(flipping_bits_harms_nobody),

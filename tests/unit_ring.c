@@ -291,7 +291,10 @@ static void headers_are_validated(void)
         {{.kind = 127}, 64, false},
         {{.kind = 128}, 64, true},
         {{.kind = UINT32_MAX}, 64, true},
-        {{.kind = 1, .descriptors = 1}, 64, false},
+        {{.kind = 1, .descriptors = 253}, 64, true},
+        {{.kind = 1, .descriptors = 254}, 64, false},
+        {{.kind = 2, .length = 8, .total = 9, .descriptors = 1}, 64, false},
+        {{.kind = 5, .descriptors = 1}, 64, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (lm_frame_valid(&cases[i].frame, cases[i].in_ring) != cases[i].valid)

@@ -78,6 +78,7 @@ typedef struct {
 typedef struct LMMessage {
     mach_msg_header_t head;
     mach_msg_body_t body;
+    struct lm_parcel *descriptors; /* LMMessageTakeDescriptor; NULL: none */
     union {
         struct {
             mach_msg_ool_descriptor_t descriptor;
@@ -88,6 +89,9 @@ typedef struct LMMessage {
         } in_line;
     } data;
 } LMMessage;
+
+/* File descriptors that one message can carry: the kernel's own limit for a record of a socket. */
+#define LM_DESCRIPTORS_MAX 253u
 
 /* Up to this many bytes of data are stored in the message itself; more are in memory of their own. */
 #define LM_INLINE_MAX 4096u
@@ -150,6 +154,20 @@ LM_API kern_return_t LMConnectionSendTwoWayData(LMConnectionRef connection, SInt
                                                 LMResponseBuffer *response);
 
 /*
+ * The same with up to LM_DESCRIPTORS_MAX file descriptors, which arrive with the message, as close-on-exec copies;
+ * yours stay open. A one-way message with descriptors waits, within its timeout, until the service has taken it.
+ * Besides the errors above: KERN_INVALID_ARGUMENT if there are too many, or one is not open; KERN_RESOURCE_SHORTAGE if
+ * the service has no room for them.
+ */
+LM_API kern_return_t LMConnectionSendOneWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
+                                                           const void *data, uint32_t length, const int *descriptors,
+                                                           uint32_t count, uint32_t milliseconds);
+LM_API kern_return_t LMConnectionSendTwoWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
+                                                           const void *data, uint32_t length, const int *descriptors,
+                                                           uint32_t count, uint32_t milliseconds,
+                                                           LMResponseBuffer *response);
+
+/*
  * Sends and goes on; the callback is called once, in the thread that runs the loop, with what LMConnectionSendTwoWay
  * would return. The data are copied, and go out in the order of the sends as the service makes room; nothing waits here
  * but connecting, when thousands of others are connecting too. A call keeps its run loop running until it has ended.
@@ -177,6 +195,10 @@ LM_API void LMResponseBufferFree(LMResponseBuffer *response);
 /* The data, NULL when there is none. Borrowed: until the message is freed or, for a request, the callback returns. */
 LM_API void *LMMessageGetData(LMMessage *message);
 LM_API uint32_t LMMessageGetDataLength(LMMessage *message);
+/* How many file descriptors came with the message; and one of them, which is yours to close from then on: -1 if there
+ * is none of that index, or it was taken before. Those that nobody takes are closed with the message. */
+LM_API uint32_t LMMessageGetDescriptorCount(LMMessage *message);
+LM_API int LMMessageTakeDescriptor(LMMessage *message, uint32_t index);
 /* Whether `size` bytes hold a complete message. What this library hands to a callback always does. */
 LM_API bool LMDataWithSizeIsValidMessage(const void *data, CFIndex size);
 
@@ -278,6 +300,9 @@ LM_API void LMSetLargestReply(uint32_t bytes);
  *   KERN_RESOURCE_SHORTAGE   no memory; likewise
  */
 LM_API kern_return_t LMSendReply(mach_port_t replyPort, const void *data, uint32_t length);
+/* The same with up to LM_DESCRIPTORS_MAX file descriptors, of which the client gets copies; yours stay open. */
+LM_API kern_return_t LMSendReplyWithDescriptors(mach_port_t replyPort, const void *data, uint32_t length,
+                                                const int *descriptors, uint32_t count);
 LM_API kern_return_t LMSendIntegerReply(mach_port_t replyPort, int integer);
 /* NULL is an empty reply. The data stay the caller's. A CFData over 2^32 - 1 bytes is MACH_SEND_TOO_LARGE. */
 LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);

@@ -20,7 +20,7 @@ LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *
 {
     lm_link_lock(link);
     int result = lm_link_send(link, request);
-    if (result == 0 && request->length > LM_PIECE_MAX)
+    if (result == 0 && (lm_request_is_large(request) || request->descriptor_count))
         result = lm_link_wait_taken(link, request);
     if (result < 0 && !lm_link_withdraw(link, request))
         result = 0;

@@ -8,6 +8,7 @@
 #define LM_DETAIL_CHANNEL_H
 
 #include "deadline.h"
+#include "parcel.h"
 #include "ring.h"
 
 /* The first page of the shared memory. */
@@ -31,7 +32,15 @@ struct lm_channel {
     struct lm_producer out;
     struct lm_consumer in;
     int64_t socket_timeout; /* what SO_RCVTIMEO is set to */
+    /* Descriptors. Whoever reads the socket has these, the others the lock. */
+    bool parcel_noticed;    /* the next record with descriptors belongs to the peer's next message that carries some */
+    struct lm_list parcels; /* that have come, in the order of their messages */
+    uint32_t parcels_hold;  /* descriptors in them */
+    bool notice_sent;       /* by us, without its parcel so far */
 };
+
+/* What a record on the socket is, by its length. */
+enum { LM_RECORD_BELL = 1, LM_RECORD_NOTICE = 2, LM_RECORD_PARCEL = 3 };
 
 LM_INTERNAL size_t lm_memory_size(uint32_t request_size, uint32_t reply_size)
 {
@@ -67,9 +76,20 @@ LM_INTERNAL void lm_channel_unmap(struct lm_channel *channel)
     channel->memory = NULL;
 }
 
+LM_INTERNAL void lm_channel_drop_parcels(struct lm_channel *channel)
+{
+    struct lm_list *first;
+    while ((first = lm_list_first(&channel->parcels)) != NULL) {
+        lm_list_remove(first);
+        lm_parcel_free(LM_CONTAINER(first, struct lm_parcel, in_channel));
+    }
+    channel->parcels_hold = 0;
+}
+
 LM_INTERNAL void lm_channel_deinit(struct lm_channel *channel)
 {
     lm_channel_unmap(channel);
+    lm_channel_drop_parcels(channel);
     lm_sys_close(&channel->socket);
     pthread_mutex_destroy(&channel->lock);
 }
@@ -117,20 +137,58 @@ LM_INTERNAL void lm_channel_limit_wait(struct lm_channel *channel, int64_t left)
         channel->socket_timeout = wanted;
 }
 
+/* Keeps a parcel that came. -EPROTO: descriptors where none belong, or none where some do. */
+LM_INTERNAL long lm_channel_keep_parcel(struct lm_channel *channel, struct lm_parcel *parcel, long length)
+{
+    bool some = parcel->count > 0 || parcel->incomplete;
+    if (some != (length == LM_RECORD_PARCEL))
+        return -EPROTO;
+    if (!some)
+        return length;
+    channel->parcel_noticed = false;
+    channel->parcels_hold += parcel->count;
+    lm_list_append(&channel->parcels, &parcel->in_channel);
+    return length;
+}
+
+/* Receives a record that may be a parcel, since one was announced. */
+LM_INTERNAL long lm_channel_receive_parcel(struct lm_channel *channel, void *record, size_t length, int flags)
+{
+    struct lm_parcel *parcel = (struct lm_parcel *)calloc(1, sizeof *parcel);
+    if (!parcel)
+        return -ENOMEM;
+    long received = lm_descriptors_receive(channel->socket, record, length, flags, parcel);
+    long result = received < 0 ? received : lm_channel_keep_parcel(channel, parcel, received);
+    if (!lm_list_contains(&parcel->in_channel))
+        lm_parcel_free(parcel);
+    return result;
+}
+
+/* Receives one record. Descriptors are looked for only after a notice: that costs every bell. What comes without one is
+ * closed by the kernel. */
+LM_INTERNAL long lm_channel_receive_record(struct lm_channel *channel, void *record, size_t length, int flags)
+{
+    if (channel->parcel_noticed)
+        return lm_channel_receive_parcel(channel, record, length, flags);
+    long result = lm_sys_receive(channel->socket, record, length, flags);
+    channel->parcel_noticed = result == LM_RECORD_NOTICE;
+    return result;
+}
+
 /* Receives one record, waiting at most until the deadline; -EAGAIN if it passed. */
 LM_INTERNAL long lm_channel_receive(struct lm_channel *channel, void *record, size_t length, int64_t deadline)
 {
     int64_t left = lm_deadline_left(deadline);
     if (left > LM_COARSE_WAIT) {
         lm_channel_limit_wait(channel, left);
-        long result = lm_sys_receive(channel->socket, record, length, 0);
+        long result = lm_channel_receive_record(channel, record, length, 0);
         if (result != -EAGAIN)
             return result;
         left = lm_deadline_left(deadline);
     }
     if (left > 0)
         lm_sys_poll_readable(channel->socket, left);
-    return lm_sys_receive(channel->socket, record, length, MSG_DONTWAIT);
+    return lm_channel_receive_record(channel, record, length, MSG_DONTWAIT);
 }
 
 /*
@@ -142,8 +200,65 @@ LM_INTERNAL long lm_channel_listen(struct lm_channel *channel, void *record, siz
 {
     long result = lm_channel_receive(channel, record, length, deadline);
     if (result == -ECONNRESET)
-        result = lm_sys_receive(channel->socket, record, length, MSG_DONTWAIT);
+        result = lm_channel_receive_record(channel, record, length, MSG_DONTWAIT);
     return result == -EAGAIN || result == -EINTR ? result : result < 0 ? 0 : result;
+}
+
+/* --- Descriptors --- */
+
+/*
+ * Sends descriptors before the message they belong to is put into the ring: a notice, then a record with them. The
+ * lock keeps parcels in the order of their messages. -EAGAIN: the peer has to read its socket first.
+ */
+LM_INTERNAL int lm_channel_send_parcel(struct lm_channel *channel, const int *descriptors, uint32_t count)
+{
+    long result = 0;
+    while (!channel->notice_sent && result >= 0) {
+        result = lm_sys_send(channel->socket, "no", LM_RECORD_NOTICE);
+        channel->notice_sent = result >= 0;
+        result = result == -EINTR ? 0 : result;
+    }
+    if (channel->notice_sent)
+        result = lm_descriptors_send(channel->socket, "par", LM_RECORD_PARCEL, descriptors, count);
+    if (channel->notice_sent && result == 0)
+        channel->notice_sent = false;
+    return (int)result;
+}
+
+/* Reads the socket until a parcel has come, which was sent before its message. -EPROTO: it was not. */
+LM_INTERNAL int lm_channel_await_parcel(struct lm_channel *channel)
+{
+    char record[LM_RECORD_PARCEL + 1];
+    while (lm_list_empty(&channel->parcels)) {
+        long length = lm_channel_receive_record(channel, record, sizeof record, MSG_DONTWAIT);
+        if (length == -EINTR || length == -ECONNRESET)
+            continue;
+        if (length < LM_RECORD_BELL || length > LM_RECORD_PARCEL)
+            return length == -ENOMEM ? -ENOMEM : -EPROTO;
+    }
+    return 0;
+}
+
+/* The parcel of the message that is being read, for the caller to free; with the right to read the socket. -EMFILE:
+ * this process had no room for it. -EPROTO: it is not there, or holds another number. */
+LM_INTERNAL int lm_channel_take_parcel(struct lm_channel *channel, uint32_t count, struct lm_parcel **parcel)
+{
+    int result = lm_channel_await_parcel(channel);
+    if (result < 0)
+        return result;
+    struct lm_list *first = lm_list_first(&channel->parcels);
+    *parcel = LM_CONTAINER(first, struct lm_parcel, in_channel);
+    lm_list_remove(first);
+    channel->parcels_hold -= (*parcel)->count;
+    if ((*parcel)->incomplete)
+        result = -EMFILE;
+    else if ((*parcel)->count != count)
+        result = -EPROTO;
+    if (result == 0)
+        return 0;
+    lm_parcel_free(*parcel);
+    *parcel = NULL;
+    return result;
 }
 
 #endif

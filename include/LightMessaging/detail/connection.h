@@ -57,7 +57,8 @@ LM_INTERNAL kern_return_t lm_connection_try(LMConnectionRef connection, struct l
 
 LM_INTERNAL bool lm_request_valid(LMConnectionRef connection, const struct lm_request *request)
 {
-    return connection && lm_name_valid(connection->serverName) && request->data;
+    return connection && lm_name_valid(connection->serverName) && request->data &&
+           lm_descriptors_valid(request->descriptors, request->descriptor_count);
 }
 
 /* response: NULL for a one-way message. */
@@ -88,11 +89,20 @@ LM_INTERNAL struct lm_request lm_request_make(SInt32 identifier, const void *dat
     return request;
 }
 
+LM_API kern_return_t LMConnectionSendOneWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
+                                                           const void *data, uint32_t length, const int *descriptors,
+                                                           uint32_t count, uint32_t milliseconds)
+{
+    struct lm_request request = lm_request_make(messageId, data, length, milliseconds);
+    request.descriptors = descriptors;
+    request.descriptor_count = count;
+    return lm_connection_send(connection, &request, NULL);
+}
+
 LM_API kern_return_t LMConnectionSendOneWayWithTimeout(LMConnectionRef connection, SInt32 messageId, const void *data,
                                                        uint32_t length, uint32_t milliseconds)
 {
-    struct lm_request request = lm_request_make(messageId, data, length, milliseconds);
-    return lm_connection_send(connection, &request, NULL);
+    return LMConnectionSendOneWayWithDescriptors(connection, messageId, data, length, NULL, 0, milliseconds);
 }
 
 LM_API kern_return_t LMConnectionSendOneWay(LMConnectionRef connection, SInt32 messageId, const void *data,
@@ -106,15 +116,25 @@ LM_API kern_return_t LMConnectionSendEmptyOneWay(LMConnectionRef connection, SIn
     return LMConnectionSendOneWay(connection, messageId, NULL, 0);
 }
 
-LM_API kern_return_t LMConnectionSendTwoWayWithTimeout(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                                       uint32_t length, uint32_t milliseconds,
-                                                       LMResponseBuffer *response)
+LM_API kern_return_t LMConnectionSendTwoWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
+                                                           const void *data, uint32_t length, const int *descriptors,
+                                                           uint32_t count, uint32_t milliseconds,
+                                                           LMResponseBuffer *response)
 {
     if (!response)
         return KERN_INVALID_ARGUMENT;
     struct lm_request request = lm_request_make(messageId, data, length, milliseconds);
+    request.descriptors = descriptors;
+    request.descriptor_count = count;
     lm_message_init(&response->message);
     return lm_connection_send(connection, &request, response);
+}
+
+LM_API kern_return_t LMConnectionSendTwoWayWithTimeout(LMConnectionRef connection, SInt32 messageId, const void *data,
+                                                       uint32_t length, uint32_t milliseconds,
+                                                       LMResponseBuffer *response)
+{
+    return LMConnectionSendTwoWayWithDescriptors(connection, messageId, data, length, NULL, 0, milliseconds, response);
 }
 
 LM_API kern_return_t LMConnectionSendTwoWay(LMConnectionRef connection, SInt32 messageId, const void *data,

@@ -26,35 +26,7 @@ struct lm_refusal {
     uint32_t status; /* the error number for the caller */
 };
 
-/* Room for one descriptor, aligned for cmsghdr. */
-union lm_descriptor_space {
-    struct cmsghdr header;
-    char bytes[CMSG_SPACE(sizeof(int))];
-};
-
 /* --- Client --- */
-
-LM_INTERNAL int lm_hello_send(int socket, const struct lm_hello *hello, int memory)
-{
-    union lm_descriptor_space control;
-    struct iovec part = {(void *)(uintptr_t)hello, sizeof *hello};
-    struct msghdr message;
-    memset(&message, 0, sizeof message);
-    memset(&control, 0, sizeof control);
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = &control;
-    message.msg_controllen = CMSG_LEN(sizeof memory);
-    control.header.cmsg_level = SOL_SOCKET;
-    control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(sizeof memory);
-    memcpy(CMSG_DATA(&control.header), &memory, sizeof memory);
-    long result;
-    do
-        result = lm_sys_sendmsg(socket, &message);
-    while (result == -EINTR);
-    return result < 0 ? (int)result : 0;
-}
 
 /* H2, H3: gives a connected channel its memory and sends it to the service. */
 LM_INTERNAL int lm_channel_offer(struct lm_channel *channel, uint32_t largest_reply)
@@ -66,49 +38,28 @@ LM_INTERNAL int lm_channel_offer(struct lm_channel *channel, uint32_t largest_re
         return memory;
     int result = lm_channel_map(channel, memory, hello.request_size, hello.reply_size, true);
     if (result == 0)
-        result = lm_hello_send(channel->socket, &hello, memory);
+        result = lm_descriptors_send(channel->socket, &hello, sizeof hello, &memory, 1);
     lm_sys_close(&memory);
     return result;
 }
 
 /* --- Service --- */
 
-/* The one descriptor that came with a record, or -EPROTO with all that came closed. */
-LM_INTERNAL int lm_hello_descriptor(struct msghdr *message)
-{
-    struct cmsghdr *header = CMSG_FIRSTHDR(message);
-    if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-        header->cmsg_len != CMSG_LEN(sizeof(int)))
-        return -EPROTO;
-    int descriptor;
-    memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
-    if (message->msg_flags & (MSG_CTRUNC | MSG_TRUNC))
-        lm_sys_close(&descriptor);
-    return descriptor < 0 ? -EPROTO : descriptor;
-}
-
-/* Receives the hello and its memory. -EAGAIN: it has not come yet. */
+/* Receives the hello and its memory, the one descriptor that comes with it. -EAGAIN: it has not come yet. */
 LM_INTERNAL int lm_hello_receive(int socket, struct lm_hello *hello, int *memory)
 {
-    union lm_descriptor_space control;
-    struct iovec part = {hello, sizeof *hello};
-    struct msghdr message;
-    memset(&message, 0, sizeof message);
-    memset(&control, 0, sizeof control);
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = &control;
-    message.msg_controllen = CMSG_LEN(sizeof(int)); /* room for one: more are truncated, and refused */
+    struct lm_parcel parcel;
     long length;
     do
-        length = lm_sys_recvmsg(socket, &message);
+        length = lm_descriptors_receive(socket, hello, sizeof *hello, MSG_DONTWAIT, &parcel);
     while (length == -EINTR);
     if (length < 0)
         return (int)length;
-    *memory = lm_hello_descriptor(&message);
-    if (*memory < 0 || length == (long)sizeof *hello)
-        return *memory < 0 ? *memory : 0;
-    lm_sys_close(memory);
+    if (length == (long)sizeof *hello && parcel.count == 1) {
+        *memory = parcel.descriptors[0];
+        return 0;
+    }
+    lm_descriptors_close(parcel.descriptors, parcel.count);
     return -EPROTO;
 }
 

@@ -166,7 +166,14 @@ LM_INTERNAL LMMessage *lm_call_message(struct lm_call *call)
     return call->response ? &call->response->message : NULL;
 }
 
-LM_INTERNAL void lm_link_receive_whole(struct lm_link *link, const struct lm_frame *frame)
+/* The message takes over the descriptors that came with it; `parcel` is empty then. */
+LM_INTERNAL void lm_message_attach(LMMessage *message, struct lm_parcel **parcel)
+{
+    message->descriptors = *parcel;
+    *parcel = NULL;
+}
+
+LM_INTERNAL void lm_link_receive_whole(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
 {
     struct lm_call *call = lm_link_call_of(link, frame);
     if (!call || call->state != LM_CALL_WAITING)
@@ -179,6 +186,7 @@ LM_INTERNAL void lm_link_receive_whole(struct lm_link *link, const struct lm_fra
     }
     lm_consumer_copy(&link->channel.in, frame, target);
     message->head.msgh_id = frame->identifier;
+    lm_message_attach(message, parcel);
     lm_call_end(call, LM_CALL_ANSWERED);
 }
 
@@ -197,7 +205,7 @@ LM_INTERNAL unsigned char *lm_link_part_target(struct lm_call *call, const struc
     return (unsigned char *)LMMessageGetData(message) + before->received;
 }
 
-LM_INTERNAL int lm_link_receive_part(struct lm_link *link, const struct lm_frame *frame)
+LM_INTERNAL int lm_link_receive_part(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
 {
     struct lm_assembly before = {true, frame->token, frame->total, 0};
     if (link->reply.begun)
@@ -209,12 +217,15 @@ LM_INTERNAL int lm_link_receive_part(struct lm_link *link, const struct lm_frame
     unsigned char *target = lm_link_part_target(call, &before);
     if (target)
         lm_consumer_copy(&link->channel.in, frame, target);
-    if (last && target)
+    if (last && target) {
+        lm_message_attach(&call->response->message, parcel);
         lm_call_end(call, LM_CALL_ANSWERED);
+    }
     return 0;
 }
 
-LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *frame)
+/* What it does not give to a call stays in the parcel. */
+LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
 {
     if (frame->kind >= LM_FRAME_IGNORABLE)
         return 0;
@@ -231,9 +242,23 @@ LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *fra
         return 0;
     }
     if (lm_frame_is_part(frame))
-        return lm_link_receive_part(link, frame);
-    lm_link_receive_whole(link, frame);
+        return lm_link_receive_part(link, frame, parcel);
+    lm_link_receive_whole(link, frame, parcel);
     return 0;
+}
+
+/* The same for a frame whose descriptors come by the socket. Without room for them the call fails. */
+LM_INTERNAL int lm_link_receive_with_descriptors(struct lm_link *link, const struct lm_frame *frame)
+{
+    struct lm_parcel *parcel = NULL;
+    int result = lm_channel_take_parcel(&link->channel, frame->descriptors, &parcel);
+    struct lm_call *call = result == -EMFILE || result == -ENOMEM ? lm_link_call_of(link, frame) : NULL;
+    if (call && call->state == LM_CALL_WAITING)
+        lm_call_fail(call, result);
+    if (result == 0 || result == -EMFILE)
+        result = lm_link_receive(link, frame, &parcel);
+    lm_parcel_free(parcel);
+    return result;
 }
 
 /* Hands out the replies that have come, but for what a flood brings: the deadline must be looked at. -EPROTO: the
@@ -242,12 +267,16 @@ LM_INTERNAL int lm_link_collect(struct lm_link *link)
 {
     struct lm_consumer *in = &link->channel.in;
     struct lm_frame frame;
+    struct lm_parcel *none = NULL;
     int result = 1;
     for (int i = 0; i < LM_COLLECT_MAX && result > 0; i++) {
         result = lm_consumer_peek(in, &frame);
         if (result <= 0)
             break;
-        result = lm_link_receive(link, &frame);
+        if (frame.descriptors && link->led)
+            break; /* the socket is the leader's to read, and has woken it */
+        result =
+            frame.descriptors ? lm_link_receive_with_descriptors(link, &frame) : lm_link_receive(link, &frame, &none);
         if (result < 0)
             break;
         lm_consumer_advance(in, &frame);
@@ -292,7 +321,7 @@ LM_INTERNAL void lm_link_heed_last(struct lm_link *link)
     union lm_record record;
     long length = link->led ? 0 : 1;
     for (int i = 0; i < LM_LAST_RECORDS && (length > 0 || length == -ECONNRESET); i++) {
-        length = lm_sys_receive(link->channel.socket, &record, sizeof record, MSG_DONTWAIT);
+        length = lm_channel_receive_record(&link->channel, &record, sizeof record, MSG_DONTWAIT);
         lm_link_heed(link, &record, length);
     }
 }

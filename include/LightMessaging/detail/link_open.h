@@ -58,6 +58,7 @@ LM_INTERNAL void lm_links_forget(void)
         lm_list_remove(first);
         pthread_mutex_init(&link->channel.lock, NULL);
         lm_link_forget_pumps(link);
+        lm_channel_drop_parcels(&link->channel);
         lm_store_relaxed(&link->channel.cut, true);
         lm_sys_close(&link->channel.socket);
         link->channel.memory = NULL; /* not mapped in a child */
@@ -77,9 +78,11 @@ LM_INTERNAL struct lm_link *lm_link_create(const char *name)
     return link;
 }
 
+/* Whose sender does not wait for it to be taken. */
 LM_INTERNAL bool lm_frame_is_whole_one_way(const struct lm_frame *frame)
 {
-    return frame->kind == LM_FRAME_MESSAGE && frame->token == 0 && frame->total == frame->length;
+    return frame->kind == LM_FRAME_MESSAGE && frame->token == 0 && frame->total == frame->length &&
+           frame->descriptors == 0;
 }
 
 /* Moves what is left in the dead link's ring; room is there, `payload` holds any frame's. With the dead link's lock. */

@@ -22,6 +22,8 @@ struct lm_request {
     struct lm_call *call;    /* whose it is; NULL: a one-way message's */
     struct lm_object *owner; /* of an asynchronous one, which may end while the lock is given up */
     struct lm_list in_unsent;
+    const int *descriptors; /* that go with it; the caller's. Not with asynchronous calls */
+    uint32_t descriptor_count;
 };
 
 LM_INTERNAL bool lm_request_is_large(const struct lm_request *request)
@@ -81,14 +83,9 @@ LM_INTERNAL void lm_link_place(struct lm_link *link, struct lm_request *request)
 {
     uint32_t length = lm_request_part(request), offset = request->offset;
     bool last = offset + length == request->length;
-    struct lm_frame frame = {LM_FRAME_READY,
-                             last ? LM_FRAME_MESSAGE : LM_FRAME_PIECE,
-                             length,
-                             request->token,
-                             request->identifier,
-                             request->length,
-                             0,
-                             0};
+    struct lm_frame frame = {
+        LM_FRAME_READY,  last ? LM_FRAME_MESSAGE : LM_FRAME_PIECE, length, request->token, request->identifier,
+        request->length, last ? request->descriptor_count : 0,     0};
     if (link->abort_due)
         lm_link_put_abort(link);
     request->position = link->channel.out.tail;

@@ -29,13 +29,35 @@ LM_INTERNAL int lm_link_make_room(struct lm_link *link, uint32_t extent, int64_t
     return result < 0 ? result : 0;
 }
 
+/* Sends the request's descriptors, if this part is its last. -EAGAIN: the service will ring when it has read some. */
+LM_INTERNAL int lm_link_send_parcel(struct lm_link *link, const struct lm_request *request)
+{
+    if (request->descriptor_count == 0 || request->offset + lm_request_part(request) < request->length)
+        return 0;
+    int result = lm_channel_send_parcel(&link->channel, request->descriptors, request->descriptor_count);
+    if (result == -EAGAIN && lm_producer_must_wait(&link->channel.out, LM_NEVER_FITS) == 1)
+        result = lm_channel_send_parcel(&link->channel, request->descriptors, request->descriptor_count);
+    if (result == -EPIPE || result == -ECONNRESET)
+        lm_link_die(link);
+    return result;
+}
+
 /* Puts one part of the request, the whole if it is small. */
 LM_INTERNAL int lm_link_put(struct lm_link *link, struct lm_request *request)
 {
-    int result = lm_link_make_room(link, lm_request_extent(request), request->deadline);
-    if (result == 0)
-        lm_link_place(link, request);
-    return result;
+    for (;;) {
+        int result = lm_link_make_room(link, lm_request_extent(request), request->deadline);
+        if (result == 0)
+            result = lm_link_send_parcel(link, request);
+        if (result == 0)
+            lm_link_place(link, request);
+        if (result == -EAGAIN)
+            result = lm_link_wait(link, NULL, request->deadline);
+        else
+            return result;
+        if (result < 0)
+            return result;
+    }
 }
 
 LM_INTERNAL int lm_link_wait_welcome(struct lm_link *link, int64_t deadline)
@@ -136,9 +158,8 @@ LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
 /* Waits until the service has taken the queued request. */
 LM_INTERNAL int lm_link_wait_taken(struct lm_link *link, const struct lm_request *request)
 {
-    const uint32_t never = UINT32_MAX; /* more room than any ring has: the service rings whenever it takes something */
     for (;;) {
-        int result = lm_producer_must_wait(&link->channel.out, never);
+        int result = lm_producer_must_wait(&link->channel.out, LM_NEVER_FITS);
         if (result >= 0)
             result = lm_producer_taken(&link->channel.out, request->position);
         if (result != 0)

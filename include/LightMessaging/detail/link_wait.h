@@ -8,14 +8,15 @@
 
 #include "link_put.h"
 
-#define LM_FAIR_RECORDS 64 /* read in one go; there are more only if the service rings without need */
+#define LM_PARCELS_MAX  1024 /* descriptors whose messages have not come: many more than an honest service sends */
+#define LM_FAIR_RECORDS 64   /* read in one go; there are more only if the service rings without need */
 
 /* What the record that ended the sleep means; `length` as lm_channel_listen returns it. */
 LM_INTERNAL void lm_link_woken(struct lm_link *link, const union lm_record *record, long length)
 {
     lm_link_heed(link, record, length);
-    bool alive = length < 0 || length == 1;
-    if (!alive || lm_link_collect(link) < 0)
+    bool alive = length < 0 || (length >= LM_RECORD_BELL && length <= LM_RECORD_PARCEL);
+    if (!alive || link->channel.parcels_hold > LM_PARCELS_MAX || lm_link_collect(link) < 0)
         lm_link_die(link);
     lm_link_wake_followers(link);
     lm_link_put_unsent(link);
@@ -119,11 +120,11 @@ LM_INTERNAL bool lm_link_pump(struct lm_link *link)
 {
     union lm_record record;
     long length = 1;
-    for (int i = 0; i < LM_FAIR_RECORDS && length == 1; i++)
+    for (int i = 0; i < LM_FAIR_RECORDS && length == LM_RECORD_BELL; i++)
         length = lm_channel_listen(&link->channel, &record, sizeof record, LM_PAST);
     lm_consumer_awake(&link->channel.in);
     lm_link_woken(link, &record, length);
-    return length == 1;
+    return length >= LM_RECORD_BELL && length <= LM_RECORD_PARCEL;
 }
 
 /* The loop's callback. Pumps that nobody needs any more are taken off. */

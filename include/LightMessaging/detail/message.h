@@ -6,7 +6,7 @@
 #ifndef LM_DETAIL_MESSAGE_H
 #define LM_DETAIL_MESSAGE_H
 
-#include "base.h"
+#include "parcel.h"
 
 #define LM_MESSAGE_HEADER offsetof(LMMessage, data.in_line.bytes)
 
@@ -38,6 +38,8 @@ LM_API void LMResponseBufferFree(LMResponseBuffer *response)
         return;
     if (response->message.body.msgh_descriptor_count)
         free(response->message.data.out_of_line.descriptor.address);
+    lm_parcel_free(response->message.descriptors);
+    response->message.descriptors = NULL;
     response->message.head.msgh_bits = 0;
     response->message.body.msgh_descriptor_count = 0;
     response->message.data.in_line.length = 0;
@@ -72,6 +74,20 @@ LM_API uint32_t LMMessageGetDataLength(LMMessage *message)
     if (message->body.msgh_descriptor_count)
         return message->data.out_of_line.descriptor.size;
     return lm_min32(message->data.in_line.length, LM_INLINE_MAX);
+}
+
+LM_API uint32_t LMMessageGetDescriptorCount(LMMessage *message)
+{
+    return message->descriptors ? message->descriptors->count : 0;
+}
+
+LM_API int LMMessageTakeDescriptor(LMMessage *message, uint32_t index)
+{
+    if (index >= LMMessageGetDescriptorCount(message))
+        return -1;
+    int descriptor = message->descriptors->descriptors[index];
+    message->descriptors->descriptors[index] = -1;
+    return descriptor;
 }
 
 LM_API bool LMDataWithSizeIsValidMessage(const void *data, CFIndex size)

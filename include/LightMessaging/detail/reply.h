@@ -24,37 +24,58 @@ struct lm_answer {
     uint32_t length;
     uint32_t sent;       /* bytes that are in the ring already */
     unsigned char *copy; /* what `data` points to, if it is the backlog's own */
+    const int *descriptors;
+    uint32_t descriptor_count;
+    int *copies; /* what `descriptors` points to, likewise */
 };
 
 LM_INTERNAL void lm_answer_free(struct lm_answer *answer)
 {
+    if (answer->copies)
+        lm_descriptors_close(answer->copies, answer->descriptor_count);
+    free(answer->copies);
     free(answer->copy);
     free(answer);
+}
+
+LM_INTERNAL void lm_session_forget_answer(struct lm_session *session, struct lm_answer *answer)
+{
+    uint64_t bytes = answer->length - answer->data_from;
+    session->backlog_bytes -= bytes;
+    lm_user_give_bytes(session->user, bytes);
+    lm_user_give_descriptors(session->user, answer->descriptor_count);
+    lm_list_remove(&answer->in_backlog);
+    lm_answer_free(answer);
 }
 
 LM_INTERNAL void lm_session_drop_backlog(struct lm_session *session)
 {
     struct lm_list *first;
-    while ((first = lm_list_first(&session->backlog)) != NULL) {
-        lm_list_remove(first);
-        lm_answer_free(LM_CONTAINER(first, struct lm_answer, in_backlog));
-    }
-    if (session->backlog_bytes)
-        lm_user_give_bytes(session->user, session->backlog_bytes);
-    session->backlog_bytes = 0;
+    while ((first = lm_list_first(&session->backlog)) != NULL)
+        lm_session_forget_answer(session, LM_CONTAINER(first, struct lm_answer, in_backlog));
 }
 
-/* Puts the answer's next part into the ring: 1 it was the last, 0 there is more, -EAGAIN there is no room, or another
- * error. */
-LM_INTERNAL int lm_answer_put(struct lm_answer *answer, struct lm_producer *out)
+/* Puts the answer's next part into the ring: 1 it was the last, 0 there is more, -EAGAIN there is no room for it,
+ * -EBUSY none for its descriptors, or another error. */
+LM_INTERNAL int lm_answer_put(struct lm_answer *answer, struct lm_channel *channel)
 {
+    struct lm_producer *out = &channel->out;
     uint32_t length = lm_min32(answer->length - answer->sent, LM_PIECE_MAX);
     bool last = answer->sent + length == answer->length;
-    struct lm_frame frame = {
-        LM_FRAME_READY, last ? answer->kind : (uint32_t)LM_FRAME_PIECE, length, answer->token, 0, answer->length, 0, 0};
+    struct lm_frame frame = {LM_FRAME_READY,
+                             last ? answer->kind : (uint32_t)LM_FRAME_PIECE,
+                             length,
+                             answer->token,
+                             0,
+                             answer->length,
+                             last ? answer->descriptor_count : 0,
+                             0};
     int room = lm_producer_prepare(out, lm_frame_extent(length));
     if (room <= 0)
         return room < 0 ? room : -EAGAIN;
+    int sent = frame.descriptors ? lm_channel_send_parcel(channel, answer->descriptors, frame.descriptors) : 0;
+    if (sent < 0)
+        return sent == -EAGAIN ? -EBUSY : sent;
     lm_producer_put(out, &frame, answer->data + (answer->sent - answer->data_from));
     answer->sent += length;
     return last;
@@ -67,6 +88,17 @@ LM_INTERNAL void lm_session_publish(struct lm_session *session)
         lm_channel_ring_bell(&session->channel);
 }
 
+/* -EAGAIN: the client will ring when there is room for the next part; 0: there is some now. A socket that is full has
+ * room when the client has taken what came before. */
+LM_INTERNAL int lm_session_await_room(struct lm_session *session, const struct lm_answer *answer, bool socket_full)
+{
+    uint32_t part = lm_frame_extent(lm_min32(answer->length - answer->sent, LM_PIECE_MAX));
+    int waits = lm_producer_must_wait(&session->channel.out, socket_full ? LM_NEVER_FITS : part);
+    if (waits == 1 && socket_full && lm_sys_writable(session->channel.socket))
+        return 0;
+    return waits == 1 ? -EAGAIN : waits;
+}
+
 /* Puts as much of the answer as fits, in at most `parts` parts, which it counts down, and lets the client see it. 1:
  * all of it; 0: no more parts; -EAGAIN: the client will ring when there is room. */
 LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer, uint32_t *parts)
@@ -74,25 +106,14 @@ LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *ans
     int result = 0;
     while (result == 0 && *parts > 0) {
         --*parts;
-        result = lm_answer_put(answer, &session->channel.out);
-        if (result == -EAGAIN) {
-            uint32_t next = lm_frame_extent(lm_min32(answer->length - answer->sent, LM_PIECE_MAX));
-            int waits = lm_producer_must_wait(&session->channel.out, next);
-            result = waits == 1 ? -EAGAIN : waits;
+        result = lm_answer_put(answer, &session->channel);
+        if (result == -EAGAIN || result == -EBUSY) {
+            result = lm_session_await_room(session, answer, result == -EBUSY);
         } else if (result >= 0) {
             lm_session_publish(session);
         }
     }
     return result;
-}
-
-LM_INTERNAL void lm_session_forget_answer(struct lm_session *session, struct lm_answer *answer)
-{
-    uint64_t bytes = answer->length - answer->data_from;
-    session->backlog_bytes -= bytes;
-    lm_user_give_bytes(session->user, bytes);
-    lm_list_remove(&answer->in_backlog);
-    lm_answer_free(answer);
 }
 
 /* Sends what waits, in order, as far as there is room and it is fair. 1: it is others' turn; 0: nothing waits, or the
@@ -121,25 +142,52 @@ LM_INTERNAL bool lm_session_can_keep(const struct lm_session *session, uint32_t 
     return session->backlog_bytes - (sending->length - sending->data_from) + bytes <= LM_BACKLOG_MAX;
 }
 
-/* Keeps the rest of an answer whose data are the caller's. */
+/* Counts what an answer would keep against the user's quota. */
+LM_INTERNAL bool lm_session_take_quota(struct lm_session *session, uint32_t bytes, uint32_t descriptors)
+{
+    if (lm_user_take_bytes(session->user, bytes) < 0)
+        return false;
+    if (lm_user_take_descriptors(session->user, descriptors) == 0)
+        return true;
+    lm_user_give_bytes(session->user, bytes);
+    return false;
+}
+
+/* The rest of an answer, with copies of what is the caller's. NULL: no memory or descriptors. */
+LM_INTERNAL struct lm_answer *lm_answer_copy_rest(const struct lm_answer *answer)
+{
+    uint32_t rest = answer->length - answer->sent;
+    struct lm_answer *kept = (struct lm_answer *)lm_new(sizeof *kept);
+    if (!kept)
+        return NULL;
+    *kept = *answer;
+    kept->copy = (unsigned char *)malloc(rest + (size_t)1);
+    kept->copies = (int *)malloc((answer->descriptor_count + (size_t)1) * sizeof *kept->copies);
+    if (!kept->copy || !kept->copies ||
+        lm_descriptors_copy(kept->copies, answer->descriptors, answer->descriptor_count) < 0) {
+        kept->descriptor_count = 0;
+        lm_answer_free(kept);
+        return NULL;
+    }
+    memcpy(kept->copy, answer->data + (answer->sent - answer->data_from), rest);
+    kept->data = kept->copy;
+    kept->data_from = answer->sent;
+    kept->descriptors = kept->copies;
+    return kept;
+}
+
+/* Keeps the rest of an answer. */
 LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answer *answer)
 {
     uint32_t rest = answer->length - answer->sent;
-    if (!lm_session_can_keep(session, rest) || lm_user_take_bytes(session->user, rest) < 0)
+    if (!lm_session_can_keep(session, rest) || !lm_session_take_quota(session, rest, answer->descriptor_count))
         return -ENOSPC;
-    struct lm_answer *kept = (struct lm_answer *)lm_new(sizeof *kept);
-    unsigned char *copy = (unsigned char *)malloc(rest + (size_t)1);
-    if (!kept || !copy) {
+    struct lm_answer *kept = lm_answer_copy_rest(answer);
+    if (!kept) {
         lm_user_give_bytes(session->user, rest);
-        free(kept);
-        free(copy);
+        lm_user_give_descriptors(session->user, answer->descriptor_count);
         return -ENOMEM;
     }
-    *kept = *answer;
-    memcpy(copy, answer->data + answer->sent, rest);
-    kept->copy = copy;
-    kept->data = copy;
-    kept->data_from = answer->sent;
     session->backlog_bytes += rest;
     lm_list_append(&session->backlog, &kept->in_backlog);
     return 0;
@@ -148,10 +196,10 @@ LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answ
 /* A small answer may pass those that wait for room. What is in the backlog has announced the wait already. */
 LM_INTERNAL int lm_session_pass(struct lm_session *session, struct lm_answer *answer)
 {
-    int result = answer->length <= LM_PIECE_MAX ? lm_answer_put(answer, &session->channel.out) : -EAGAIN;
+    int result = answer->length <= LM_PIECE_MAX ? lm_answer_put(answer, &session->channel) : -EAGAIN;
     if (result > 0)
         lm_session_publish(session);
-    return result;
+    return result == -EBUSY ? -EAGAIN : result;
 }
 
 /* With the lock. */
@@ -170,25 +218,29 @@ LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *an
 }
 
 /* Answers a call, or tells the client that there will be no answer. Without the lock. */
-LM_INTERNAL int lm_session_answer(struct lm_session *session, uint32_t token, uint32_t kind, const void *data,
-                                  uint32_t length)
+LM_INTERNAL int lm_session_answer(struct lm_session *session, struct lm_answer *answer)
+{
+    lm_session_lock(session);
+    int result = lm_session_send(session, answer);
+    lm_session_unlock(session);
+    return result;
+}
+
+/* Ends the caller's wait without an answer. */
+LM_INTERNAL void lm_session_disappoint(struct lm_session *session, uint32_t token)
 {
     struct lm_answer answer;
     memset(&answer, 0, sizeof answer);
-    answer.kind = kind;
+    answer.kind = LM_FRAME_DROPPED;
     answer.token = token;
-    answer.data = data ? (const unsigned char *)data : (const unsigned char *)"";
-    answer.length = length;
-    lm_session_lock(session);
-    int result = lm_session_send(session, &answer);
-    lm_session_unlock(session);
-    return result;
+    answer.data = (const unsigned char *)"";
+    lm_session_answer(session, &answer);
 }
 
 /* mach_port_deallocate on a reply port. */
 LM_INTERNAL void lm_session_deallocated(struct lm_object *object, uint32_t token)
 {
-    lm_session_answer(LM_CONTAINER(object, struct lm_session, object), token, LM_FRAME_DROPPED, NULL, 0);
+    lm_session_disappoint(LM_CONTAINER(object, struct lm_session, object), token);
 }
 
 LM_INTERNAL kern_return_t lm_reply_status(int result)
@@ -205,22 +257,51 @@ LM_INTERNAL kern_return_t lm_reply_status(int result)
     }
 }
 
-LM_API kern_return_t LMSendReply(mach_port_t replyPort, const void *data, uint32_t length)
+/* What is wrong with the answer itself; 0: nothing. */
+LM_INTERNAL kern_return_t lm_answer_fault(const struct lm_session *session, const struct lm_answer *answer)
 {
-    uint32_t token = 0;
+    if (answer->length > session->largest_reply)
+        return MACH_SEND_TOO_LARGE;
+    bool whole = answer->data || answer->length == 0;
+    return whole && lm_descriptors_valid(answer->descriptors, answer->descriptor_count) ? KERN_SUCCESS
+                                                                                        : KERN_INVALID_ARGUMENT;
+}
+
+LM_INTERNAL kern_return_t lm_session_reply(struct lm_session *session, struct lm_answer *answer)
+{
+    kern_return_t fault = lm_answer_fault(session, answer);
+    if (fault) {
+        lm_session_disappoint(session, answer->token);
+        return fault;
+    }
+    if (!answer->data)
+        answer->data = (const unsigned char *)"";
+    return lm_reply_status(lm_session_answer(session, answer));
+}
+
+LM_API kern_return_t LMSendReplyWithDescriptors(mach_port_t replyPort, const void *data, uint32_t length,
+                                                const int *descriptors, uint32_t count)
+{
+    struct lm_answer answer;
+    memset(&answer, 0, sizeof answer);
+    answer.kind = LM_FRAME_MESSAGE;
+    answer.data = (const unsigned char *)data;
+    answer.length = length;
+    answer.descriptors = descriptors;
+    answer.descriptor_count = count;
     if (replyPort == MACH_PORT_NULL)
         return KERN_SUCCESS;
-    struct lm_object *object = lm_port_consume(replyPort, LM_PORT_REPLY, &token);
+    struct lm_object *object = lm_port_consume(replyPort, LM_PORT_REPLY, &answer.token);
     if (!object)
         return MACH_SEND_INVALID_RIGHT;
-    struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
-    kern_return_t refused = length > session->largest_reply ? MACH_SEND_TOO_LARGE
-                            : !data && length               ? KERN_INVALID_ARGUMENT
-                                                            : KERN_SUCCESS;
-    int result = refused ? lm_session_answer(session, token, LM_FRAME_DROPPED, NULL, 0)
-                         : lm_session_answer(session, token, LM_FRAME_MESSAGE, data, length);
+    kern_return_t status = lm_session_reply(LM_CONTAINER(object, struct lm_session, object), &answer);
     lm_release(object);
-    return refused ? refused : lm_reply_status(result);
+    return status;
+}
+
+LM_API kern_return_t LMSendReply(mach_port_t replyPort, const void *data, uint32_t length)
+{
+    return LMSendReplyWithDescriptors(replyPort, data, length, NULL, 0);
 }
 
 LM_API kern_return_t LMSendIntegerReply(mach_port_t replyPort, int integer)

@@ -21,7 +21,8 @@
 #define LM_RING_DEFAULT  524288u
 #define LM_RING_SMALLEST 4096u
 #define LM_RING_LARGEST  16777216u
-#define LM_RING_WARM     4096u /* an empty ring starts again when it has come this far: one page */
+#define LM_NEVER_FITS    UINT32_MAX /* who waits for this much room is rung whenever the consumer takes something */
+#define LM_RING_WARM     4096u      /* an empty ring starts again when it has come this far: one page */
 
 /* The published words of one ring. Each line is written by one side, but for the flag that the other clears. */
 struct lm_ring_words {
@@ -276,7 +277,9 @@ LM_INTERNAL bool lm_frame_kind_known(uint32_t kind)
 /* The only checking of a header. `in_ring` is what has been published from its start on, at least a header. */
 LM_INTERNAL bool lm_frame_valid(const struct lm_frame *frame, uint64_t in_ring)
 {
-    if (!lm_frame_kind_known(frame->kind) || frame->descriptors != 0 || frame->length > LM_PIECE_MAX)
+    if (!lm_frame_kind_known(frame->kind) || frame->length > LM_PIECE_MAX)
+        return false;
+    if (frame->descriptors > (frame->kind == LM_FRAME_MESSAGE ? LM_DESCRIPTORS_MAX : 0))
         return false;
     if (frame->total < frame->length || lm_frame_extent(frame->length) > in_ring)
         return false;

@@ -26,6 +26,7 @@ LM_INTERNAL void lm_session_forget_user(struct lm_session *session)
     pthread_mutex_init(&session->user->lock, NULL);
     lm_session_drop_backlog(session);
     lm_session_drop_parts(session);
+    lm_session_drop_parcels(session);
     lm_user_leave(session->user);
     session->user = NULL;
 }

@@ -91,6 +91,7 @@ LM_INTERNAL void lm_session_end(struct lm_session *session)
     lm_session_cut(session);
     lm_session_drop_backlog(session);
     lm_session_drop_parts(session);
+    lm_session_drop_parcels(session);
     lm_channel_leave(&session->channel);
     lm_channel_unmap(&session->channel);
     lm_sys_close(&session->channel.socket);
@@ -122,7 +123,7 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
     message->head.msgh_local_port = service->port;
     service->loop->handled++;
     if ((arrival->token && !reply) || !lm_service_valid(service))
-        lm_session_answer(session, arrival->token, LM_FRAME_DROPPED, NULL, 0);
+        lm_session_disappoint(session, arrival->token);
     else
         lm_service_call_back(service, session, message);
     LMResponseBufferFree((LMResponseBuffer *)(void *)message);
@@ -212,16 +213,17 @@ LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events)
 {
     lm_session_lock(session);
     int answers = lm_session_attend(session, events);
+    session->look_again = false;
     lm_session_unlock(session);
     int requests = answers < 0 ? answers : lm_session_take_requests(session);
-    return requests == 0 ? answers : requests;
+    return requests == 0 ? answers || session->look_again : requests;
 }
 
 /* Tells a client that is sent away why, if it was not its own fault. */
 LM_INTERNAL void lm_session_explain(struct lm_session *session, int error)
 {
     lm_session_lock(session);
-    if ((error == -ENOMEM || error == -EDQUOT) && !lm_session_is_cut(session))
+    if ((error == -ENOMEM || error == -EDQUOT || error == -EMFILE) && !lm_session_is_cut(session))
         lm_channel_refuse(&session->channel, KERN_RESOURCE_SHORTAGE);
     lm_session_unlock(session);
 }

@@ -31,6 +31,8 @@ struct lm_session {
     unsigned char *parts;       /* and what has come of it */
     struct lm_list backlog;     /* replies that wait for room; reply.h */
     uint64_t backlog_bytes;
+    uint32_t descriptors_counted; /* of the channel's parcels, in the user's quota */
+    bool look_again;              /* records were read while requests were: there may be room for answers */
     int64_t hello_deadline;
 };
 
@@ -55,17 +57,38 @@ LM_INTERNAL void lm_session_cut(struct lm_session *session)
     lm_channel_cut(&session->channel);
 }
 
-/* Reads one bell away, if that is what woke us. Only before the rings are looked at, so that none is read unheeded.
- * -EPROTO: it was no bell. */
+/* Holds what has come and waits for its message against the user's quota. */
+LM_INTERNAL int lm_session_count_descriptors(struct lm_session *session)
+{
+    uint32_t held = session->channel.parcels_hold, counted = session->descriptors_counted;
+    if (held > counted && lm_user_take_descriptors(session->user, held - counted) < 0)
+        return -EDQUOT;
+    if (held < counted)
+        lm_user_give_descriptors(session->user, counted - held);
+    session->descriptors_counted = held;
+    return 0;
+}
+
+LM_INTERNAL void lm_session_drop_parcels(struct lm_session *session)
+{
+    lm_channel_drop_parcels(&session->channel);
+    if (session->user)
+        lm_session_count_descriptors(session);
+}
+
+/* Reads one record away, if that is what woke us. Only before the rings are looked at, so that none is read unheeded.
+ * -EPROTO: it was none that belongs there. */
 LM_INTERNAL int lm_session_heed(struct lm_session *session, uint32_t events)
 {
-    char record[2];
+    char record[LM_RECORD_PARCEL + 1];
     long length = 0;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         session->peer_gone = true;
     if (events & EPOLLIN)
-        length = lm_sys_receive(session->channel.socket, record, sizeof record, MSG_DONTWAIT);
-    return length > 1 ? -EPROTO : 0;
+        length = lm_channel_receive_record(&session->channel, record, sizeof record, MSG_DONTWAIT);
+    if (length == -EPROTO || length == -ENOMEM || length > LM_RECORD_PARCEL)
+        return length == -ENOMEM ? -ENOMEM : -EPROTO;
+    return lm_session_count_descriptors(session);
 }
 
 /* --- Requests --- */
@@ -148,6 +171,24 @@ LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_f
     return lm_session_take_whole(session, frame, message);
 }
 
+/* The same for a frame whose descriptors come by the socket. */
+LM_INTERNAL int lm_session_receive_with_descriptors(struct lm_session *session, const struct lm_frame *frame,
+                                                    LMMessage *message)
+{
+    struct lm_parcel *parcel = NULL;
+    session->look_again = true;
+    int result = lm_channel_take_parcel(&session->channel, frame->descriptors, &parcel);
+    if (result == 0)
+        result = lm_session_count_descriptors(session);
+    if (result == 0)
+        result = lm_session_receive(session, frame, message);
+    if (result > 0)
+        message->descriptors = parcel;
+    else
+        lm_parcel_free(parcel);
+    return result;
+}
+
 /* Handles the next frame. With the lock. 1: it completed a message; 0: it didn't; -EAGAIN: there is none, and the
  * client will ring. */
 LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, struct lm_arrival *arrival)
@@ -160,7 +201,8 @@ LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, 
     if (result == 0)
         return lm_consumer_may_sleep(in) ? -EAGAIN : 0;
     if (result > 0)
-        result = lm_session_receive(session, &frame, message);
+        result = frame.descriptors ? lm_session_receive_with_descriptors(session, &frame, message)
+                                   : lm_session_receive(session, &frame, message);
     if (result < 0)
         return result;
     arrival->token = frame.token;

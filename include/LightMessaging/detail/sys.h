@@ -54,6 +54,7 @@
 #define LM_AT_EMPTY_PATH          0x1000
 #define LM_MFD_CLOEXEC            1u
 #define LM_MFD_ALLOW_SEALING      2u
+#define LM_F_DUPFD_CLOEXEC        1030
 #define LM_F_ADD_SEALS            1033
 #define LM_F_GET_SEALS            1034
 #define LM_F_SEAL_SEAL            1
@@ -177,9 +178,21 @@ LM_INTERNAL long lm_sys_sendmsg(int socket, const struct msghdr *message)
     return LM_SYS(SYS_sendmsg, socket, message, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0, 0);
 }
 
-LM_INTERNAL long lm_sys_recvmsg(int socket, struct msghdr *message)
+/* Descriptors that come are close-on-exec. */
+LM_INTERNAL long lm_sys_recvmsg(int socket, struct msghdr *message, int flags)
 {
-    return LM_SYS(SYS_recvmsg, socket, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, 0, 0, 0);
+    return LM_SYS(SYS_recvmsg, socket, message, flags | MSG_CMSG_CLOEXEC, 0, 0, 0);
+}
+
+LM_INTERNAL bool lm_sys_is_open(int descriptor)
+{
+    return LM_SYS(SYS_fcntl, descriptor, F_GETFD, 0, 0, 0, 0) >= 0;
+}
+
+/* A close-on-exec copy. */
+LM_INTERNAL int lm_sys_duplicate(int descriptor)
+{
+    return (int)LM_SYS(SYS_fcntl, descriptor, LM_F_DUPFD_CLOEXEC, 0, 0, 0, 0);
 }
 
 LM_INTERNAL int lm_sys_peer(int socket, struct lm_credentials *peer)
@@ -230,6 +243,15 @@ LM_INTERNAL void lm_sys_poll_readable(int socket, int64_t nanoseconds)
     struct lm_timespec time = {(long)(nanoseconds / 1000000000), (long)(nanoseconds % 1000000000)};
     struct pollfd readable = {socket, POLLIN, 0};
     LM_SYS(SYS_ppoll, &readable, 1, &time, 0, 0, 0);
+}
+
+/* Whether a record could be sent now. */
+LM_INTERNAL bool lm_sys_writable(int socket)
+{
+    struct lm_timespec none = {0, 0};
+    struct pollfd writable = {socket, POLLOUT, 0};
+    LM_SYS(SYS_ppoll, &writable, 1, &none, 0, 0, 0);
+    return (writable.revents & POLLOUT) != 0;
 }
 
 /* Whether the peer's end of the socket is closed. */
