@@ -114,6 +114,9 @@ typedef CFMachPortRef LMServiceRef;
 /* An asynchronous call. CFRetain and CFRelease count references to it. */
 typedef struct lm_async *LMCallRef;
 
+/* What is told of a service's comings and goings. */
+typedef struct lm_observer *LMObserverRef;
+
 /* How an asynchronous call ended. The response is freed after the callback, which may consume it; it is an empty
  * message unless the status is 0. */
 typedef void (*LMReplyCallBack)(LMCallRef call, kern_return_t status, LMResponseBuffer *response, void *info);
@@ -183,6 +186,18 @@ LM_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SIn
  * not taken it. False: the callback has been called, or has begun in another thread. Any thread.
  */
 LM_API bool LMCallCancel(LMCallRef call);
+
+/*
+ * Tells when a connection's service comes and goes. The callback is called in the thread that runs the loop: once soon
+ * with how it is now, then at each change; a restart is always told as both. The service is there when it has let us
+ * in, and away when it has died, was stopped for good or does not let us in. An observer keeps a channel to the service
+ * open, and its run loop running, until it is invalidated; it is yours, to be given up with CFRelease after that.
+ */
+typedef void (*LMObserverCallBack)(LMObserverRef observer, const char *serverName, bool isThere, void *info);
+LM_API kern_return_t LMConnectionObserve(LMConnectionRef connection, CFRunLoopRef runLoop, LMObserverCallBack callback,
+                                         void *info, LMObserverRef *observer);
+/* No further callback begins; one that another thread is in finishes. Idempotent, any thread. */
+LM_API void LMObserverInvalidate(LMObserverRef observer);
 
 /* The reply as a 32-bit integer of this machine's byte order; 0 if it is not 4 bytes long. Frees the response. */
 LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response);
@@ -312,6 +327,7 @@ LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
 #include "detail/message.h"
 #include "detail/connection.h"
 #include "detail/async.h"
+#include "detail/observer.h"
 #include "detail/start.h"
 #include "detail/sender.h"
 #include "CFMachPort.h"

@@ -77,6 +77,7 @@ struct lm_link {
     bool given_up;        /* cut by this side: the service still gets what is in the ring */
     uint32_t abort_token;
     kern_return_t refusal; /* what the service said instead of a welcome, or when it sent us away */
+    bool told_welcome;     /* to asynchronous calls and observers */
     bool wary;             /* the last link was refused: nothing is sent before the welcome */
     uint32_t largest_reply;
     struct lm_assembly reply; /* a large one on its way */
@@ -137,8 +138,8 @@ LM_INTERNAL void lm_call_fail(struct lm_call *call, int error)
     lm_call_end(call, LM_CALL_FAILED);
 }
 
-/* Has asynchronous calls find out that the link is cut. */
-LM_INTERNAL void lm_link_end_asynchronous(struct lm_link *link)
+/* Has asynchronous calls and observers look: the link is cut, or was let in. */
+LM_INTERNAL void lm_link_tell_asynchronous(struct lm_link *link)
 {
     for (struct lm_list *l = lm_list_first(&link->asynchronous); l; l = lm_list_next(&link->asynchronous, l)) {
         struct lm_call *call = LM_CONTAINER(l, struct lm_call, in_link);
@@ -335,7 +336,7 @@ LM_INTERNAL void lm_link_die(struct lm_link *link)
     lm_link_heed_last(link);
     lm_channel_cut(&link->channel);
     lm_link_wake_followers(link);
-    lm_link_end_asynchronous(link);
+    lm_link_tell_asynchronous(link);
     lm_link_stop_pumps(link);
 }
 

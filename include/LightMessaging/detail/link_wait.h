@@ -11,6 +11,14 @@
 #define LM_PARCELS_MAX  1024 /* descriptors whose messages have not come: many more than an honest service sends */
 #define LM_FAIR_RECORDS 64   /* read in one go; there are more only if the service rings without need */
 
+LM_INTERNAL void lm_link_note_welcome(struct lm_link *link)
+{
+    if (link->told_welcome || !lm_link_welcomed(link))
+        return;
+    link->told_welcome = true;
+    lm_link_tell_asynchronous(link);
+}
+
 /* What the record that ended the sleep means; `length` as lm_channel_listen returns it. */
 LM_INTERNAL void lm_link_woken(struct lm_link *link, const union lm_record *record, long length)
 {
@@ -19,6 +27,7 @@ LM_INTERNAL void lm_link_woken(struct lm_link *link, const union lm_record *reco
     if (!alive || link->channel.parcels_hold > LM_PARCELS_MAX || lm_link_collect(link) < 0)
         lm_link_die(link);
     lm_link_wake_followers(link);
+    lm_link_note_welcome(link);
     lm_link_put_unsent(link);
 }
 

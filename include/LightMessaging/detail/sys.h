@@ -379,6 +379,16 @@ LM_INTERNAL int lm_sys_epoll_wait(int epoll, struct epoll_event *events, int mos
     return (int)LM_SYS(SYS_epoll_pwait, epoll, events, most, milliseconds, 0, 8);
 }
 
+LM_INTERNAL int lm_sys_inotify(void)
+{
+    return (int)LM_SYS(SYS_inotify_init1, LM_O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0);
+}
+
+LM_INTERNAL int lm_sys_inotify_add(int inotify, const char *path, uint32_t events)
+{
+    return (int)LM_SYS(SYS_inotify_add_watch, inotify, path, events, 0, 0, 0);
+}
+
 LM_INTERNAL int lm_sys_eventfd(void)
 {
     return (int)LM_SYS(SYS_eventfd2, 0, LM_EFD_FLAGS, 0, 0, 0, 0);
