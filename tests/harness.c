@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -109,6 +110,46 @@ void th_wait_until(bool (*condition)(void *), void *info)
         assert_true(th_now_ms() < end);
         th_sleep_ms(1);
     }
+}
+
+/* --- Words that all processes of a test see --- */
+
+static uint32_t *th_words;
+
+static void th_share_words(void)
+{
+    if (th_words != NULL)
+        munmap(th_words, TH_WORDS * sizeof *th_words);
+    th_words = mmap(NULL, TH_WORDS * sizeof *th_words, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    th_require(th_words != MAP_FAILED, "mmap");
+}
+
+uint32_t th_get(unsigned word)
+{
+    return __atomic_load_n(&th_words[word], __ATOMIC_SEQ_CST);
+}
+
+void th_set(unsigned word, uint32_t value)
+{
+    __atomic_store_n(&th_words[word], value, __ATOMIC_SEQ_CST);
+}
+
+void th_add(unsigned word)
+{
+    __atomic_fetch_add(&th_words[word], 1, __ATOMIC_SEQ_CST);
+}
+
+static bool th_has_come(void *info)
+{
+    const uint32_t *wanted = info;
+    return th_get(wanted[0]) >= wanted[1];
+}
+
+void th_await(unsigned word, uint32_t least)
+{
+    uint32_t wanted[] = {word, least};
+    th_wait_until(th_has_come, wanted);
 }
 
 /* --- The helper process that forks services --- */
@@ -330,6 +371,7 @@ const char *th_outcome(const struct th_case *test)
     char folder[] = "/tmp/lm-test-XXXXXX";
     th_require(mkdtemp(folder) != NULL, "mkdtemp");
     setenv("LM_RUNTIME_DIR", folder, 1);
+    th_share_words();
     fflush(NULL);
     pid_t process = fork();
     th_require(process >= 0, "fork");

@@ -68,6 +68,16 @@ void th_sleep_ms(unsigned milliseconds);
 /* Repeats until it is true; fails the test after 20 seconds. */
 void th_wait_until(bool (*condition)(void *), void *info);
 
+/* --- Words that the test and all of its services see, even after one has died --- */
+
+enum { TH_WORDS = 65536 }; /* all 0 when a body starts */
+
+uint32_t th_get(unsigned word);
+void th_set(unsigned word, uint32_t value);
+void th_add(unsigned word);
+/* Waits until the word is at least that; fails the test after 20 seconds. */
+void th_await(unsigned word, uint32_t least);
+
 /* --- Services --- */
 
 typedef void (*th_callback)(CFMachPortRef port, LMMessage *message, CFIndex size, void *info);

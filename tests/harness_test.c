@@ -88,6 +88,30 @@ static void body_whose_service_is_fine(void)
     assert_int_equal(kill(service, 0), -1); /* reaped, not only killed */
 }
 
+static void program_that_sets_words(const struct th_service *me)
+{
+    (void)me;
+    th_add(0);
+    th_set(TH_WORDS - 1, 7);
+    th_ready();
+    for (;;)
+        pause();
+}
+
+static void body_that_reads_words(void)
+{
+    assert_int_equal(th_get(0), 0); /* nothing of the last body */
+    pid_t service = th_start(&(struct th_service){.program = program_that_sets_words});
+    th_await(0, 1);
+    th_kill(service);
+    assert_int_equal(th_get(TH_WORDS - 1), 7);
+}
+
+static void body_that_waits_for_a_word(void)
+{
+    th_await(0, 1);
+}
+
 static void body_in_its_own_folder(void)
 {
     struct stat status;
@@ -138,6 +162,14 @@ static void a_hang_is_ended(void **state)
 {
     (void)state;
     expect(body_that_hangs, "hung");
+    expect(body_that_waits_for_a_word, "hung");
+}
+
+static void words_are_shared_and_fresh(void **state)
+{
+    (void)state;
+    expect(body_that_reads_words, NULL);
+    expect(body_that_reads_words, NULL);
 }
 
 static void the_folder_is_private_and_goes_away(void **state)
@@ -170,6 +202,7 @@ int main(void)
         cmocka_unit_test(a_failing_service_is_reported),
         cmocka_unit_test(a_leak_is_noticed),
         cmocka_unit_test(a_hang_is_ended),
+        cmocka_unit_test(words_are_shared_and_fresh),
         cmocka_unit_test(the_folder_is_private_and_goes_away),
         cmocka_unit_test(filled_bytes_are_told_from_others),
     };

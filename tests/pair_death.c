@@ -1,15 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /* Services that die, come back, are taken over or give up: each wait ends at once, with the error that says what
  * happened. */
+int test_before_call(long number);
+#define LM_TEST_SYSCALL test_before_call
 #include "harness.h"
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static const char NAME[] = "test.death";
 
 enum { DIE = 1, KEEP, DROP, INVALIDATE, REPLY_TWICE, REPLY_LATER, NOTE, NOTES, KEEP_AND_INVALIDATE, LEAVE };
+
+enum { TAKEN, OTHERS_SERVED, CLIENT_DEAD }; /* words */
+
+static unsigned sleeps; /* of this process: what came before one, like a message, is in the queue */
+
+int test_before_call(long number)
+{
+    __atomic_fetch_add(&sleeps, number == SYS_recvfrom, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+static bool somebody_sleeps(void *argument)
+{
+    (void)argument;
+    return __atomic_load_n(&sleeps, __ATOMIC_SEQ_CST) > 0;
+}
 
 static uint32_t first_note, last_note;
 static int disorders;
@@ -18,7 +37,7 @@ static mach_port_t kept;
 static void *reply_from_a_thread(void *argument)
 {
     mach_port_t port = (mach_port_t)(uintptr_t)argument;
-    th_sleep_ms(30);
+    th_await(OTHERS_SERVED, 1);
     assert_int_equal(LMSendIntegerReply(port, 4711), 0);
     return NULL;
 }
@@ -58,6 +77,7 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
         break;
     case KEEP:
         kept = reply;
+        th_add(TAKEN);
         break;
     case DROP:
         mach_port_deallocate(mach_task_self(), reply);
@@ -93,8 +113,14 @@ static void expect_error(LMConnectionRef connection, SInt32 id, kern_return_t ex
     LMResponseBufferFree(&buffer);
 }
 
-/* Intent: death during a call ends it; after a restart the same connection works. call --> killed: error | restarted |
- * call --> ok */
+/*
+ * Intent: death during a call ends it; after a restart the same connection works.
+ *   client             service
+ *   call ----------->  kills itself
+ *   error              restarted
+ *   call ----------->
+ *   <--------- answer
+ */
 static void a_kill_during_a_call_ends_it(void)
 {
     LMConnection connection = th_connection(NAME);
@@ -113,13 +139,18 @@ static void a_kill_during_a_call_ends_it(void)
 
 static void *killer(void *argument)
 {
-    th_sleep_ms(50);
+    th_await(TAKEN, 1);
     kill(*(pid_t *)argument, SIGKILL);
     return NULL;
 }
 
-/* Intent: the same when it dies while the caller sleeps. client --KEEP--> service keeps it | 50 ms: killed | client:
- * error */
+/*
+ * Intent: the same when it dies while the caller waits.
+ *   client             service
+ *   call ----------->  keeps it
+ *   ...                killed
+ *   error
+ */
 static void a_kill_wakes_a_sleeping_caller(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -139,7 +170,13 @@ static void *keep_waiting(void *argument)
     return NULL;
 }
 
-/* Intent: all waiters end, not only the one that reads the socket. A-F --KEEP--> | killed | A-F: error */
+/*
+ * Intent: all waiters end, not only the one that reads the socket.
+ *   threads A to F     service
+ *   calls ---------->  keeps all six
+ *   ...                killed
+ *   six errors
+ */
 static void a_kill_wakes_all_callers(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -148,22 +185,28 @@ static void a_kill_wakes_all_callers(void)
     th_check_echo(&connection);
     for (int i = 0; i < 6; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, keep_waiting, &connection), 0);
-    th_sleep_ms(th_on_valgrind() ? 1000 : 100); /* too short would be MACH_SEND_INVALID_DEST */
+    th_await(TAKEN, 6); /* else it would be MACH_SEND_INVALID_DEST */
     th_kill(service);
     for (int i = 0; i < 6; i++)
         pthread_join(threads[i], NULL);
     th_close(&connection);
 }
 
-static void *resume_and_kill(void *argument)
+static void *kill_stopped(void *argument)
 {
-    th_sleep_ms(100);
+    th_wait_until(somebody_sleeps, NULL);
     kill(*(pid_t *)argument, SIGKILL); /* works on a stopped process */
     return NULL;
 }
 
-/* Intent: a call that was not taken can be repeated, and says so. service stopped | call --> | killed | client:
- * MACH_SEND_INVALID_DEST */
+/*
+ * Intent: a call that was not taken can be repeated, and says so.
+ *   client                    service
+ *                             (stopped)
+ *   call ------------------>
+ *   ...                       killed
+ *   MACH_SEND_INVALID_DEST
+ */
 static void a_call_not_taken_says_so(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -171,15 +214,22 @@ static void a_call_not_taken_says_so(void)
     pthread_t thread;
     th_check_echo(&connection);
     th_pause(service);
-    assert_int_equal(pthread_create(&thread, NULL, resume_and_kill, &service), 0);
+    assert_int_equal(pthread_create(&thread, NULL, kill_stopped, &service), 0);
     expect_error(&connection, 100, MACH_SEND_INVALID_DEST);
     pthread_join(thread, NULL);
     th_reap(service);
     th_close(&connection);
 }
 
-/* Intent: nobody serves the name, or nobody does any more. call --> error | served: call --> ok | killed: call -->
- * error */
+/*
+ * Intent: nobody serves the name, or nobody does any more.
+ *   client                      service
+ *   call: unknown service
+ *   call -------------------->  started
+ *   <------------------ answer
+ *                               killed
+ *   call: unknown service
+ */
 static void an_unknown_service_is_an_error(void)
 {
     LMConnection connection = th_connection(NAME);
@@ -212,7 +262,12 @@ static void start_second(const struct th_service *me)
         th_serve_until_stopped();
 }
 
-/* Intent: a newcomer gets an error and the first is not disturbed; after the first's death it gets the name. */
+/*
+ * Intent: a newcomer gets an error and the first is not disturbed; after the first's death it gets the name.
+ *   first          newcomer          client
+ *   serves         start: in use     call --> first answers
+ *   killed         start: 0          call --> newcomer answers
+ */
 static void a_name_has_one_owner_at_a_time(void)
 {
     pid_t first = th_serve(NAME, answer);
@@ -255,8 +310,11 @@ static LMConnection waiting = {MACH_PORT_NULL, "test.death"};
 
 /*
  * Intent: invalidating a service ends the deferred calls, frees the name and empties its loop.
- *   A --KEEP-->  service keeps it
- *   B --INVALIDATE--> service invalidates itself | A, B: dead port | the loop ends, the same name is started again
+ *   thread A           thread B                service
+ *   call ------------------------------------> keeps it
+ *                      call -----------------> invalidates itself
+ *   dead port          dead port               its loop ends; it starts the same name again
+ *                      call -----------------> answers
  */
 static void invalidating_ends_waits_and_frees_the_name(void)
 {
@@ -265,7 +323,7 @@ static void invalidating_ends_waits_and_frees_the_name(void)
     LMConnection connection = th_connection(NAME);
     th_check_echo(&waiting);
     assert_int_equal(pthread_create(&thread, NULL, keep_waiting, &waiting), 0);
-    th_sleep_ms(th_on_valgrind() ? 1000 : 100);
+    th_await(TAKEN, 1);
     expect_error(&connection, INVALIDATE, MACH_RCV_PORT_DIED);
     pthread_join(thread, NULL);
     th_wait_until(answers_again, &connection);
@@ -273,8 +331,14 @@ static void invalidating_ends_waits_and_frees_the_name(void)
     th_stop(service);
 }
 
-/* Intent: a reply port that is given up ends the wait; the service lives on. client --DROP--> deallocated | client:
- * dead port */
+/*
+ * Intent: a reply port that is given up ends the wait; the service lives on.
+ *   client             service
+ *   call ----------->  deallocates the reply port
+ *   dead port
+ *   call ----------->
+ *   <--------- answer
+ */
 static void dropping_a_reply_port_ends_the_wait(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -287,8 +351,13 @@ static void dropping_a_reply_port_ends_the_wait(void)
     th_stop(service);
 }
 
-/* Intent: only the first reply counts, the second is an error of the service's. client --> "one", "two": invalid right
- * | "one" */
+/*
+ * Intent: only the first reply counts, the second is an error of the service's.
+ *   client             service
+ *   call ----------->
+ *   <---------- "one"  sent
+ *                      "two": invalid right
+ */
 static void replying_twice_is_an_error(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -311,8 +380,13 @@ static void *ask_deferred(void *argument)
     return NULL;
 }
 
-/* Intent: the callback returns and another thread answers, while others are served. A --LATER--> | B --echo--> ok | A:
- * 4711 */
+/*
+ * Intent: the callback returns and another thread answers, while others are served.
+ *   threads A to D     main thread        service
+ *   calls ------------------------------> gives them to threads of its own
+ *                      20 x call -------> answers at once
+ *   <-------------------------- answers   the threads
+ */
 static void another_thread_may_reply(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -322,6 +396,7 @@ static void another_thread_may_reply(void)
         assert_int_equal(pthread_create(&threads[i], NULL, ask_deferred, &waiting), 0);
     for (int i = 0; i < 20; i++)
         th_check_echo(&waiting);
+    th_set(OTHERS_SERVED, 1);
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     th_close(&waiting);
@@ -349,8 +424,14 @@ static void expect_notes(LMConnectionRef connection, uint32_t first, uint32_t la
 
 /*
  * Intent: one-way messages that were queued and not taken survive the service, in order, before newer ones.
- *   --1..10--> taken | stopped | --11..60--> queued | killed | --61, ...--> until one fails: unknown service |
- * restarted | --n-->
+ *   client                   service
+ *   1 ... 10 ------------->  takes them
+ *                            stopped
+ *   11 ... 60 ------------>
+ *                            killed
+ *   61, ... until one fails: unknown service
+ *                            restarted
+ *   n, n + 1 ------------->  takes 11 ... n + 1
  */
 static void queued_messages_survive_a_kill(void)
 {
@@ -361,8 +442,7 @@ static void queued_messages_survive_a_kill(void)
     th_pause(service);
     send_notes(&connection, 11, 60);
     th_kill(service);
-    uint32_t number =
-        61; /* the death may be noticed a little later: what returned 0 until then is queued like the others */
+    uint32_t number = 61; /* the death may be noticed later: what returned 0 until then is queued like the others */
     kern_return_t result;
     while ((result = LMConnectionSendOneWay(&connection, NOTE, &number, sizeof number)) == 0)
         number++;
@@ -374,8 +454,16 @@ static void queued_messages_survive_a_kill(void)
     th_stop(service);
 }
 
-/* Intent: the same when the next use is a call, and over two deaths. stopped | 1..20 | killed | stopped | 21..40 |
- * killed | call */
+/*
+ * Intent: the same when the next use is a call, and over two deaths.
+ *   client             service
+ *                      (stopped)
+ *   1 ... 20 ------->  killed
+ *                      another, stopped
+ *   21 ... 40 ------>  killed
+ *                      a third one
+ *   call ----------->  has 1 ... 40
+ */
 static void queued_messages_survive_two_kills(void)
 {
     LMConnection connection = th_connection(NAME);
@@ -396,9 +484,10 @@ static void serve_and_reply_to_the_dead(const struct th_service *me)
     (void)me;
     assert_int_equal(LMStartService(NAME, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer), 0);
     th_ready();
-    while (kept == MACH_PORT_NULL)
-        CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0.02, false);
-    CFRunLoopRunInMode(kCFRunLoopDefaultMode, th_on_valgrind() ? 2 : 0.5, false); /* the client is dead after that */
+    while (th_get(CLIENT_DEAD) == 0)
+        CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0.002, false);
+    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false); /* a pass in which it can see that */
+    assert_int_not_equal(kept, MACH_PORT_NULL);
     assert_int_equal(LMSendReply(kept, "nobody", 6), MACH_SEND_INVALID_DEST);
     assert_int_equal(LMSendReply(kept, "nobody", 6), MACH_SEND_INVALID_RIGHT);
     th_serve_until_stopped();
@@ -414,23 +503,34 @@ static void call_and_be_killed(const struct th_service *me)
     LMConnectionSendTwoWay(&connection, KEEP, "x", 1, &buffer);
 }
 
-/* Intent: a reply to a client that is gone is an error of its own. client --KEEP--> | client killed | service: invalid
- * destination */
+/*
+ * Intent: a reply to a client that is gone is an error of its own.
+ *   client             service
+ *   call ----------->  keeps it
+ *   killed             reply: invalid destination
+ *                      reply again: invalid right
+ */
 static void a_reply_to_a_dead_client_is_an_error(void)
 {
     pid_t service = th_start(&(struct th_service){.program = serve_and_reply_to_the_dead});
     pid_t client = th_start(&(struct th_service){.program = call_and_be_killed});
-    th_sleep_ms(100);
+    th_await(TAKEN, 1);
     th_kill(client);
+    th_set(CLIENT_DEAD, 1);
     LMConnection connection = th_connection(NAME);
-    th_sleep_ms(th_on_valgrind() ? 2500 : 600);
     th_check_echo(&connection);
     th_close(&connection);
     th_stop(service);
 }
 
-/* Intent: closing a connection's port ends the calls under way over it. A --KEEP--> | B deallocates the port | A: an
- * error, at once */
+/*
+ * Intent: closing a connection's port ends the calls under way over it.
+ *   thread A           thread B                service
+ *   call ------------------------------------> keeps it
+ *                      deallocates the port
+ *   dead port
+ *                      call -----------------> answers
+ */
 static void deallocating_the_port_ends_calls(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -438,7 +538,7 @@ static void deallocating_the_port_ends_calls(void)
     pthread_t thread;
     th_check_echo(&connection);
     assert_int_equal(pthread_create(&thread, NULL, keep_waiting, &connection), 0);
-    th_sleep_ms(th_on_valgrind() ? 1000 : 100);
+    th_await(TAKEN, 1);
     assert_int_equal(mach_port_deallocate(mach_task_self(), connection.serverPort), 0);
     pthread_join(thread, NULL);
     th_check_echo(&connection);

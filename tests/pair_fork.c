@@ -34,8 +34,11 @@ static void call_many(LMConnectionRef connection, uint64_t seed)
 
 /*
  * Intent: parent and child use the same LMConnection at the same time, over two channels.
- *   parent --call--> | fork | parent --calls--> own answers
- *                           | child  --calls--> own answers
+ *   parent             child              service
+ *   call -------------------------------> answers
+ *   forks -----------> starts
+ *   calls ------------------------------> answers
+ *                      calls -----------> answers
  */
 static void both_sides_of_a_fork_call(void)
 {
@@ -56,8 +59,14 @@ static void both_sides_of_a_fork_call(void)
     th_stop(service);
 }
 
-/* Intent: the child holds none of the parent's sockets, and the port it has seen means nothing to it. parent: 1 |
- * child: 0, then 1 */
+/*
+ * Intent: the child holds none of the parent's sockets, and the port it has seen means nothing to it.
+ *   parent             child
+ *   call: 1 socket
+ *   forks -----------> 0 sockets
+ *                      call: 1 socket
+ *   call
+ */
 static void the_child_holds_no_socket_of_the_parent(void)
 {
     pid_t service = th_serve(NAME, th_echo);
@@ -81,6 +90,7 @@ static void the_child_holds_no_socket_of_the_parent(void)
 }
 
 enum { FORK_HELPER = 1, KEEP };
+enum { TAKEN }; /* words */
 
 static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
@@ -89,7 +99,9 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
         for (; helper == 0;)
             pause();
         LMSendIntegerReply(message->head.msgh_remote_port, helper);
-    } else if (message->head.msgh_id != KEEP)
+    } else if (message->head.msgh_id == KEEP)
+        th_add(TAKEN);
+    else
         th_echo(port, message, size, info);
 }
 
@@ -103,8 +115,12 @@ static void *hold_a_call(void *argument)
 
 /*
  * Intent: a helper that outlives a killed server keeps neither its clients waiting nor its name taken.
- *   service forks a helper | client --KEEP--> | service killed, helper lives | client: error | the name can be served
- * again
+ *   client             service                 helper
+ *                      forks ----------------> waits for ever
+ *   call ----------->  keeps it
+ *   ...                killed
+ *   error              restarted, same name
+ *   call ----------->  answers                 (still there)
  */
 static void a_servers_child_keeps_nothing_alive(void)
 {
@@ -114,7 +130,7 @@ static void a_servers_child_keeps_nothing_alive(void)
     assert_true(helper > 0);
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, hold_a_call, &connection), 0);
-    th_sleep_ms(th_on_valgrind() ? 1000 : 100);
+    th_await(TAKEN, 1);
     th_kill(service);
     pthread_join(thread, NULL);
     assert_int_equal(kill(helper, 0), 0);
