@@ -337,6 +337,22 @@ void th_resume(pid_t service)
     assert_int_equal(kill(service, SIGCONT), 0);
 }
 
+static bool th_sleeps(void *service)
+{
+    char path[64], line[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)*(pid_t *)service);
+    FILE *file = fopen(path, "r");
+    th_require(file != NULL && fgets(line, sizeof line, file) != NULL, path);
+    fclose(file);
+    const char *name_end = strrchr(line, ')');
+    return name_end != NULL && name_end[2] == 'S';
+}
+
+void th_await_sleep(pid_t service)
+{
+    th_wait_until(th_sleeps, &service);
+}
+
 /* --- Running a body --- */
 
 static int th_remove_entry(const char *path, const struct stat *status, int type, struct FTW *where)

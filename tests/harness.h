@@ -103,6 +103,8 @@ void th_kill(pid_t service);
 /* SIGSTOP, and stopped when this returns. */
 void th_pause(pid_t service);
 void th_resume(pid_t service);
+/* Waits until its first thread sleeps, as that of a service does which has nothing to do. */
+void th_await_sleep(pid_t service);
 /* Waits for a process that ends by itself; its wait status. */
 int th_reap(pid_t process);
 /* Serves the loop of this thread until the process is told to end. */
