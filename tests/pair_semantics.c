@@ -16,7 +16,7 @@ static const char NAME[] = "test.semantics";
 
 enum { NOTE = 1, NOTES, BLOCK, SCRIBBLE, REPLY_TWICE_AT_ONCE, MARK, MARK_ONLY, ECHO = 77 };
 /* Words. From SEEN on there is one for each numbered message: how often a callback was entered with it. */
-enum { TAKEN, GO, RESTARTED, NOTE_COUNT, DISORDERS, SEEN = 1000 };
+enum { TAKEN, GO, MORTAL, NOTE_COUNT, DISORDERS, SEEN = 1000 };
 
 static LMConnection shared = {MACH_PORT_NULL, "test.semantics"};
 
@@ -70,6 +70,8 @@ static void mark(LMMessage *message, bool answers)
     uint32_t number;
     memcpy(&number, LMMessageGetData(message), sizeof number);
     th_add(SEEN + number);
+    if (th_get(MORTAL) && number % 100 == 99)
+        kill(getpid(), SIGKILL);
     if (answers)
         (void)LMSendReply(message->head.msgh_remote_port, &number, sizeof number);
 }
@@ -388,7 +390,7 @@ static void *call_until_over(void *argument)
 /*
  * Intent: whenever the service is killed, each call of each thread is handled at most once, and its error is the truth.
  *   threads A to D     service
- *   calls ---------->  marks and answers
+ *   calls ---------->  marks and answers; sometimes it kills itself after the mark
  *                      killed at any moment, and started again; and again
  *   in the end: what was said of each against its mark
  */
@@ -396,6 +398,7 @@ static void kills_leave_no_call_in_doubt(void)
 {
     pthread_t threads[CALLERS];
     uint32_t numbers[CALLERS];
+    th_set(MORTAL, 1);
     pid_t service = th_serve(NAME, answer);
     for (uint32_t i = 0; i < CALLERS; i++) {
         numbers[i] = i;
