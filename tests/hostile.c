@@ -156,6 +156,18 @@ static void bell(int socket)
     (void)send(socket, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+enum { UNREAD_ANSWERS, RECORD_SIZE, TAKES_FIRST }; /* words */
+
+static void echo(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    (void)port, (void)size, (void)info;
+    if (th_answer_standard(message))
+        return;
+    if (LMSendReply(message->head.msgh_remote_port, LMMessageGetData(message), LMMessageGetDataLength(message)) ==
+        MACH_SEND_NO_BUFFER)
+        th_add(UNREAD_ANSWERS);
+}
+
 /* The victim and an honest client of it, who sees whether it lives and what it has open. */
 struct victim {
     pid_t process;
@@ -165,7 +177,7 @@ struct victim {
 
 static struct victim start_victim(void)
 {
-    struct victim victim = {th_serve(NAME, th_echo), th_connection(NAME), 0};
+    struct victim victim = {th_serve(NAME, echo), th_connection(NAME), 0};
     th_check_echo(&victim.connection);
     victim.descriptors = th_ask(&victim.connection, TH_COUNT_DESCRIPTORS);
     return victim;
@@ -566,8 +578,12 @@ static void flipping_bits_harms_nobody(void)
     end_victim(&victim);
 }
 
-/* Intent: a client that reads no replies loses its connection, and costs the others nothing. evil --calls, 64 KiB
- * each--> closed */
+/*
+ * Intent: a client that reads no replies loses its connection, and costs the others nothing.
+ *   evil client                victim
+ *   calls, 60 kB each ------>  answers, until it keeps 256 MiB of them: no buffer
+ *   closed                     serves an honest client
+ */
 static void a_client_that_reads_nothing_goes(void)
 {
     struct victim victim = start_victim();
@@ -588,7 +604,100 @@ static void a_client_that_reads_nothing_goes(void)
         closed = poll(&poller, 1, 0) == 1 && (poller.revents & POLLHUP);
     }
     assert_true(closed);
+    th_await(UNREAD_ANSWERS, 1);
     close_peer(&evil);
+    end_victim(&victim);
+}
+
+static bool is_welcomed(void *argument)
+{
+    struct peer *peer = argument;
+    return __atomic_load_n(&peer->memory->welcomed, __ATOMIC_SEQ_CST) == 1;
+}
+
+/*
+ * Intent: what comes over the socket after the hello is a bell of one byte, or the end.
+ *   evil client               victim
+ *   hello ----------------->  welcomes it
+ *   2, 3, ... bytes ------->
+ *   closed                    serves an honest client
+ */
+static void records_that_are_no_bells_close_the_connection(void)
+{
+    static const size_t sizes[] = {2, 3, 4, 7, 8, 9, 32, 4096};
+    static const char record[4096];
+    struct victim victim = start_victim();
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct peer evil = open_channel();
+        th_wait_until(is_welcomed, &evil);
+        send_record(evil.socket, record, sizes[i], -1, 0);
+        if (!is_closed(evil.socket))
+            fail_msg("a record of %zu bytes was accepted", sizes[i]);
+        close_peer(&evil);
+    }
+    end_victim(&victim);
+}
+
+/*
+ * Intent: descriptors that come with bells don't stay.
+ *   evil client                      victim
+ *   hello ------------------------>  welcomes it
+ *   bells with 1 and 253 of them ->  has as many open as before
+ */
+static void descriptors_with_bells_do_not_stay(void)
+{
+    struct victim victim = start_victim();
+    struct peer evil = open_channel();
+    th_wait_until(is_welcomed, &evil);
+    for (int i = 0; i < 5; i++) {
+        send_record(evil.socket, "", 1, 0, 1);
+        send_record(evil.socket, "", 1, 0, 253);
+    }
+    close_peer(&evil);
+    end_victim(&victim);
+}
+
+/* --- Curious peers --- */
+
+static void expect_zeroes(const void *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (((const uint8_t *)bytes)[i] != 0)
+            fail_msg("byte %zu of %zu is 0x%x", i, length, ((const uint8_t *)bytes)[i]);
+}
+
+/* That a frame has its message's bytes, and zeroes behind them; where the next one is. */
+static const uint8_t *expect_frame(const uint8_t *at, struct frame expected, const void *payload)
+{
+    const size_t extent = 32 + (expected.length + 31) / 32 * 32;
+    expected.kind = 1;
+    expected.total = expected.length;
+    assert_memory_equal(at, &expected, sizeof expected);
+    assert_memory_equal(at + 32, payload, expected.length);
+    expect_zeroes(at + 32 + expected.length, extent - 32 - expected.length);
+    return at + extent;
+}
+
+/*
+ * Intent: a reply carries no byte that the service did not pass.
+ *   curious client        service
+ *   call, 5 bytes ----->
+ *   <----------- 5 bytes  and zeroes around them, in all of the memory
+ */
+static void a_client_sees_nothing_but_its_answer(void)
+{
+    struct victim victim = start_victim();
+    struct peer peer = open_channel();
+    struct frame call = {.kind = 1, .length = 5, .token = 7, .total = 5, .identifier = 3};
+    memcpy(peer.requests + 32, "hello", 5);
+    put_frame(&peer, &call);
+    uint64_t end = th_now_ms() + 20000;
+    while (__atomic_load_n(&peer.memory->replies.tail, __ATOMIC_SEQ_CST) == 0)
+        assert_true(th_now_ms() < end);
+    const uint8_t *rest = expect_frame(peer.replies, (struct frame){.length = 5, .token = 7}, "hello");
+    expect_zeroes(rest, (size_t)(peer.replies + RING - rest));
+    expect_zeroes(&peer.memory->largest_message + 1, RINGS - 2 * sizeof(struct words) - 8);
+    close_peer(&peer);
     end_victim(&victim);
 }
 
@@ -605,6 +714,7 @@ enum evil_way {
     BAD_FRAME,
     BAD_HEAD,
     MIXED_REPLY,
+    NO_BELL,
     WAYS
 };
 
@@ -633,13 +743,18 @@ static int receive_hello(int socket, struct hello *hello)
     return memory;
 }
 
+static void await_request(struct memory *memory)
+{
+    uint64_t end = th_now_ms() + 10000;
+    while (__atomic_load_n(&memory->requests.tail, __ATOMIC_SEQ_CST) == 0 && th_now_ms() < end)
+        th_sleep_ms(1);
+}
+
 /* Begins a large reply to the first call, and then sends a small one to the same call. */
 static void mix_replies(struct memory *memory, const struct hello *hello)
 {
     uint8_t *requests = (uint8_t *)memory + RINGS, *replies = requests + hello->request_size;
-    uint64_t end = th_now_ms() + 10000;
-    while (__atomic_load_n(&memory->requests.tail, __ATOMIC_SEQ_CST) == 0 && th_now_ms() < end)
-        th_sleep_ms(1);
+    await_request(memory);
     uint32_t token = ((struct frame *)(void *)requests)->token;
     struct frame piece = {.kind = 2, .length = 4096, .total = 100000, .token = token};
     struct frame whole = {.kind = 1, .length = 8, .total = 8, .token = token};
@@ -667,6 +782,16 @@ static void scribble(struct memory *memory, const struct hello *hello, enum evil
     }
 }
 
+/* Takes the first request, if it is to, and sends a record of a size that means nothing. */
+static void send_no_bell(int client, struct memory *memory)
+{
+    static const char record[4096];
+    await_request(memory);
+    if (th_get(TAKES_FIRST))
+        store(&((struct frame *)(void *)((uint8_t *)memory + RINGS))->state, 1);
+    (void)send(client, record, th_get(RECORD_SIZE), MSG_NOSIGNAL);
+}
+
 static void treat(int client, enum evil_way way)
 {
     struct hello hello;
@@ -685,7 +810,9 @@ static void treat(int client, enum evil_way way)
         (void)send(client, refusal, sizeof refusal, MSG_NOSIGNAL);
     if (way == ODD_RECORDS)
         (void)send(client, odd, sizeof odd, MSG_NOSIGNAL);
-    if (way >= BAD_TAIL)
+    if (way == NO_BELL)
+        send_no_bell(client, map);
+    else if (way >= BAD_TAIL)
         bell(client);
     char byte[64];
     if (way != CLOSE_AFTER_HELLO && way != REFUSE) /* until the client goes */
@@ -804,6 +931,118 @@ static void a_server_that_mixes_replies(void)
     th_close(&connection);
 }
 
+/*
+ * Intent: a client that is open takes only bells from its server, and tells whether its call had been taken.
+ *   client                         evil server
+ *   call ----------------------->  welcomes it; takes the call or not
+ *   <-------- 2, 3, ... bytes
+ *   dead port, or never taken
+ */
+static void a_server_whose_records_are_no_bells(void)
+{
+    static const uint32_t sizes[] = {2, 3, 4, 7, 8, 9, 10, 4096};
+    make_folders();
+    pid_t evil = th_start(&(struct th_service){.program = be_evil, .info = (void *)(uintptr_t)NO_BELL});
+    LMConnection connection = th_connection(NAME);
+    for (uint32_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++) {
+        LMResponseBuffer buffer;
+        th_set(RECORD_SIZE, sizes[i / 2]);
+        th_set(TAKES_FIRST, i % 2);
+        kern_return_t result = LMConnectionSendTwoWay(&connection, 1, "x", 1, &buffer);
+        assert_true(i % 2 == 0 ? result == MACH_SEND_INVALID_DEST : result == MACH_RCV_PORT_DIED);
+        LMResponseBufferFree(&buffer);
+    }
+    th_kill(evil);
+    th_close(&connection);
+}
+
+static int listen_by_hand(int backlog)
+{
+    struct sockaddr_un address = address_of(NAME);
+    int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    assert_true(listener >= 0);
+    make_folders();
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, backlog), 0);
+    return listener;
+}
+
+/*
+ * Intent: connecting is part of the timeout.
+ *   client                       server
+ *                                (its queue of connections is full)
+ *   call, 100 ms: timed out
+ *   call, 0 ms: timed out
+ */
+static void a_full_queue_of_connections_costs_the_timeout(void)
+{
+    struct sockaddr_un address = address_of(NAME);
+    int listener = listen_by_hand(0), waiting[16], count = 0;
+    do
+        waiting[count] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    while (connect(waiting[count++], (struct sockaddr *)&address, sizeof address) == 0 && count < 16);
+    assert_int_equal(errno, EAGAIN);
+    LMConnection connection = th_connection(NAME);
+    for (uint32_t milliseconds = 0; milliseconds <= 100; milliseconds += 100) {
+        LMResponseBuffer buffer;
+        uint64_t begin = th_now_ms();
+        assert_int_equal(LMConnectionSendTwoWayWithTimeout(&connection, 1, "x", 1, milliseconds, &buffer),
+                         MACH_SEND_TIMED_OUT);
+        LMResponseBufferFree(&buffer);
+        assert_int_equal(LMConnectionSendOneWayWithTimeout(&connection, 1, "x", 1, milliseconds), MACH_SEND_TIMED_OUT);
+        assert_true(th_now_ms() - begin + 2 >= 2 * milliseconds);
+    }
+    while (count > 0)
+        close(waiting[--count]);
+    close(listener);
+}
+
+/* Sends from a stack that is full of other bytes. */
+static void send_three(void)
+{
+    LMConnection connection = th_connection(NAME);
+    assert_int_equal(LMConnectionSendOneWay(&connection, 11, "hello", 5), 0);
+    assert_int_equal(LMConnectionSendOneWay(&connection, 12, "forty bytes that need two units of 32....", 40), 0);
+    assert_int_equal(LMConnectionSendOneWay(&connection, 13, "x", 1), 0);
+    th_close(&connection);
+}
+
+static void send_from_a_dirty_stack(void)
+{
+    volatile uint8_t dirt[65536];
+    for (size_t i = 0; i < sizeof dirt; i++)
+        dirt[i] = 0xa5;
+    send_three();
+}
+
+/*
+ * Intent: a request carries no byte that the client did not pass.
+ *   client                      curious server
+ *   hello, 5, 40, 1 bytes --->  sees those, and zeroes around them, in all of the memory
+ */
+static void a_server_sees_nothing_but_the_requests(void)
+{
+    int listener = listen_by_hand(10);
+    struct hello hello;
+    send_from_a_dirty_stack();
+    int client = accept(listener, NULL, NULL);
+    int memory = receive_hello(client, &hello);
+    assert_true(memory >= 0);
+    expect_zeroes(hello.reserved, sizeof hello.reserved);
+    size_t size = RINGS + (size_t)hello.request_size + hello.reply_size;
+    const uint8_t *bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, memory, 0), *at = bytes + RINGS;
+    assert_ptr_not_equal(bytes, MAP_FAILED);
+    at = expect_frame(at, (struct frame){.length = 5, .identifier = 11}, "hello");
+    at = expect_frame(at, (struct frame){.length = 40, .identifier = 12}, "forty bytes that need two units of 32....");
+    at = expect_frame(at, (struct frame){.length = 1, .identifier = 13}, "x");
+    expect_zeroes(at, (size_t)(bytes + size - at));
+    expect_zeroes(bytes + 2 * sizeof(struct words), RINGS - 2 * sizeof(struct words));
+    munmap((void *)(uintptr_t)bytes, size);
+    close(memory);
+    close(client);
+    close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -821,6 +1060,9 @@ int main(void)
         TH_TEST(hostile_reply_heads_close_the_connection),
         TH_TEST(flipping_bits_harms_nobody),
         TH_TEST(a_client_that_reads_nothing_goes),
+        TH_TEST(records_that_are_no_bells_close_the_connection),
+        TH_TEST(descriptors_with_bells_do_not_stay),
+        TH_TEST(a_client_sees_nothing_but_its_answer),
         TH_TEST(a_server_that_never_accepts),
         TH_TEST(a_server_that_never_answers),
         TH_TEST(a_server_that_closes_at_once),
@@ -831,6 +1073,9 @@ int main(void)
         TH_TEST(a_server_with_a_bad_frame),
         TH_TEST(a_server_with_a_bad_head),
         TH_TEST(a_server_that_mixes_replies),
+        TH_TEST(a_server_whose_records_are_no_bells),
+        TH_TEST(a_full_queue_of_connections_costs_the_timeout),
+        TH_TEST(a_server_sees_nothing_but_the_requests),
     };
     return TH_MAIN(tests);
 }

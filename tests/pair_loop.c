@@ -514,6 +514,172 @@ static void a_sleeping_loop_can_be_stopped(void)
     assert_int_equal(th_reap(th_start(&(struct th_service){.program = be_stopped_from_a_thread})), 0);
 }
 
+struct stopper {
+    int fired;
+    bool stops;
+};
+
+static void fire_and_stop(CFRunLoopTimerRef fired, void *info)
+{
+    struct stopper *stopper = info;
+    (void)fired;
+    stopper->fired++;
+    if (stopper->stops)
+        CFRunLoopStop(CFRunLoopGetCurrent());
+}
+
+static CFRunLoopTimerRef make_stopper(struct stopper *stopper, CFTimeInterval interval)
+{
+    CFRunLoopTimerContext context = {.info = stopper};
+    CFRunLoopTimerRef made =
+        CFRunLoopTimerCreate(NULL, CFAbsoluteTimeGetCurrent(), interval, 0, 0, fire_and_stop, &context);
+    assert_non_null(made);
+    CFRunLoopAddTimer(CFRunLoopGetCurrent(), made, kCFRunLoopCommonModes);
+    return made;
+}
+
+static void *stop_by_timers(void *argument)
+{
+    struct stopper often = {0, true}, once = {0, false};
+    CFRunLoopTimerRef first = make_stopper(&often, 0.001);
+    (void)argument;
+    for (int run = 1; run <= 5; run++) {
+        assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 30, false), kCFRunLoopRunStopped);
+        assert_int_equal(often.fired, run); /* armed again although the loop was stopped */
+        assert_true(CFRunLoopTimerIsValid(first));
+    }
+    CFRunLoopTimerRef second = make_stopper(&once, 0); /* added while the loop is stopped */
+    while (once.fired == 0)
+        assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 30, false), kCFRunLoopRunStopped);
+    CFRunLoopRemoveTimer(CFRunLoopGetCurrent(), first, kCFRunLoopCommonModes);
+    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 30, false), kCFRunLoopRunFinished);
+    int fired = often.fired;
+    CFRunLoopAddTimer(CFRunLoopGetCurrent(), first, kCFRunLoopCommonModes);
+    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 30, false), kCFRunLoopRunStopped);
+    assert_int_equal(often.fired, fired + 1);
+    assert_int_equal(once.fired, 1);
+    CFRunLoopTimerInvalidate(first);
+    CFRelease(first);
+    CFRelease(second);
+    return NULL;
+}
+
+/*
+ * Intent: a timer goes on in the next run of a loop that was stopped, also by the timer itself.
+ *   loop              timer A                  timer B
+ *   run ----------->  fires, stops the loop
+ *   run ----------->  fires, stops the loop
+ *   ...                                        added in between
+ *   run ----------------------------------->   fires once
+ *   (A taken off, put on)
+ *   run ----------->  fires, stops the loop
+ */
+static void timers_go_on_after_a_stop(void)
+{
+    pthread_t thread; /* whose loop, with its descriptors, ends with it */
+    assert_int_equal(pthread_create(&thread, NULL, stop_by_timers, NULL), 0);
+    pthread_join(thread, NULL);
+}
+
+struct race {
+    CFRunLoopRef loop;
+    CFMachPortRef port;
+    CFRunLoopSourceRef source;
+    pthread_barrier_t running, start, end;
+    uint32_t is_over;
+};
+
+static void *remove_source(void *argument)
+{
+    struct race *race = argument;
+    for (;;) {
+        pthread_barrier_wait(&race->start);
+        if (race->is_over)
+            return NULL;
+        CFRunLoopRemoveSource(race->loop, race->source, kCFRunLoopCommonModes);
+        CFRunLoopAddSource(race->loop, race->source, kCFRunLoopCommonModes);
+        CFRunLoopRemoveSource(race->loop, race->source, kCFRunLoopCommonModes);
+        pthread_barrier_wait(&race->end);
+    }
+}
+
+static void *invalidate_port(void *argument)
+{
+    struct race *race = argument;
+    for (;;) {
+        pthread_barrier_wait(&race->start);
+        if (race->is_over)
+            return NULL;
+        CFMachPortInvalidate(race->port);
+        assert_false(CFMachPortIsValid(race->port));
+        pthread_barrier_wait(&race->end);
+    }
+}
+
+static void *run_awake(void *argument)
+{
+    struct race *race = argument;
+    CFRunLoopTimerRef awake = CFRunLoopTimerCreate(kCFAllocatorDefault, 0, 0.01, 0, 0, keep_awake, NULL);
+    race->loop = CFRunLoopGetCurrent();
+    CFRunLoopAddTimer(race->loop, awake, kCFRunLoopCommonModes);
+    pthread_barrier_wait(&race->running);
+    CFRunLoopRun();
+    CFRunLoopTimerInvalidate(awake);
+    CFRelease(awake);
+    return NULL;
+}
+
+/* A service on the loop, with clients that have called it. */
+static void serve_for_race(struct race *race)
+{
+    race->port = CFMachPortCreate(kCFAllocatorDefault, (CFMachPortCallBack)(void (*)(void))answer, NULL, NULL);
+    race->source = CFMachPortCreateRunLoopSource(kCFAllocatorDefault, race->port, 0);
+    assert_int_equal(rocketbootstrap_register(0, "loop.race", CFMachPortGetPort(race->port)), 0);
+    CFRunLoopAddSource(race->loop, race->source, kCFRunLoopCommonModes);
+}
+
+static void run_race(struct race *race)
+{
+    LMConnection connection = th_connection("loop.race");
+    for (unsigned i = 0; i < th_rounds(1000); i++) {
+        serve_for_race(race);
+        th_check_echo(&connection);
+        LMConnectionSendOneWay(&connection, ECHO, "under way", 9);
+        pthread_barrier_wait(&race->start);
+        pthread_barrier_wait(&race->end);
+        CFRelease(race->source);
+        CFRelease(race->port);
+    }
+    race->is_over = 1;
+    pthread_barrier_wait(&race->start);
+    th_close(&connection);
+}
+
+/*
+ * Intent: a service may be invalidated while another thread takes its source off the loop, which runs on.
+ *   client             loop                thread A                thread B
+ *   call ----------->  answers
+ *   1 -------------->                      removes, adds, removes  invalidates
+ *   and again with the next service of the same name
+ */
+static void removing_a_source_races_with_invalidating(void)
+{
+    struct race race = {0};
+    pthread_t loop, remover, invalidator;
+    pthread_barrier_init(&race.running, NULL, 2);
+    pthread_barrier_init(&race.start, NULL, 3);
+    pthread_barrier_init(&race.end, NULL, 3);
+    assert_int_equal(pthread_create(&loop, NULL, run_awake, &race), 0);
+    pthread_barrier_wait(&race.running);
+    assert_int_equal(pthread_create(&remover, NULL, remove_source, &race), 0);
+    assert_int_equal(pthread_create(&invalidator, NULL, invalidate_port, &race), 0);
+    run_race(&race);
+    pthread_join(remover, NULL);
+    pthread_join(invalidator, NULL);
+    CFRunLoopStop(race.loop);
+    pthread_join(loop, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -531,6 +697,8 @@ int main(void)
         TH_TEST(processes_may_be_mutual_peers),
         TH_TEST(a_busy_service_can_be_woken_afterwards),
         TH_TEST(a_sleeping_loop_can_be_stopped),
+        TH_TEST(timers_go_on_after_a_stop),
+        TH_TEST(removing_a_source_races_with_invalidating),
     };
     return TH_MAIN(tests);
 }
