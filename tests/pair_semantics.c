@@ -205,6 +205,8 @@ static void order_holds_over_threads_and_sizes(void)
 
 /* --- Queued means sent --- */
 
+enum { SENT_LAST = 200 }; /* more than a service takes of one client in one go */
+
 static void serve_late(const struct th_service *me)
 {
     (void)me;
@@ -216,18 +218,12 @@ static void serve_late(const struct th_service *me)
 
 static void send_and_exit(const struct th_service *me)
 {
-    for (uint32_t i = 1; i <= 20; i++)
+    for (uint32_t i = 1; i <= SENT_LAST; i++)
         assert_int_equal(LMConnectionSendOneWayWithTimeout(&shared, NOTE, &i, sizeof i, 0), 0);
     th_ready();
     if (me->info != NULL)
         kill(getpid(), SIGKILL);
     _exit(0);
-}
-
-static bool has_twenty_notes(void *argument)
-{
-    (void)argument;
-    return th_get(NOTE_COUNT) >= 20;
 }
 
 static void expect_to_outlive_sender(pid_t service, bool is_killed)
@@ -236,7 +232,7 @@ static void expect_to_outlive_sender(pid_t service, bool is_killed)
     th_reap(client);
     assert_int_equal(th_get(NOTE_COUNT), 0);
     th_set(GO, 1);
-    th_wait_until(has_twenty_notes, NULL);
+    th_await(NOTE_COUNT, SENT_LAST);
     assert_int_equal(th_get(DISORDERS), 0);
     th_stop(service);
 }
@@ -245,8 +241,8 @@ static void expect_to_outlive_sender(pid_t service, bool is_killed)
  * Intent: a service that has its name and does not serve yet takes nothing away from a sender, who need not even wait.
  *   client                 service
  *                          registers
- *   1 ... 20, no time -->
- *   exits                  runs its loop: 1 ... 20
+ *   1 ... 200, no time ->
+ *   exits                  runs its loop: 1 ... 200
  */
 static void a_service_that_is_being_started_gets_everything(void)
 {
@@ -264,8 +260,8 @@ static void *be_blocked(void *argument)
  * Intent: the same for a service that is busy in a callback, when the sender is killed right after the sends.
  *   first client       client                 service
  *   call ------------------------------------> busy
- *                      1 ... 20, no time ---->
- *                      killed                 done; 1 ... 20
+ *                      1 ... 200, no time --->
+ *                      killed                 done; 1 ... 200
  */
 static void a_busy_service_gets_everything(void)
 {

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Order over two channels to one service. Not among Meson's tests, because it fails: the service serves the rest of the
+ * old channel and the new one in turns.
+ *   cc -std=c11 -D_GNU_SOURCE -I include -I tests tests/pair_new_channel.c tests/harness.c -lcmocka -pthread
+ */
+#include "harness.h"
+
+static const char NAME[] = "test.channels";
+
+enum { NOTE = 1, ECHO = 77 };
+enum { NOTE_COUNT, DISORDERS }; /* words */
+
+static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    uint32_t number;
+    if (message->head.msgh_id != NOTE) {
+        th_echo(port, message, size, info);
+        return;
+    }
+    memcpy(&number, LMMessageGetData(message), sizeof number);
+    th_add(NOTE_COUNT);
+    if (number != th_get(NOTE_COUNT))
+        th_add(DISORDERS);
+}
+
+static void send_notes(LMConnectionRef connection, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i <= to; i++)
+        assert_int_equal(LMConnectionSendOneWay(connection, NOTE, &i, sizeof i), 0);
+}
+
+/*
+ * Intent: giving the channel up between two messages changes nothing about their order.
+ *   client                     service
+ *                              (stopped)
+ *   1 ... 200 ------------->
+ *   deallocates the port
+ *   201 ... 300, anew ----->
+ *                              goes on: 1 ... 300
+ */
+static void order_holds_over_a_new_channel(void)
+{
+    pid_t service = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    th_check_echo(&connection);
+    th_pause(service);
+    send_notes(&connection, 1, 200);
+    th_close(&connection);
+    send_notes(&connection, 201, 300);
+    th_resume(service);
+    th_await(NOTE_COUNT, 300);
+    assert_int_equal(th_get(DISORDERS), 0);
+    th_close(&connection);
+    th_stop(service);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TH_TEST(order_holds_over_a_new_channel),
+    };
+    return TH_MAIN(tests);
+}
