@@ -114,7 +114,12 @@ static bool has_counted(void *expected)
     return result;
 }
 
-/* Intent: the classic pair. client --"hi"--> service --"hi"--> client */
+/*
+ * Intent: the classic pair.
+ *   client             service
+ *   "hi" ----------->
+ *   <----------- "hi"
+ */
 static void a_call_is_answered(void)
 {
     pid_t service = start();
@@ -134,8 +139,12 @@ static void a_call_is_answered(void)
     th_stop(service);
 }
 
-/* Intent: an empty message is a whole message, with a reply port and without data. client --nothing--> service --what
- * it saw--> */
+/*
+ * Intent: an empty message is a whole message, with a reply port and without data.
+ *   client             service
+ *   nothing -------->  looks at it
+ *   <-- what it saw
+ */
 static void an_empty_message_passes_the_size_test(void)
 {
     pid_t service = start();
@@ -145,8 +154,12 @@ static void an_empty_message_passes_the_size_test(void)
     th_stop(service);
 }
 
-/* Intent: data of any size is aligned to 16, in the message or out of it. client --n bytes--> service --what it saw-->
- * client */
+/*
+ * Intent: data of any size is aligned to 16, in the message or out of it.
+ *   client             service
+ *   n bytes -------->  looks at them
+ *   <-- what it saw
+ */
 static void payloads_are_aligned(void)
 {
     pid_t service = start();
@@ -161,7 +174,12 @@ static void payloads_are_aligned(void)
     th_stop(service);
 }
 
-/* Intent: the integer and CFData forms of a reply. client --id--> service --the form--> client */
+/*
+ * Intent: the integer and CFData forms of a reply, and the empty ones.
+ *   client             service
+ *   which form? ---->
+ *   <------- that one
+ */
 static void replies_have_many_forms(void)
 {
     pid_t service = start();
@@ -183,7 +201,13 @@ static void replies_have_many_forms(void)
     th_stop(service);
 }
 
-/* Intent: only four bytes are an integer. client --id--> service --3, 0 or 5000 bytes--> client */
+/*
+ * Intent: only four bytes are an integer.
+ *   client                             service
+ *   how many bytes? ---------------->
+ *   <------------- 3, 0, 5000 or 4
+ *   reads 0, 0, 0 and the integer
+ */
 static void an_integer_of_another_length_is_zero(void)
 {
     pid_t service = start();
@@ -203,8 +227,13 @@ static void an_integer_of_another_length_is_zero(void)
     th_stop(service);
 }
 
-/* Intent: one-way messages arrive, cannot be replied to, and harm nobody when replied to. client --x4, no answer-->
- * service */
+/*
+ * Intent: one-way messages arrive, cannot be replied to, and harm nobody when replied to.
+ *   client                    service
+ *   four one-way forms ---->  replies to nobody
+ *   how many? ------------->
+ *   <---------------------- 4
+ */
 static void one_way_messages_have_no_reply_port(void)
 {
     pid_t service = start();
@@ -220,7 +249,14 @@ static void one_way_messages_have_no_reply_port(void)
     th_stop(service);
 }
 
-/* Intent: CFData as the request of a call, NULL as an empty one. client --data--> service --the same--> client */
+/*
+ * Intent: CFData as the request of a call, NULL as an empty one.
+ *   client             service
+ *   data ----------->
+ *   <---- the same data
+ *   NULL ----------->
+ *   <---------- nothing
+ */
 static void cfdata_can_be_sent(void)
 {
     pid_t service = start();
@@ -239,8 +275,12 @@ static void cfdata_can_be_sent(void)
     th_stop(service);
 }
 
-/* Intent: a callback may free its request, small or large, and what it doesn't free is freed. client --n--> service
- * frees, --1--> */
+/*
+ * Intent: a callback may free its request, small or large, and what it doesn't free is freed.
+ *   client             service
+ *   n bytes -------->  frees them, twice
+ *   <-------------- 1
+ */
 static void a_callback_may_free_its_request(void)
 {
     pid_t service = start();
@@ -256,7 +296,12 @@ static void a_callback_may_free_its_request(void)
     th_stop(service);
 }
 
-/* Intent: the callback sees the pointer that the service was started with. client --?--> service --*info--> client */
+/*
+ * Intent: the callback sees the pointer that the service was started with.
+ *   client             service
+ *   ?  ------------->
+ *   <----- what it points to
+ */
 static void the_user_info_arrives(void)
 {
     pid_t service = start();
@@ -269,13 +314,18 @@ static void the_user_info_arrives(void)
     th_stop(service);
 }
 
-/* Intent: the id is a SInt32 of the caller's, whatever its bits. client --id--> service --id--> client */
 static void answer_id(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
     (void)port, (void)size, (void)info;
     LMSendReply(message->head.msgh_remote_port, &message->head.msgh_id, sizeof message->head.msgh_id);
 }
 
+/*
+ * Intent: the id is a SInt32 of the caller's, whatever its bits.
+ *   client             service
+ *   id ------------->
+ *   <------------- id
+ */
 static void the_message_id_arrives(void)
 {
     pid_t service = th_serve(NAME, answer_id);
@@ -295,8 +345,13 @@ static void send_one_and_exit(const struct th_service *me)
     _exit(0);
 }
 
-/* Intent: queued means sent. service paused | client --one way--> queue, client exits | service goes on, has the
- * message */
+/*
+ * Intent: queued means sent.
+ *   client             service
+ *                      (stopped)
+ *   one way -------->
+ *   exits              goes on: has it
+ */
 static void a_message_outlives_its_sender(void)
 {
     pid_t service = start();
@@ -311,7 +366,6 @@ static void a_message_outlives_its_sender(void)
     th_stop(service);
 }
 
-/* Intent: the plain C way to start, with and without user info, and check-in without a launcher. */
 static void start_three(const struct th_service *me)
 {
     CFRunLoopRef loop = CFRunLoopGetCurrent();
@@ -322,7 +376,13 @@ static void start_three(const struct th_service *me)
     th_serve_until_stopped();
 }
 
-/* client --> three services of one process, each with what it was started with */
+/*
+ * Intent: the plain way to start, the one with user info, and check-in without a launcher.
+ *   client             one process
+ *   call ----------->  service 1
+ *   call ----------->  service 2, which answers what it was started with
+ *   call ----------->  service 3, likewise
+ */
 static void services_start_in_three_ways(void)
 {
     pid_t service = th_start(&(struct th_service){.program = start_three, .info = user_info});
@@ -339,8 +399,13 @@ static void services_start_in_three_ways(void)
     th_stop(service);
 }
 
-/* Intent: rocketbootstrap's look-up gives the port that connections use. client: look up, give up, look up an unknown
- * one */
+/*
+ * Intent: rocketbootstrap's look-up gives the port that connections use.
+ *   client
+ *   looks up: a port; gives it up; again: an error
+ *   looks up a name that nobody serves: unknown, and no port
+ *   unlocks twice: 0; an unknown name: unknown
+ */
 static void rocketbootstrap_looks_up(void)
 {
     pid_t service = start();

@@ -74,7 +74,13 @@ static void serve_three(const struct th_service *me)
     th_serve_until_stopped();
 }
 
-/* Intent: several services of one loop are told apart. client --> a, b, c, each with its own info, in turns */
+/*
+ * Intent: several services of one loop are told apart.
+ *   client             one process
+ *   call ----------->  service a: its own info
+ *   call ----------->  service b: its own info
+ *   call ----------->  service c: its own info
+ */
 static void one_loop_serves_several_services(void)
 {
     pid_t service = th_start(&(struct th_service){.program = serve_three});
@@ -116,7 +122,13 @@ static bool has_ticked(void *connection)
     return th_ask(connection, TICKS) >= 5;
 }
 
-/* Intent: a timer beside a service: both are served. client --> ticks? ... until there were 5 */
+/*
+ * Intent: a timer beside a service: both are served.
+ *   client             service            its timer
+ *   ticks? --------->                     tick, tick
+ *   <-------------- 2                     ...
+ *   until there were 5
+ */
 static void a_timer_fires_beside_a_service(void)
 {
     pid_t service = th_start(&(struct th_service){.program = serve_with_timer});
@@ -137,8 +149,13 @@ static void serve_in_rounds(const struct th_service *me)
     exit(0);
 }
 
-/* Intent: a loop that was stopped from a callback can run again, and the message that stopped it is answered. 4 x
- * --STOP--> */
+/*
+ * Intent: a loop that was stopped from a callback can run again, and the message that stopped it is answered.
+ *   client             service
+ *                      runs
+ *   call ----------->  stops the loop
+ *   <--------- answer  runs again; four times
+ */
 static void a_stopped_loop_runs_again(void)
 {
     pid_t service = th_start(&(struct th_service){.program = serve_in_rounds});
@@ -167,8 +184,14 @@ static void check_results(const struct th_service *me)
     exit(0);
 }
 
-/* Intent: CFRunLoopRunInMode's four results. service: finished, timed out, timed out | client --echo--> handled
- * --echo--> handled */
+/*
+ * Intent: CFRunLoopRunInMode's four results; the fourth, stopped, is above.
+ *   client             service
+ *                      nothing to serve: finished
+ *                      a service, nobody calls: timed out
+ *   call ----------->  handled
+ *   one way -------->  handled
+ */
 static void a_limited_run_tells_why_it_ended(void)
 {
     pid_t service = th_start(&(struct th_service){.program = check_results});
@@ -297,8 +320,14 @@ static void serve_while_juggled(const struct th_service *me)
     exit(0);
 }
 
-/* Intent: a source taken off its loop and put back by another thread loses nothing. client --connect, call, close-->
- * service | thread: off, on, off, on ... */
+/*
+ * Intent: a source taken off its loop and put back by another thread loses nothing.
+ *   client             loop                thread
+ *   connects, call ->                      off
+ *                                          on
+ *   <--------- answer  answers             off
+ *   closes                                 on ...
+ */
 static void a_source_may_be_moved_by_another_thread(void)
 {
     pid_t service = th_start(&(struct th_service){.program = serve_while_juggled});
@@ -349,7 +378,12 @@ static void serve_on_thread(const struct th_service *me)
     pthread_join(worker.thread, NULL);
 }
 
-/* Intent: a service on another thread's loop, which is stopped from outside. client --> echo, echo | stopped */
+/*
+ * Intent: a service on another thread's loop, which is stopped from outside.
+ *   client             thread              first thread
+ *   call ----------->  answers
+ *                      ends  <-----------  stops its loop
+ */
 static void a_thread_serves_its_own_loop(void)
 {
     pid_t service = th_start(&(struct th_service){.program = serve_on_thread});

@@ -49,8 +49,13 @@ static void check_size(LMConnectionRef connection, uint32_t length, SInt32 seed)
     LMResponseBufferFree(&buffer);
 }
 
-/* Intent: the sizes around every boundary. client --n bytes of seed--> service checks --n bytes of seed + 1--> client
- * checks */
+/*
+ * Intent: the sizes around every boundary.
+ *   client                      service
+ *   n bytes of seed --------->  checks them
+ *   <---- n bytes of seed + 1
+ *   checks them
+ */
 static void every_size_travels_both_ways(void)
 {
     static const uint32_t sizes[] = {0,    1,    3,     4,     31,    32,     33,      4064, 4095,
@@ -65,8 +70,12 @@ static void every_size_travels_both_ways(void)
     th_stop(service);
 }
 
-/* Intent: any length from 0 to some 10,000, so that frames end at every place of the ring. client --n--> service --n-->
- * client */
+/*
+ * Intent: any length from 0 to some 10,000, so that frames end at every place of the ring.
+ *   client             service
+ *   n bytes -------->  checks them
+ *   <---------- n bytes
+ */
 static void small_sizes_pass_every_place_of_the_ring(void)
 {
     pid_t service = start(0);
@@ -86,7 +95,12 @@ static uint32_t huge(void)
     return 40u * MIB;
 }
 
-/* Intent: hundreds of MiB, the limits raised on both sides. client --300 MiB--> service --300 MiB--> client */
+/*
+ * Intent: hundreds of MiB, the limits raised on both sides.
+ *   client             service
+ *   300 MiB -------->  checks them
+ *   <---------- 300 MiB
+ */
 static void a_raised_limit_lets_300_mib_through(void)
 {
     pid_t service = start(400u * MIB);
@@ -98,8 +112,13 @@ static void a_raised_limit_lets_300_mib_through(void)
     th_stop(service);
 }
 
-/* Intent: a one-way message may be large too; it returns when it is taken. client --20 MiB--> service | client frees
- * its data */
+/*
+ * Intent: a one-way message may be large too; the data are the sender's again when it returns.
+ *   client                       service
+ *   20 MiB, returns ---------->  checks them
+ *   overwrites and frees them
+ *   4 bytes ------------------>  answers
+ */
 static void a_large_one_way_message_arrives(void)
 {
     pid_t service = start(0);
@@ -115,8 +134,13 @@ static void a_large_one_way_message_arrives(void)
     th_stop(service);
 }
 
-/* Intent: over the service's limit is an error before anything is sent. client --limit--> ok, --limit + 1--> error,
- * --4--> ok */
+/*
+ * Intent: over the service's limit is an error before anything is sent.
+ *   client                     service (limit n)
+ *   n bytes ---------------->  answers
+ *   n + 1 bytes: too large
+ *   4 bytes, n bytes ------->  answers
+ */
 static void over_the_services_limit_is_too_large(void)
 {
     enum { LIMIT = 100000 };
@@ -135,7 +159,11 @@ static void over_the_services_limit_is_too_large(void)
     th_stop(service);
 }
 
-/* Intent: the default limit, too, and as the very first message of a channel. client --256 MiB + 1--> error, --4--> ok
+/*
+ * Intent: the default limit, too, and as the very first message of a channel.
+ *   client                           service
+ *   256 MiB and a byte: too large
+ *   4 bytes ---------------------->  answers
  */
 static void over_the_default_limit_is_too_large(void)
 {
@@ -165,8 +193,14 @@ static void the_limit_has_a_range(void)
     CFRelease(port);
 }
 
-/* Intent: over the client's limit, its wait ends. client (limit 100,000) --ask n--> service: n is too long | client:
- * dead port */
+/*
+ * Intent: over the client's limit, its wait ends.
+ *   client (limit n)       service
+ *   n + 1, please ------>  reply: too large
+ *   dead port
+ *   n, please ---------->
+ *   <---------- n bytes
+ */
 static void over_the_clients_limit_ends_the_wait(void)
 {
     enum { LIMIT = 100000 };
@@ -229,8 +263,12 @@ static void *call_medium(void *argument)
     return NULL;
 }
 
-/* Intent: several large messages at once take turns and don't mix. threads A-D --~200 kB each--> service --> each its
- * own */
+/*
+ * Intent: several large messages at once take turns and don't mix.
+ *   threads A to D           service
+ *   ~200 kB of each ------>  checks them
+ *   <------ to each its own
+ */
 static void large_calls_of_several_threads_take_turns(void)
 {
     pid_t service = start(0);

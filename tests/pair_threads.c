@@ -52,8 +52,12 @@ static void *call_many(void *argument)
 
 /*
  * Intent: eight threads on one file-scope connection each get their own answers, and each one's one-way messages keep
- * their order. A --note 1, call 1-->            <--1--  --note 2, call 2--> ... B      --note 1, call 1-->  ... all
- * over one channel
+ * their order.
+ *   threads A to H            service
+ *   A: note 1, call 1 ----->  counts notes, answers calls
+ *   B: note 1, call 1 ----->
+ *   <----- to A its answer
+ *   A: note 2, call 2 ----->  ...
  */
 static void every_thread_gets_its_own_answers(void)
 {
@@ -81,7 +85,12 @@ static void *look_up_at_once(void *argument)
     return NULL;
 }
 
-/* Intent: eight first uses at the same moment make one channel. A-H all look up --> one socket more */
+/*
+ * Intent: eight first uses at the same moment make one channel.
+ *   threads A to H            service
+ *   all look up and call -->  answers
+ *   one socket more
+ */
 static void first_uses_at_once_share_a_channel(void)
 {
     pid_t service = th_serve("test.threads", answer);
@@ -108,7 +117,10 @@ static void check_name(LMConnectionRef connection)
 
 /*
  * Intent: garbage in serverPort means "not looked up yet", even if it is by chance another service's port.
- *   client: malloc, strcpy, no serverPort --> the service of that name answers, always
+ *   client                             service one         service two
+ *   malloc, strcpy("one"), garbage
+ *   call --------------------------->  answers
+ *   another connection, call ---------------------------->  answers
  */
 static void a_garbage_port_is_looked_up(void)
 {
@@ -151,7 +163,14 @@ static void a_garbage_port_is_looked_up(void)
     th_stop(second);
 }
 
-/* Intent: many connections for one service cost one socket. */
+/*
+ * Intent: many connections for one service cost one socket.
+ *   client                             service
+ *   50 connections, a call of each ->  answers
+ *   one socket more
+ *   one of them closed; a call ----->  answers
+ *   one socket more
+ */
 static void connections_share_a_channel(void)
 {
     pid_t service = th_serve("test.threads", answer);
@@ -169,8 +188,13 @@ static void connections_share_a_channel(void)
     th_stop(service);
 }
 
-/* Intent: one thread's one-way messages arrive in order, over two connections for the same service as well. 1, 2, 3,
- * ... */
+/*
+ * Intent: one thread's one-way messages arrive in order, over two connections for the same service as well.
+ *   client             service
+ *   1 -------------->
+ *   2, the other --->
+ *   3 -------------->  has 1, 2, 3 ...
+ */
 static void one_way_messages_keep_their_order(void)
 {
     pid_t service = th_serve("test.threads", answer);

@@ -49,8 +49,14 @@ static void check_failed(kern_return_t result, kern_return_t expected, LMRespons
     LMResponseBufferFree(buffer);
 }
 
-/* Intent: 300 ms and an error, not taken. service stopped | client --call--> ... 300 ms: withdrawn | service goes on,
- * sees nothing */
+/*
+ * Intent: 300 ms and an error that says not taken, which is true.
+ *   client               service
+ *                        (stopped)
+ *   call, 300 ms ----->
+ *   timed out            goes on, sees nothing
+ *   call ------------->  answers
+ */
 static void a_stopped_service_costs_the_timeout(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -71,7 +77,14 @@ static void a_stopped_service_costs_the_timeout(void)
     th_stop(service);
 }
 
-/* Intent: the first call, too, with the look-up in it. service stopped | client connects, --call--> ... 300 ms */
+/*
+ * Intent: the first call, too, with the look-up in it, small or large.
+ *   client                       service
+ *                                (stopped)
+ *   connects, call, 300 ms --->
+ *   timed out                    goes on, sees nothing
+ *   call --------------------->  answers
+ */
 static void the_first_call_times_out_as_well(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -94,8 +107,11 @@ static void the_first_call_times_out_as_well(void)
 
 /*
  * Intent: taken and unanswered is told from not taken, and the late answer goes to nobody.
- *   client --KEEP--> service keeps the port ... 300 ms: MACH_RCV_TIMED_OUT
- *   client --ANSWER_KEPT--> service: answers the old port, then this one --> client gets the second only
+ *   client                    service
+ *   call, 300 ms ---------->  keeps the port
+ *   MACH_RCV_TIMED_OUT
+ *   call ------------------>  answers the old port, then this one
+ *   <---------- this answer
  */
 static void a_late_reply_is_dropped(void)
 {
@@ -116,8 +132,15 @@ static void a_late_reply_is_dropped(void)
     th_stop(service);
 }
 
-/* Intent: a large message that is given up half way leaves the stream usable. service stopped | 10 MiB ... 300 ms |
- * goes on, echo */
+/*
+ * Intent: a large message that is given up half way leaves the stream usable.
+ *   client                 service
+ *                          (stopped)
+ *   10 MiB, 300 ms ----->
+ *   timed out              goes on, sees nothing
+ *   10 MiB ------------->
+ *   <------------ 10 MiB
+ */
 static void a_large_message_can_be_given_up(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -142,7 +165,14 @@ static void a_large_message_can_be_given_up(void)
     th_stop(service);
 }
 
-/* Intent: 0 polls: it never waits, and does not send what it can't wait for. */
+/*
+ * Intent: 0 polls: it never waits, and does not send what it can't wait for.
+ *   client                 service
+ *                          (stopped)
+ *   100 calls: timed out
+ *   one way ------------>
+ *                          goes on, has the one message
+ */
 static void zero_means_not_to_wait(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -171,8 +201,14 @@ static int fill_queue(LMConnectionRef connection, uint32_t length)
     return count;
 }
 
-/* Intent: the timeout holds for one-way messages. service stopped | one-way x n: full | one more: 300 ms, error | goes
- * on: n arrive */
+/*
+ * Intent: the timeout holds for one-way messages.
+ *   client                       service
+ *                                (stopped)
+ *   n one-way: full ---------->
+ *   one more, 300 ms: timed out
+ *                                goes on, has n
+ */
 static void a_full_queue_times_out(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -211,8 +247,15 @@ static void *call_without_timeout(void *argument)
     return NULL;
 }
 
-/* Intent: without the macro a call waits. service stopped | A (no macro) --call--> ... | B (300) times out twice | goes
- * on: A answered */
+/*
+ * Intent: without the macro a call waits.
+ *   thread A (no macro)    thread B (300 ms)      service
+ *                                                 (stopped)
+ *   call --------------------------------------->
+ *   ...                    two calls: timed out
+ *   ...                                           goes on
+ *   <------------------------------------- answer
+ */
 static void without_the_macro_a_call_waits(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -235,7 +278,14 @@ static void without_the_macro_a_call_waits(void)
     th_stop(service);
 }
 
-/* Intent: the forms with a timeout of their own. */
+/*
+ * Intent: the forms with a timeout of their own.
+ *   client                     service
+ *   call, for ever --------->  takes 100 ms
+ *   <---------------- answer
+ *   call, 120 ms ----------->  keeps it
+ *   MACH_RCV_TIMED_OUT
+ */
 static void a_call_may_have_its_own_timeout(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -255,7 +305,9 @@ static void a_call_may_have_its_own_timeout(void)
 
 /*
  * Intent: answers raced against deadlines end in exactly one of answer and time-out, and never in another call's
- * answer. client --seed i--> service, echoing | deadline of 0 to 2 ms | client: echo of i, or an error
+ * answer. client                 service i, 0 to 2 ms ------->  echoes
+ *   <-- i, or timed out
+ *   and again
  */
 static void replies_race_with_deadlines(void)
 {
