@@ -146,8 +146,12 @@ static void try_ports(CFMachPortRef port, LMMessage *message, CFIndex size, void
     assert_int_equal(LMSendIntegerReply(reply, 1), 0);
 }
 
-/* Intent: nobody replies to what he was not asked. client --> service tries forged and stale ports, then its own --1-->
- * client */
+/*
+ * Intent: nobody replies to what he was not asked.
+ *   client             service
+ *   call ----------->  replies to forged and stale ports: invalid right
+ *   <-------------- 1  replies to its own
+ */
 static void forged_reply_ports_are_refused(void)
 {
     pid_t service = th_serve("bad.ports", try_ports);
@@ -172,7 +176,11 @@ static void reply_null_with_length(CFMachPortRef port, LMMessage *message, CFInd
                      MACH_SEND_INVALID_RIGHT); /* used up all the same */
 }
 
-/* Intent: a senseless reply uses the port up and ends the wait. client --> service: NULL, 8 bytes | client: dead port
+/*
+ * Intent: a senseless reply uses the port up and ends the wait.
+ *   client             service
+ *   call ----------->  replies NULL, 8 bytes: invalid argument
+ *   dead port          replies again: invalid right
  */
 static void a_senseless_reply_ends_the_wait(void)
 {

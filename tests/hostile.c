@@ -208,8 +208,12 @@ static void end_victim(struct victim *victim)
 
 /* --- Evil clients: the hello --- */
 
-/* Intent: each field of the hello is checked. evil --hello with one wrong field--> victim closes | honest client
- * answered */
+/*
+ * Intent: each field of the hello is checked.
+ *   evil client                        victim
+ *   hello with one wrong field ----->
+ *   closed                             serves an honest client
+ */
 static void a_wrong_hello_closes_the_connection(void)
 {
     static const struct {
@@ -244,7 +248,13 @@ static void a_wrong_hello_closes_the_connection(void)
     end_victim(&victim);
 }
 
-/* Intent: a version that is not known is refused with a word. evil --version 2--> victim --refusal--> evil, closed */
+/*
+ * Intent: a version that is not known is refused with a word.
+ *   evil client              victim
+ *   hello, version 2 ----->
+ *   <------------- refusal
+ *   closed
+ */
 static void another_version_gets_a_refusal(void)
 {
     struct victim victim = start_victim();
@@ -261,7 +271,12 @@ static void another_version_gets_a_refusal(void)
     end_victim(&victim);
 }
 
-/* Intent: a record of another size is no hello. evil --0, 1, 31, 33, 4096 bytes--> closed */
+/*
+ * Intent: a record of another size is no hello.
+ *   evil client                       victim
+ *   1, 8, 31, 33 or 4096 bytes ---->
+ *   closed
+ */
 static void a_hello_of_another_size_closes_the_connection(void)
 {
     static const size_t sizes[] = {1, 8, 31, 33, 4096};
@@ -277,8 +292,12 @@ static void a_hello_of_another_size_closes_the_connection(void)
     end_victim(&victim);
 }
 
-/* Intent: only a sealed memfd of the announced size is mapped. evil --hello with another descriptor--> closed, none
- * stays open */
+/*
+ * Intent: only a sealed memfd of the announced size is mapped.
+ *   evil client                           victim
+ *   hello with another descriptor ----->
+ *   closed                                has none of them open
+ */
 static void other_descriptors_close_the_connection(void)
 {
     struct victim victim = start_victim();
@@ -304,7 +323,12 @@ static void other_descriptors_close_the_connection(void)
     end_victim(&victim);
 }
 
-/* Intent: exactly one descriptor. evil --hello with 0, 2, 3, 253 of them--> closed, none stays open */
+/*
+ * Intent: exactly one descriptor.
+ *   evil client                          victim
+ *   hello with 0, 2, 3, 253 of them -->
+ *   closed                               has none of them open
+ */
 static void another_number_of_descriptors_closes_the_connection(void)
 {
     static const unsigned copies[] = {0, 2, 3, 253};
@@ -318,8 +342,13 @@ static void another_number_of_descriptors_closes_the_connection(void)
     end_victim(&victim);
 }
 
-/* Intent: who connects and says nothing keeps nobody out; the oldest go. 300 silent evils | honest client answered |
- * all closed */
+/*
+ * Intent: who connects and says nothing keeps nobody out; the oldest go.
+ *   evil client            victim                  honest client
+ *   300 connections ---->
+ *                          answers  <------------  call
+ *   the first is closed
+ */
 static void silent_connections_keep_nobody_out(void)
 {
     struct victim victim = start_victim();
@@ -337,7 +366,12 @@ static void silent_connections_keep_nobody_out(void)
 
 /* --- Evil clients: the request ring --- */
 
-/* Intent: the tail is checked. evil: tail out of range, misaligned, going back --bell--> closed */
+/*
+ * Intent: the tail is checked.
+ *   evil client                            victim
+ *   tail out of range or misaligned, bell ->
+ *   closed
+ */
 static void hostile_indices_close_the_connection(void)
 {
     static const uint32_t tails[] = {1, 31, 33, RING + 32, 0x7fffffe0, 0x80000000, 0xffffffe0, 0xffffffff};
@@ -359,7 +393,12 @@ static void put_frame(struct peer *evil, const struct frame *frame)
     bell(evil->socket);
 }
 
-/* Intent: each field of a frame is checked. evil --one hostile frame of 64 bytes in the ring--> closed */
+/*
+ * Intent: each field of a frame is checked.
+ *   evil client                       victim
+ *   one hostile frame of 64 bytes ->
+ *   closed
+ */
 static void hostile_frames_close_the_connection(void)
 {
     static const struct frame frames[] = {
@@ -405,7 +444,12 @@ static void put_frames(struct peer *evil, const struct frame *frames, size_t cou
     bell(evil->socket);
 }
 
-/* Intent: pieces must add up. evil --pieces of two messages, of changing total, too many, too few--> closed */
+/*
+ * Intent: pieces must add up.
+ *   evil client                                                    victim
+ *   pieces of two messages, of changing total, too many, too few ->
+ *   closed
+ */
 static void pieces_that_dont_add_up_close_the_connection(void)
 {
     static const struct frame sequences[][3] = {
@@ -455,8 +499,12 @@ static void send_wrong_parcel(struct peer *evil, enum parcel_way way, int file)
         put_frame(evil, &frame);
 }
 
-/* Intent: descriptors that belong to no message, or not as it says, are closed with the channel.
- * evil --parcel or none, message--> closed, and the victim has no descriptor more than before */
+/*
+ * Intent: descriptors that belong to no message, or not as it says, are closed with the channel.
+ *   evil client                    victim
+ *   parcel or none, message ---->
+ *   closed                         has no descriptor more than before
+ */
 static void wrong_parcels_close_the_connection(void)
 {
     struct victim victim = start_victim();
@@ -473,7 +521,11 @@ static void wrong_parcels_close_the_connection(void)
     end_victim(&victim);
 }
 
-/* Intent: this test's own frames are right, else the ones above would prove nothing: a good call is answered by hand.
+/*
+ * Intent: this test's own frames are right, else those above would prove nothing: a good call is answered by hand.
+ *   client by hand                       victim
+ *   an ignorable frame, two pieces --->
+ *   <----------------------- the whole
  */
 static void a_client_made_by_hand_is_answered(void)
 {
@@ -502,8 +554,13 @@ static void a_client_made_by_hand_is_answered(void)
     end_victim(&victim);
 }
 
-/* Intent: a hostile head of the reply ring is noticed by the victim, who produces there. evil --call, head out of
- * range--> closed */
+/*
+ * Intent: a hostile head of the reply ring is noticed by the victim, who produces there.
+ *   evil client                     victim
+ *   head out of range
+ *   calls ------------------------> answers, until it looks at the head
+ *   closed
+ */
 static void hostile_reply_heads_close_the_connection(void)
 {
     static const uint32_t heads[] = {1, 0x80000000, 0xffffffe0}; /* 32 would be an honest one */
@@ -550,8 +607,9 @@ static void *flip(void *argument)
 
 /*
  * Intent: whatever changes between two looks of the victim's, it does not crash.
- *   evil thread: flips bits of the first frames all the time | evil: publishes them --bell--> victim | next channel,
- * for two seconds
+ *   evil thread                     evil client                     victim
+ *   flips bits of the first frames  publishes them, rings, ... ---> closes, or not
+ *   and again over the next channel, for two seconds
  */
 static void flipping_bits_harms_nobody(void)
 {
@@ -866,8 +924,13 @@ static void suffer(enum evil_way way, uint32_t milliseconds)
     th_stop(good);
 }
 
-/* Intent: a server that never answers costs the timeout. client --call, 50 ms--> evil: silence | client: error | a good
- * one: answered */
+/*
+ * Intent: a server that never answers costs the timeout.
+ *   client             evil server         good server
+ *   call, 50 ms ---->  silence
+ *   error              killed              started
+ *   call -------------------------------->  answers
+ */
 static void a_server_that_never_accepts(void)
 {
     suffer(NEVER_ACCEPT, 50);
@@ -878,8 +941,13 @@ static void a_server_that_never_answers(void)
     suffer(NEVER_ANSWER, 50);
 }
 
-/* Intent: one that breaks the protocol is dropped, whatever the timeout. client --call, no timeout--> evil: nonsense |
- * client: error */
+/*
+ * Intent: one that breaks the protocol is dropped, whatever the timeout. So are all that follow.
+ *   client             evil server         good server
+ *   call, for ever ->  nonsense
+ *   error              killed              started
+ *   call -------------------------------->  answers
+ */
 static void a_server_that_closes_at_once(void)
 {
     suffer(CLOSE_AT_ONCE, LM_TIMEOUT_NEVER);
@@ -915,8 +983,14 @@ static void a_server_with_a_bad_head(void)
     suffer(BAD_HEAD, 50); /* the client need not look at the head while its ring has room */
 }
 
-/* Intent: a small reply in the middle of a large one to the same call leaves one sound message. client --call--> evil:
- * both */
+/*
+ * Intent: a small reply in the middle of a large one to the same call leaves one sound message.
+ *   client                 evil server
+ *   call --------------->
+ *   <----- part of a large reply
+ *   <----- a small one
+ *   has the small one
+ */
 static void a_server_that_mixes_replies(void)
 {
     make_folders();

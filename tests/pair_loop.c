@@ -407,8 +407,13 @@ static void add_to_other_loop(const struct th_service *me)
     pthread_join(worker.thread, NULL);
 }
 
-/* Intent: a service started on the loop of a thread that sleeps in it is served at once. thread sleeps | started |
- * client --> echo */
+/*
+ * Intent: a service started on the loop of a thread that sleeps in it is served at once.
+ *   client             first thread             thread
+ *                                               sleeps in its loop
+ *                      starts a service on it
+ *   call ------------------------------------>  answers
+ */
 static void a_service_can_be_added_to_a_sleeping_loop(void)
 {
     pid_t service = th_start(&(struct th_service){.program = add_to_other_loop});
@@ -418,8 +423,12 @@ static void a_service_can_be_added_to_a_sleeping_loop(void)
     th_stop(service);
 }
 
-/* Intent: a service may call another one from inside its callback. client --> a --> other --its pid--> a --the same-->
- * client */
+/*
+ * Intent: a service may call another one from inside its callback.
+ *   client             service            another service
+ *   call ----------->  call ----------->
+ *   <- the same pid    <--------- its pid
+ */
 static void a_service_may_call_another(void)
 {
     pid_t other = th_serve("loop.other", answer);
@@ -432,8 +441,12 @@ static void a_service_may_call_another(void)
     th_stop(other);
 }
 
-/* Intent: one process is client and server. thread serves | this thread calls it | it is invalidated: its loop ends,
- * nothing stays open */
+/*
+ * Intent: one process is client and server.
+ *   first thread           thread
+ *   calls, small, large -> answers
+ *   call ----------------> invalidates its service; its loop ends
+ */
 static void a_process_may_call_itself(void)
 {
     struct worker worker;
@@ -455,7 +468,6 @@ static void a_process_may_call_itself(void)
     th_close(&connection);
 }
 
-/* Intent: two services call each other's process, each a client of its peer. a --> b and b --> a, at the same time */
 static void be_peer(const struct th_service *me)
 {
     static struct worker worker;
@@ -479,6 +491,12 @@ static bool peer_is_done(void *connection)
     return th_ask(connection, IS_DONE) == 1;
 }
 
+/*
+ * Intent: two services call each other's process, each a client of its peer, at the same time.
+ *   process a          process b
+ *   calls ---------->  answers
+ *   answers  <-------  calls
+ */
 static void processes_may_be_mutual_peers(void)
 {
     static char a_name[] = "peer.a", b_name[] = "peer.b";
@@ -505,8 +523,11 @@ static void answer_slowly(CFMachPortRef port, LMMessage *message, CFIndex size, 
 
 /*
  * Intent: messages sent to a service that is busy for long don't use its doorbell up.
- *   client --SLOW--> service, busy for 5 s | client: a one-way every 12 ms, each finds no progress and may ring
- *   service done, drains, sleeps | client --call--> wakes it
+ *   client                            service
+ *   one way ----------------------->  busy for 5 s
+ *   400 x one way, 12 ms apart ---->  (each finds no progress, and may ring)
+ *   call -------------------------->  drains, answers, sleeps
+ *   call -------------------------->  answers
  */
 static void a_busy_service_can_be_woken_afterwards(void)
 {
