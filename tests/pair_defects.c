@@ -39,14 +39,14 @@ static LMConnection shared = {MACH_PORT_NULL, "test.defects"};
 
 /* --- Memory and system calls of this side --- */
 
-static long blocks;         /* that the library holds */
-static size_t refused_size; /* no malloc of that size succeeds; 0: all do */
-static bool lacks_pages;    /* no more than `pages_granted` calls for pages of a channel succeed */
+static long blocks;                    /* that the library holds */
+static size_t refused_from = SIZE_MAX; /* no malloc of that size or more succeeds */
+static bool lacks_pages;               /* no more than `pages_granted` calls for pages of a channel succeed */
 static int pages_granted, madvise_calls;
 
 void *counted_malloc(size_t size)
 {
-    void *block = size == refused_size ? NULL : malloc(size);
+    void *block = size >= refused_from ? NULL : malloc(size);
     blocks += block != NULL;
     return block;
 }
@@ -270,12 +270,12 @@ static void keep_over_a_lack(void (*lack)(void), void (*end_of_lack)(void))
 
 static void refuse_memory(void)
 {
-    refused_size = LM_PIECE_MAX;
+    refused_from = LM_PIECE_MAX;
 }
 
 static void grant_memory(void)
 {
-    refused_size = 0;
+    refused_from = SIZE_MAX;
 }
 
 /*
