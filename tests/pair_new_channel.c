@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Order over two channels to one service. Not among Meson's tests, because it fails: the service serves the rest of the
- * old channel and the new one in turns.
- *   cc -std=c11 -D_GNU_SOURCE -I include -I tests tests/pair_new_channel.c tests/harness.c -lcmocka -pthread
- */
+/* Order over two channels to one service: the rest of the old one is served before the new one. */
 #include "harness.h"
 
 static const char NAME[] = "test.channels";

@@ -172,7 +172,7 @@ LM_INTERNAL long lm_channel_receive_record(struct lm_channel *channel, void *rec
         return lm_channel_receive_parcel(channel, record, length, flags);
     long result = lm_sys_receive(channel->socket, record, length, flags);
     channel->parcel_noticed = result == LM_RECORD_NOTICE;
-    return result;
+    return result == LM_RECORD_PARCEL ? -EPROTO : result;
 }
 
 /* Receives one record, waiting at most until the deadline; -EAGAIN if it passed. */

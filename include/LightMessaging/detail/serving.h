@@ -55,6 +55,8 @@ LM_INTERNAL void lm_session_destroy(struct lm_object *object)
 {
     struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
     lm_channel_deinit(&session->channel);
+    if (session->predecessor)
+        lm_release(&session->predecessor->object);
     lm_release(&session->service->object);
     free(session);
 }
@@ -129,6 +131,33 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
     LMResponseBufferFree((LMResponseBuffer *)(void *)message);
 }
 
+/*
+ * The channel that the same process had before, and closed with messages in it: they come first. NULL: there is none.
+ * With the service's lock. A process may have several open, if it has plugins.
+ */
+LM_INTERNAL struct lm_session *lm_session_find_predecessor(const struct lm_session *session)
+{
+    const struct lm_list *sessions = &session->service->sessions;
+    for (struct lm_list *l = lm_list_first(sessions); l; l = lm_list_next(sessions, l)) {
+        struct lm_session *other = LM_CONTAINER(l, struct lm_session, in_service);
+        if (other == session)
+            return NULL;
+        if (other->client.pid == session->client.pid && other->welcomed && lm_sys_hung_up(other->channel.socket))
+            return other;
+    }
+    return NULL;
+}
+
+/* Whether requests of the channel before this one are still to be served. */
+LM_INTERNAL bool lm_session_must_wait(struct lm_session *session)
+{
+    if (!session->predecessor || !lm_session_is_cut(session->predecessor))
+        return session->predecessor != NULL;
+    lm_release(&session->predecessor->object);
+    session->predecessor = NULL;
+    return false;
+}
+
 /* Asks the service's policy, once. Without any lock: the policy may be the service's own function. */
 LM_INTERNAL void lm_session_judge(struct lm_session *session)
 {
@@ -152,6 +181,9 @@ LM_INTERNAL int lm_session_welcome(struct lm_service *service, struct lm_session
         return result;
     session->welcomed = true;
     service->unfinished--;
+    session->predecessor = lm_session_find_predecessor(session);
+    if (session->predecessor)
+        lm_retain(&session->predecessor->object);
     lm_channel_welcome(&session->channel, session->largest_message);
     return 0;
 }
@@ -235,6 +267,8 @@ LM_INTERNAL bool lm_session_ready(struct lm_object *object, uint32_t events)
     int result = session->welcomed ? 0 : lm_session_open(session);
     if (result == -EAGAIN && !(events & EPOLLRDHUP))
         return false;
+    if (result == 0 && lm_session_must_wait(session))
+        return true;
     if (result == 0)
         result = lm_session_serve(session, events);
     if (result < 0)

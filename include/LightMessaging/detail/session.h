@@ -17,7 +17,9 @@
 struct lm_session {
     struct lm_object object;
     struct lm_channel channel;
-    struct lm_service *service; /* holds a reference; see service.h */
+    struct lm_service *service; /* holds a reference; see serving.h */
+    struct lm_session
+        *predecessor; /* the same process's channel before this one, until it is emptied; with a reference */
     struct lm_watch watch;
     struct lm_list in_service;
     struct lm_credentials client; /* from the kernel */
@@ -86,6 +88,8 @@ LM_INTERNAL int lm_session_heed(struct lm_session *session, uint32_t events)
         session->peer_gone = true;
     if (events & EPOLLIN)
         length = lm_channel_receive_record(&session->channel, record, sizeof record, MSG_DONTWAIT);
+    if (length == 0 && events & EPOLLIN)
+        session->peer_gone = true; /* or an empty record, which nobody else sends */
     if (length == -EPROTO || length == -ENOMEM || length > LM_RECORD_PARCEL)
         return length == -ENOMEM ? -ENOMEM : -EPROTO;
     return lm_session_count_descriptors(session);
