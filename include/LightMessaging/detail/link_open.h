@@ -39,6 +39,32 @@ LM_INTERNAL void lm_link_deallocated(struct lm_object *object, uint32_t detail)
     lm_link_unlist(link);
 }
 
+/* --- Fork --- */
+
+LM_INTERNAL void lm_links_resume_until(const struct lm_list *end)
+{
+    struct lm_list *links = &lm_process_1.links;
+    for (struct lm_list *l = lm_list_first(links); l && l != end; l = lm_list_next(links, l))
+        lm_link_unlock(LM_CONTAINER(l, struct lm_link, in_process));
+}
+
+LM_INTERNAL void lm_links_resume(void)
+{
+    lm_links_resume_until(NULL);
+}
+
+LM_INTERNAL bool lm_links_hold(void)
+{
+    struct lm_list *links = &lm_process_1.links;
+    for (struct lm_list *l = lm_list_first(links); l; l = lm_list_next(links, l)) {
+        if (pthread_mutex_trylock(&LM_CONTAINER(l, struct lm_link, in_process)->channel.lock) == 0)
+            continue;
+        lm_links_resume_until(l);
+        return false;
+    }
+    return true;
+}
+
 /* In a forked child, whose loops forget them too. */
 LM_INTERNAL void lm_link_forget_pumps(struct lm_link *link)
 {
@@ -65,6 +91,8 @@ LM_INTERNAL void lm_links_forget(void)
         lm_release(&link->object);
     }
 }
+
+/* --- Opening --- */
 
 LM_INTERNAL struct lm_link *lm_link_create(const char *name)
 {
@@ -157,8 +185,9 @@ LM_INTERNAL struct lm_link *lm_link_listed(const char *name)
  * NULL. */
 LM_INTERNAL void lm_link_replace(struct lm_link *old, struct lm_link *fresh)
 {
+    const struct lm_fork_part part = {lm_links_hold, lm_links_resume, lm_links_forget};
     lm_process_prepare();
-    lm_process_1.forget_links = lm_links_forget;
+    lm_process_1.fork_links = part;
     if (old)
         lm_list_remove(&old->in_process);
     if (fresh)

@@ -68,8 +68,8 @@ LM_INTERNAL void lm_loop_destroy(struct lm_object *object)
     free(loop);
 }
 
-/* `forget` is lm_loops_forget, at the end of this file. */
-LM_INTERNAL struct lm_loop *lm_loop_create_with(void (*forget)(void))
+/* `part` is about the functions at the end of this file. */
+LM_INTERNAL struct lm_loop *lm_loop_create_with(const struct lm_fork_part *part)
 {
     struct lm_loop *loop = (struct lm_loop *)lm_new(sizeof *loop);
     if (!loop)
@@ -79,7 +79,7 @@ LM_INTERNAL struct lm_loop *lm_loop_create_with(void (*forget)(void))
     loop->epoll = loop->bell = -1;
     lm_process_lock();
     lm_process_prepare();
-    lm_process_1.forget_loops = forget;
+    lm_process_1.fork_loops = *part;
     lm_list_append(&lm_process_1.loops, &loop->in_process);
     lm_process_unlock();
     return loop;
@@ -402,6 +402,30 @@ LM_INTERNAL int lm_loop_pass(struct lm_loop *loop, int64_t deadline)
 
 /* --- Fork --- */
 
+LM_INTERNAL void lm_loops_resume_until(const struct lm_list *end)
+{
+    struct lm_list *loops = &lm_process_1.loops;
+    for (struct lm_list *l = lm_list_first(loops); l && l != end; l = lm_list_next(loops, l))
+        pthread_mutex_unlock(&LM_CONTAINER(l, struct lm_loop, in_process)->lock);
+}
+
+LM_INTERNAL void lm_loops_resume(void)
+{
+    lm_loops_resume_until(NULL);
+}
+
+LM_INTERNAL bool lm_loops_hold(void)
+{
+    struct lm_list *loops = &lm_process_1.loops;
+    for (struct lm_list *l = lm_list_first(loops); l; l = lm_list_next(loops, l)) {
+        if (pthread_mutex_trylock(&LM_CONTAINER(l, struct lm_loop, in_process)->lock) == 0)
+            continue;
+        lm_loops_resume_until(l);
+        return false;
+    }
+    return true;
+}
+
 LM_INTERNAL void lm_watch_forget(struct lm_watch *watch)
 {
     struct lm_loop *loop = watch->loop;
@@ -449,7 +473,8 @@ LM_INTERNAL void lm_loops_forget(void)
 
 LM_INTERNAL struct lm_loop *lm_loop_create(void)
 {
-    return lm_loop_create_with(lm_loops_forget);
+    const struct lm_fork_part part = {lm_loops_hold, lm_loops_resume, lm_loops_forget};
+    return lm_loop_create_with(&part);
 }
 
 #endif

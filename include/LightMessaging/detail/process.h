@@ -21,6 +21,13 @@ struct lm_allocator {
     char unused;
 };
 
+/* How a fork goes for one kind of object that the process lists; set by its owner. With the process's lock. */
+struct lm_fork_part {
+    bool (*hold)(void);   /* takes the locks of all of them, unless one is taken: then none. In the parent, before */
+    void (*resume)(void); /* gives them back. In the parent, after */
+    void (*forget)(void); /* in the child, where this thread has the locks: drops what is the parent's */
+};
+
 struct lm_process {
     pthread_mutex_t lock;
     struct lm_table ports;        /* port.h */
@@ -33,9 +40,7 @@ struct lm_process {
     uint32_t generation;          /* of forks */
     bool prepared;
     bool thread_loop_made;
-    void (*forget_links)(void); /* set by who uses them; called in a forked child */
-    void (*forget_services)(void);
-    void (*forget_loops)(void);
+    struct lm_fork_part fork_links, fork_services, fork_loops;
     struct lm_mode modes[2];
     struct lm_allocator allocators[2];
 };
@@ -84,6 +89,50 @@ LM_INTERNAL void lm_ports_forget(void)
     }
 }
 
+/* Without waiting, since the process's lock is held, which is the last one. */
+LM_INTERNAL bool lm_fork_hold(const struct lm_fork_part *part)
+{
+    return !part->hold || part->hold();
+}
+
+LM_INTERNAL void lm_fork_resume(const struct lm_fork_part *part)
+{
+    if (part->resume)
+        part->resume();
+}
+
+LM_INTERNAL bool lm_process_hold_all(void)
+{
+    if (!lm_fork_hold(&lm_process_1.fork_links))
+        return false;
+    if (lm_fork_hold(&lm_process_1.fork_services)) {
+        if (lm_fork_hold(&lm_process_1.fork_loops))
+            return true;
+        lm_fork_resume(&lm_process_1.fork_services);
+    }
+    lm_fork_resume(&lm_process_1.fork_links);
+    return false;
+}
+
+/* Before a fork: no other thread is changing anything that the child will look at. */
+LM_INTERNAL void lm_process_before_fork(void)
+{
+    lm_process_lock();
+    while (!lm_process_hold_all()) {
+        lm_process_unlock();
+        lm_sys_yield();
+        lm_process_lock();
+    }
+}
+
+LM_INTERNAL void lm_process_after_fork(void)
+{
+    lm_fork_resume(&lm_process_1.fork_loops);
+    lm_fork_resume(&lm_process_1.fork_services);
+    lm_fork_resume(&lm_process_1.fork_links);
+    lm_process_unlock();
+}
+
 /*
  * In a forked child: none of the parent's sockets, epolls and memory may live on here (a helper that outlives a killed
  * server must not keep its clients waiting), and every port name is stale, so that connections look up afresh.
@@ -92,12 +141,12 @@ LM_INTERNAL void lm_process_forked(void)
 {
     pthread_mutex_init(&lm_process_1.lock, NULL);
     lm_process_1.generation++;
-    if (lm_process_1.forget_links)
-        lm_process_1.forget_links();
-    if (lm_process_1.forget_services)
-        lm_process_1.forget_services();
-    if (lm_process_1.forget_loops)
-        lm_process_1.forget_loops();
+    if (lm_process_1.fork_links.forget)
+        lm_process_1.fork_links.forget();
+    if (lm_process_1.fork_services.forget)
+        lm_process_1.fork_services.forget();
+    if (lm_process_1.fork_loops.forget)
+        lm_process_1.fork_loops.forget();
     lm_ports_forget();
 }
 
@@ -107,7 +156,7 @@ LM_INTERNAL void lm_process_prepare(void)
     if (lm_process_1.prepared)
         return;
     lm_process_1.prepared = true;
-    pthread_atfork(lm_process_lock, lm_process_unlock, lm_process_forked);
+    pthread_atfork(lm_process_before_fork, lm_process_after_fork, lm_process_forked);
 }
 
 #endif

@@ -20,10 +20,61 @@ LM_INTERNAL void lm_service_destroy(struct lm_object *object)
     free(service);
 }
 
-/* Gives up what the session held of its user's quota; another thread of the parent may have been counting. */
+/* --- Fork --- */
+
+LM_INTERNAL void lm_sessions_resume_until(const struct lm_service *service, const struct lm_list *end)
+{
+    const struct lm_list *sessions = &service->sessions;
+    for (struct lm_list *l = lm_list_first(sessions); l && l != end; l = lm_list_next(sessions, l))
+        lm_session_unlock(LM_CONTAINER(l, struct lm_session, in_service));
+}
+
+/* Takes the service's lock and those of its sessions, or none. */
+LM_INTERNAL bool lm_service_hold(struct lm_service *service)
+{
+    if (pthread_mutex_trylock(&service->lock) != 0)
+        return false;
+    const struct lm_list *sessions = &service->sessions;
+    for (struct lm_list *l = lm_list_first(sessions); l; l = lm_list_next(sessions, l)) {
+        if (pthread_mutex_trylock(&LM_CONTAINER(l, struct lm_session, in_service)->channel.lock) == 0)
+            continue;
+        lm_sessions_resume_until(service, l);
+        pthread_mutex_unlock(&service->lock);
+        return false;
+    }
+    return true;
+}
+
+LM_INTERNAL void lm_services_resume_until(const struct lm_list *end)
+{
+    struct lm_list *services = &lm_process_1.services;
+    for (struct lm_list *l = lm_list_first(services); l && l != end; l = lm_list_next(services, l)) {
+        struct lm_service *service = LM_CONTAINER(l, struct lm_service, in_process);
+        lm_sessions_resume_until(service, NULL);
+        pthread_mutex_unlock(&service->lock);
+    }
+}
+
+LM_INTERNAL void lm_services_resume(void)
+{
+    lm_services_resume_until(NULL);
+}
+
+LM_INTERNAL bool lm_services_hold(void)
+{
+    struct lm_list *services = &lm_process_1.services;
+    for (struct lm_list *l = lm_list_first(services); l; l = lm_list_next(services, l)) {
+        if (lm_service_hold(LM_CONTAINER(l, struct lm_service, in_process)))
+            continue;
+        lm_services_resume_until(l);
+        return false;
+    }
+    return true;
+}
+
+/* Gives up what the session held of its user's quota. */
 LM_INTERNAL void lm_session_forget_user(struct lm_session *session)
 {
-    pthread_mutex_init(&session->user->lock, NULL);
     lm_session_drop_backlog(session);
     lm_session_drop_parts(session);
     lm_session_drop_parcels(session);
@@ -64,12 +115,15 @@ LM_INTERNAL void lm_services_forget(void)
 
 LM_INTERNAL void lm_service_enlist(struct lm_service *service)
 {
+    const struct lm_fork_part part = {lm_services_hold, lm_services_resume, lm_services_forget};
     lm_process_lock();
     lm_process_prepare();
-    lm_process_1.forget_services = lm_services_forget;
+    lm_process_1.fork_services = part;
     lm_list_append(&lm_process_1.services, &service->in_process);
     lm_process_unlock();
 }
+
+/* --- Life --- */
 
 /* A service without a name, which nobody serves yet. It lives until it is invalidated. NULL: no memory. */
 LM_INTERNAL struct lm_service *lm_service_create(CFMachPortCallBack callback, const CFMachPortContext *context)

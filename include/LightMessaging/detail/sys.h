@@ -379,6 +379,11 @@ LM_INTERNAL int lm_sys_epoll_wait(int epoll, struct epoll_event *events, int mos
     return (int)LM_SYS(SYS_epoll_pwait, epoll, events, most, milliseconds, 0, 8);
 }
 
+LM_INTERNAL void lm_sys_yield(void)
+{
+    LM_SYS(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
 LM_INTERNAL int lm_sys_inotify(void)
 {
     return (int)LM_SYS(SYS_inotify_init1, LM_O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0, 0);
