@@ -366,7 +366,7 @@ static int th_remove_entry(const char *path, const struct stat *status, int type
 static void th_be_body(const struct th_case *test)
 {
     unsigned seconds = test->seconds != 0 ? test->seconds : TH_SECONDS;
-    alarm(th_on_valgrind() ? seconds * 4 : seconds);
+    alarm(th_on_valgrind() || TH_THREAD_SANITIZER ? seconds * 4 : seconds);
     setenv("CMOCKA_TEST_ABORT", "1", 1);
     th_extra_descriptors = 0;
     th_open_nursery();

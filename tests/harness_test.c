@@ -112,6 +112,39 @@ static void body_that_waits_for_a_word(void)
     th_await(0, 1);
 }
 
+static volatile int contested;
+static int has_written;
+
+static void *write_without_asking(void *argument)
+{
+    contested = 1;
+    __atomic_store_n(&has_written, 1, __ATOMIC_RELAXED);
+    return argument;
+}
+
+static void body_that_races(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, write_without_asking, NULL);
+    while (!__atomic_load_n(&has_written, __ATOMIC_RELAXED))
+        th_sleep_ms(1);
+    contested = 2;
+    pthread_join(thread, NULL);
+}
+
+static void program_that_races(const struct th_service *me)
+{
+    (void)me;
+    th_ready();
+    body_that_races();
+    th_serve_until_stopped();
+}
+
+static void body_whose_service_races(void)
+{
+    th_stop(th_start(&(struct th_service){.program = program_that_races}));
+}
+
 static void body_in_its_own_folder(void)
 {
     struct stat status;
@@ -172,6 +205,16 @@ static void words_are_shared_and_fresh(void **state)
     expect(body_that_reads_words, NULL);
 }
 
+/* Intent: ThreadSanitizer's run can fail: in the test's process, and in a service's. */
+static void a_data_race_is_reported(void **state)
+{
+    (void)state;
+    if (!TH_THREAD_SANITIZER)
+        skip();
+    expect(body_that_races, "ended with wait status 0x4200");
+    expect(body_whose_service_races, "failed");
+}
+
 static void the_folder_is_private_and_goes_away(void **state)
 {
     (void)state;
@@ -203,6 +246,7 @@ int main(void)
         cmocka_unit_test(a_leak_is_noticed),
         cmocka_unit_test(a_hang_is_ended),
         cmocka_unit_test(words_are_shared_and_fresh),
+        cmocka_unit_test(a_data_race_is_reported),
         cmocka_unit_test(the_folder_is_private_and_goes_away),
         cmocka_unit_test(filled_bytes_are_told_from_others),
     };
