@@ -30,7 +30,7 @@ bench: build/bench/bench
 
 build/bench/bench: $(wildcard bench/*.c) $(headers)
 	@mkdir -p $(@D)
-	$(CC) $(STRICT) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)
+	$(CC) $(STRICT) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)
 
 check:
 	@tests/check

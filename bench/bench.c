@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Compares this library with other ways to talk, in one run: every peer's server is a child process, this process is
- * the client of all. The peers take turns, in both orders, so that what disturbs the machine disturbs them alike. Exits
- * with 0 unless a call fails; the figures are for people to judge.
+ * the client of all. The peers take turns, in both orders, so that what disturbs the machine disturbs them alike. Then
+ * neighbours.c disturbs the library itself. Exits with 0 unless a call fails; the figures are for people to judge.
  *
  *   bench [TRIPS]     round trips per round and peer (10000)
  */
 #define _GNU_SOURCE
+#include "child.h"
 #include "measure.h"
+#include "neighbours.h"
 #include "peer.h"
 #include <ftw.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -48,42 +47,20 @@ typedef struct Result {
 /* --- Servers --- */
 
 static pid_t servers[PEERS];
-static int ready_pipe[2];
+static const char *server_folder;
 
-static void say_ready(void)
+static void run_server(const void *argument)
 {
-    if (write(ready_pipe[1], "", 1) != 1)
-        _exit(1);
-    close(ready_pipe[1]);
-}
-
-static void run_server(const Peer *peer, const char *folder)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    close(ready_pipe[0]);
-    peer->serve(folder, say_ready);
-    _exit(1);
-}
-
-/* Returns when the server is ready: one byte from it, or end of file if it failed. */
-static bool start_server(const Peer *peer, const char *folder, pid_t *server)
-{
-    char byte;
-    if (pipe(ready_pipe) != 0)
-        return false;
-    *server = fork();
-    if (*server == 0)
-        run_server(peer, folder);
-    close(ready_pipe[1]);
-    bool ready = *server > 0 && read(ready_pipe[0], &byte, 1) == 1;
-    close(ready_pipe[0]);
-    return ready;
+    const Peer *peer = argument;
+    peer->serve(server_folder, child_ready);
 }
 
 static bool start_servers(const char *folder)
 {
+    server_folder = folder;
     for (size_t i = 0; i < PEERS; i++) {
-        if (!start_server(peers[i], folder, &servers[i]) || !peers[i]->connect(folder))
+        servers[i] = child_start(run_server, peers[i]);
+        if (servers[i] < 0 || !peers[i]->connect(folder))
             return false;
     }
     return true;
@@ -91,12 +68,8 @@ static bool start_servers(const char *folder)
 
 static void stop_servers(void)
 {
-    for (size_t i = 0; i < PEERS; i++) {
-        if (servers[i] <= 0)
-            continue;
-        kill(servers[i], SIGKILL);
-        waitpid(servers[i], NULL, 0);
-    }
+    for (size_t i = 0; i < PEERS; i++)
+        child_kill(servers[i]);
 }
 
 /* --- Measuring --- */
@@ -223,7 +196,7 @@ static bool run(const char *folder, size_t trips)
     for (size_t i = 0; done && i < PEERS; i++)
         peers[i]->disconnect();
     stop_servers();
-    return done;
+    return done && neighbours_run(trips);
 }
 
 static bool parse_trips(const char *text, size_t *trips)

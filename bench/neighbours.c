@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The healthy client is this process, on one core; its service is on another. What goes on beside them takes turns, in
+ * both orders: nothing, a process that only computes, and the nuisance itself. A flood needs computing time wherever it
+ * runs, and it runs on the client's core: what the scheduler takes the client's time for shows beside the mere burner
+ * too, the rest is the service's doing.
+ */
+#include "neighbours.h"
+#include "child.h"
+#include "measure.h"
+#include "nuisance.h"
+#include <LightMessaging/LightMessaging.h>
+#include <stdio.h>
+
+enum {
+    ROUNDS = 10, /* an even number: each order equally often */
+    MESSAGE = 64 /* bytes */
+};
+
+enum { ALONE, BURNER, BESIDE, COLUMNS };
+
+typedef struct Row {
+    const char *name;
+    const Nuisance *columns[COLUMNS]; /* NULL: no such column */
+} Row;
+
+static const Row rows[] = {
+    {"threads that call a stopped service", {&nuisance_none, NULL, &nuisance_stopped_service}},
+    {"a stopped client, its reply ring full", {&nuisance_none, NULL, &nuisance_stopped_client}},
+    {"a flood of one-way messages, 64 bytes", {&nuisance_none, &nuisance_burner, &nuisance_flood}},
+    {"a flood of one-way messages, 64 KiB", {&nuisance_none, &nuisance_burner, &nuisance_heavy_flood}},
+    {"a flood of calls with replies of 1 MiB", {&nuisance_none, &nuisance_burner, &nuisance_large_replies}},
+};
+enum { ROWS = sizeof rows / sizeof rows[0] };
+
+/* Percentiles of each round, in microseconds. */
+typedef struct Result {
+    double p50[ROUNDS];
+    double p99[ROUNDS];
+} Result;
+
+/* --- The service --- */
+
+static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    static const char large[NEIGHBOUR_LARGE_REPLY];
+    mach_port_t reply = message->head.msgh_remote_port;
+    (void)port, (void)size, (void)info;
+    if (message->head.msgh_id == NEIGHBOUR_LARGE) /* a client may have been killed */
+        (void)LMSendReply(reply, large, sizeof large);
+    else
+        (void)LMSendReply(reply, LMMessageGetData(message), LMMessageGetDataLength(message));
+}
+
+static void serve(const void *argument)
+{
+    (void)argument;
+    kern_return_t status = LMStartService(NEIGHBOUR_SERVICE, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer);
+    if (status)
+        fprintf(stderr, "neighbours: %s\n", mach_error_string(status));
+    if (status || !measure_pin(0, measure_core(1)))
+        return;
+    child_ready();
+    CFRunLoopRun();
+}
+
+/* --- Measuring --- */
+
+static LMConnection connection = {MACH_PORT_NULL, NEIGHBOUR_SERVICE};
+
+static bool run_trip(size_t number)
+{
+    char request[MESSAGE] = {0};
+    LMResponseBuffer response;
+    memcpy(request, &number, sizeof number); /* so that no trip can pass for the one before it */
+    kern_return_t status = LMConnectionSendTwoWay(&connection, NEIGHBOUR_ECHO, request, sizeof request, &response);
+    bool same = status == KERN_SUCCESS && LMMessageGetDataLength(&response.message) == sizeof request &&
+                memcmp(LMMessageGetData(&response.message), request, sizeof request) == 0;
+    if (!same)
+        fprintf(stderr, "neighbours: %s\n", status ? mach_error_string(status) : "the reply differs from the request");
+    LMResponseBufferFree(&response);
+    return same;
+}
+
+/* Warms up, and measures `count` trips. */
+static bool run_trips(double *trips, size_t count)
+{
+    for (size_t i = 0; i < count / 5; i++) {
+        if (!run_trip(i))
+            return false;
+    }
+    uint64_t before = measure_now();
+    for (size_t i = 0; i < count; i++) {
+        if (!run_trip(i))
+            return false;
+        uint64_t after = measure_now();
+        trips[i] = (double)(after - before) / 1e3;
+        before = after;
+    }
+    return true;
+}
+
+static bool run_round(const Nuisance *nuisance, Result *result, size_t round, double *trips, size_t count)
+{
+    bool done = nuisance->begin() && run_trips(trips, count);
+    nuisance->end();
+    if (!done)
+        return false;
+    measure_sort(trips, count);
+    result->p50[round] = measure_percentile(trips, count, 50);
+    result->p99[round] = measure_percentile(trips, count, 99);
+    return true;
+}
+
+static bool run_rounds(const Row *row, Result *results, double *trips, size_t count)
+{
+    for (size_t round = 0; round < ROUNDS; round++) {
+        for (size_t turn = 0; turn < COLUMNS; turn++) {
+            size_t column = round % 2 == 0 ? turn : COLUMNS - 1 - turn;
+            const Nuisance *nuisance = row->columns[column];
+            if (nuisance && !run_round(nuisance, &results[column], round, trips, count))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* --- The table --- */
+
+static void print_head(size_t count)
+{
+    printf("\n%d-byte two-way round trips of a healthy client beside a neighbour; the service has one core, they share "
+           "the other;\nmedians of %d rounds of %zu, neighbours taking turns in both orders\n\n",
+           MESSAGE, ROUNDS, count);
+    printf("%-38s  %17s  %17s  %17s  %15s\n", "", "alone, us", "beside a mere", "beside the", "ratio of p99s");
+    printf("%-38s  %17s  %17s  %17s  %15s\n", "", "", "burner, us", "neighbour, us", "to");
+    printf("%-38s  %8s %8s  %8s %8s  %8s %8s  %7s %7s\n", "neighbour", "p50", "p99", "p50", "p99", "p50", "p99",
+           "alone", "burner");
+}
+
+/* Prints the medians of a column; that of the 99th percentiles. */
+static double print_column(Result *result, bool measured)
+{
+    if (!measured) {
+        printf("  %8s %8s", "-", "-");
+        return 0;
+    }
+    measure_sort(result->p50, ROUNDS);
+    measure_sort(result->p99, ROUNDS);
+    double p99 = measure_percentile(result->p99, ROUNDS, 50);
+    printf("  %8.2f %8.2f", measure_percentile(result->p50, ROUNDS, 50), p99);
+    return p99;
+}
+
+static void print_row(const Row *row, Result *results)
+{
+    double p99[COLUMNS];
+    printf("%-38s", row->name);
+    for (int i = 0; i < COLUMNS; i++)
+        p99[i] = print_column(&results[i], row->columns[i] != NULL);
+    printf("  %7.2f", p99[BESIDE] / p99[ALONE]);
+    if (row->columns[BURNER])
+        printf(" %7.2f\n", p99[BESIDE] / p99[BURNER]);
+    else
+        printf(" %7s\n", "-");
+    fflush(stdout);
+}
+
+static bool run_rows(size_t count)
+{
+    double *trips = calloc(count, sizeof *trips);
+    bool done = trips != NULL;
+    print_head(count);
+    for (size_t i = 0; done && i < ROWS; i++) {
+        Result results[COLUMNS];
+        done = run_rounds(&rows[i], results, trips, count);
+        if (done)
+            print_row(&rows[i], results);
+    }
+    free(trips);
+    return done;
+}
+
+bool neighbours_run(size_t trips)
+{
+    if (measure_core(1) < 0) {
+        printf("\nneighbours: skipped: this process may use one core only\n");
+        return true;
+    }
+    pid_t service = child_start(serve, NULL);
+    bool done = service > 0 && measure_pin(0, measure_core(0)) && run_rows(trips / 5 ? trips / 5 : 1);
+    child_kill(service);
+    return done;
+}
