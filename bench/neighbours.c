@@ -3,7 +3,7 @@
  * The healthy client is this process, on one core; its service is on another. What goes on beside them takes turns, in
  * both orders: nothing, a process that only computes, and the nuisance itself. A flood needs computing time wherever it
  * runs, and it runs on the client's core: what the scheduler takes the client's time for shows beside the mere burner
- * too, the rest is the service's doing.
+ * too, which has as many threads, the rest is the service's doing.
  */
 #include "neighbours.h"
 #include "child.h"
@@ -29,7 +29,7 @@ static const Row rows[] = {
     {"a stopped client, its reply ring full", {&nuisance_none, NULL, &nuisance_stopped_client}},
     {"a flood of one-way messages, 64 bytes", {&nuisance_none, &nuisance_burner, &nuisance_flood}},
     {"a flood of one-way messages, 64 KiB", {&nuisance_none, &nuisance_burner, &nuisance_heavy_flood}},
-    {"a flood of calls with replies of 1 MiB", {&nuisance_none, &nuisance_burner, &nuisance_large_replies}},
+    {"a flood of calls with replies of 1 MiB", {&nuisance_none, &nuisance_burners, &nuisance_large_replies}},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 

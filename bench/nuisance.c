@@ -39,21 +39,39 @@ static void end_nothing(void)
 {
 }
 
-static void burn(const void *argument)
+static void *burn(void *argument)
 {
-    (void)argument;
-    child_ready();
     for (volatile unsigned i = 0;; i++)
         ;
+    return argument;
+}
+
+static void burn_in_threads(const void *count)
+{
+    pthread_t thread;
+    for (int i = 1; i < *(const int *)count; i++) {
+        if (pthread_create(&thread, NULL, burn, NULL) != 0)
+            return;
+    }
+    child_ready();
+    burn(NULL);
 }
 
 static bool begin_burner(void)
 {
-    return start_troublemaker(burn, NULL);
+    static const int one = 1;
+    return start_troublemaker(burn_in_threads, &one);
+}
+
+static bool begin_burners(void)
+{
+    static const int several = THREADS;
+    return start_troublemaker(burn_in_threads, &several);
 }
 
 const Nuisance nuisance_none = {begin_nothing, end_nothing};
 const Nuisance nuisance_burner = {begin_burner, kill_troublemaker};
+const Nuisance nuisance_burners = {begin_burners, kill_troublemaker};
 
 /* --- A stopped service --- */
 

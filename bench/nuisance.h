@@ -20,6 +20,8 @@ typedef struct Nuisance {
 extern const Nuisance nuisance_none;
 /* A process that only computes, on the core of this one. */
 extern const Nuisance nuisance_burner;
+/* The same with as many threads as below. */
+extern const Nuisance nuisance_burners;
 /* Other threads of this process wait for answers of another service, which is stopped. */
 extern const Nuisance nuisance_stopped_service;
 /* Another client of the healthy service was stopped with its reply ring full. */
