@@ -16,9 +16,10 @@ struct lm_source {
 struct lm_cf_timer {
     struct lm_object object;
     struct lm_timer timer;
+    pthread_mutex_t lock; /* guards the next four; taken before the loop's */
     struct lm_loop *loop; /* it was added to first, with a reference; it stays with that one */
-    uint32_t valid;
-    uint32_t added;
+    bool valid;
+    bool added;
     int64_t next; /* deadline */
     int64_t interval;
     CFRunLoopTimerCallBack callback;
@@ -161,29 +162,32 @@ LM_INTERNAL void lm_cf_timer_destroy(struct lm_object *object)
         timer->context.release(timer->context.info);
     if (timer->loop)
         lm_release(&timer->loop->object);
+    pthread_mutex_destroy(&timer->lock);
     free(timer);
 }
 
-LM_INTERNAL bool lm_cf_timer_active(const struct lm_cf_timer *timer)
+/* Sets it for the next multiple of its interval, unless it was removed or invalidated. */
+LM_INTERNAL void lm_cf_timer_repeat(struct lm_cf_timer *timer)
 {
-    return lm_load_acquire(&timer->valid) && lm_load_acquire(&timer->added);
+    pthread_mutex_lock(&timer->lock);
+    if (timer->valid && timer->added) {
+        int64_t late = lm_now() - timer->next;
+        timer->next += (late > 0 ? late / timer->interval + 1 : 1) * timer->interval;
+        lm_loop_set_timer(timer->loop, &timer->timer, timer->next);
+    }
+    pthread_mutex_unlock(&timer->lock);
 }
 
 LM_INTERNAL void lm_cf_timer_fire(struct lm_object *object)
 {
     struct lm_cf_timer *timer = LM_CONTAINER(object, struct lm_cf_timer, object);
-    if (!lm_load_acquire(&timer->valid))
+    if (!CFRunLoopTimerIsValid(timer))
         return;
     timer->callback(timer, timer->context.info);
     if (timer->interval == 0)
         CFRunLoopTimerInvalidate(timer);
-    if (!lm_cf_timer_active(timer))
-        return;
-    int64_t late = lm_now() - timer->next;
-    timer->next += (late > 0 ? late / timer->interval + 1 : 1) * timer->interval;
-    lm_loop_set_timer(timer->loop, &timer->timer, timer->next);
-    if (!lm_cf_timer_active(timer)) /* another thread has just removed it */
-        lm_timer_clear(&timer->timer, timer->loop);
+    else
+        lm_cf_timer_repeat(timer);
 }
 
 LM_API CFRunLoopTimerRef CFRunLoopTimerCreate(CFAllocatorRef allocator, CFAbsoluteTime fireDate,
@@ -196,7 +200,8 @@ LM_API CFRunLoopTimerRef CFRunLoopTimerCreate(CFAllocatorRef allocator, CFAbsolu
         return NULL;
     lm_object_init(&timer->object, lm_cf_timer_destroy);
     lm_timer_init(&timer->timer, &timer->object, lm_cf_timer_fire);
-    timer->valid = 1;
+    pthread_mutex_init(&timer->lock, NULL);
+    timer->valid = true;
     timer->next = lm_deadline_after_seconds(fireDate - CFAbsoluteTimeGetCurrent());
     timer->interval = interval > 0 && interval < 1e9 ? (int64_t)(interval * 1e9) : 0;
     timer->callback = callback;
@@ -210,35 +215,60 @@ LM_API CFRunLoopTimerRef CFRunLoopTimerCreate(CFAllocatorRef allocator, CFAbsolu
 LM_API void CFRunLoopAddTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode)
 {
     (void)mode;
-    if (!loop || !timer || !lm_load_acquire(&timer->valid) || (timer->loop && timer->loop != loop))
+    if (!loop || !timer)
         return;
-    if (!timer->loop)
+    pthread_mutex_lock(&timer->lock);
+    if (timer->valid && !timer->loop) {
         lm_retain(&loop->object);
-    timer->loop = loop;
-    lm_store_release(&timer->added, 1);
-    lm_loop_set_timer(loop, &timer->timer, timer->next);
+        timer->loop = loop;
+    }
+    if (timer->valid && timer->loop == loop) {
+        timer->added = true;
+        lm_loop_set_timer(loop, &timer->timer, timer->next);
+    }
+    pthread_mutex_unlock(&timer->lock);
 }
 
+/* Takes it off the loop, whose reference may have been the last but for the one that is held here. */
 LM_API void CFRunLoopRemoveTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode)
 {
     (void)mode;
-    if (!loop || !timer || timer->loop != loop)
+    if (!loop || !timer)
         return;
-    lm_store_release(&timer->added, 0);
-    lm_timer_clear(&timer->timer, loop);
+    lm_retain(&timer->object);
+    pthread_mutex_lock(&timer->lock);
+    if (timer->loop == loop) {
+        timer->added = false;
+        lm_timer_clear(&timer->timer, loop);
+    }
+    pthread_mutex_unlock(&timer->lock);
+    lm_release(&timer->object);
 }
 
 LM_API void CFRunLoopTimerInvalidate(CFRunLoopTimerRef timer)
 {
-    if (!timer || !lm_exchange(&timer->valid, 0) || !timer->loop)
+    if (!timer)
         return;
-    lm_timer_clear(&timer->timer, timer->loop);
-    lm_loop_wake(timer->loop);
+    lm_retain(&timer->object);
+    pthread_mutex_lock(&timer->lock);
+    bool was_valid = timer->valid;
+    timer->valid = false;
+    if (was_valid && timer->loop) {
+        lm_timer_clear(&timer->timer, timer->loop);
+        lm_loop_wake(timer->loop);
+    }
+    pthread_mutex_unlock(&timer->lock);
+    lm_release(&timer->object);
 }
 
 LM_API Boolean CFRunLoopTimerIsValid(CFRunLoopTimerRef timer)
 {
-    return timer && lm_load_acquire(&timer->valid);
+    if (!timer)
+        return false;
+    pthread_mutex_lock(&timer->lock);
+    bool valid = timer->valid;
+    pthread_mutex_unlock(&timer->lock);
+    return valid;
 }
 
 #endif

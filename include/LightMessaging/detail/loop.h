@@ -125,12 +125,18 @@ LM_INTERNAL void lm_watch_init(struct lm_watch *watch, struct lm_object *object,
     watch->ready = ready;
 }
 
-/* Has the callback run in the loop's next pass. With the lock held. */
-LM_INTERNAL void lm_watch_queue(struct lm_watch *watch, uint32_t events)
+/* Has the callback run in the loop's next pass, before those from `place` in the queue on. With the lock held. */
+LM_INTERNAL void lm_watch_queue_before(struct lm_watch *watch, uint32_t events, struct lm_list *place)
 {
     watch->pending |= events;
     if (!lm_list_contains(&watch->in_ready))
-        lm_list_append(&watch->loop->ready, &watch->in_ready);
+        lm_list_append(place, &watch->in_ready);
+}
+
+/* The same, after all the others. */
+LM_INTERNAL void lm_watch_queue(struct lm_watch *watch, uint32_t events)
+{
+    lm_watch_queue_before(watch, events, &watch->loop->ready);
 }
 
 LM_INTERNAL int lm_loop_add_locked(struct lm_loop *loop, struct lm_watch *watch, int descriptor, uint32_t events)
@@ -362,13 +368,19 @@ LM_INTERNAL int lm_loop_sleep(struct lm_loop *loop, int64_t deadline, struct lm_
     return 0;
 }
 
-/* Queues the watches that epoll has events for, counts the queue, and pops the first. With the lock. */
+/*
+ * Queues the watches that epoll has events for, counts the queue, and pops the first. With the lock. Those that just
+ * woke come before those that were called in the last pass and want more: they have waited for these already, and all
+ * of them are called once in this pass.
+ */
 LM_INTERNAL struct lm_watch *lm_loop_collect(struct lm_loop *loop, struct lm_harvest *harvest, uint32_t *events)
 {
+    struct lm_list *left_over = lm_list_first(&loop->ready);
+    struct lm_list *place = left_over ? left_over : &loop->ready;
     for (int i = 0; i < harvest->count; i++) {
         struct lm_entry *entry = lm_table_find(&loop->watches, (uint32_t)harvest->events[i].data.u64, 0);
         if (entry)
-            lm_watch_queue((struct lm_watch *)entry->object, harvest->events[i].events);
+            lm_watch_queue_before((struct lm_watch *)entry->object, harvest->events[i].events, place);
     }
     harvest->ready = 0;
     for (struct lm_list *l = lm_list_first(&loop->ready); l; l = lm_list_next(&loop->ready, l))

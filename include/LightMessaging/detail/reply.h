@@ -12,8 +12,9 @@
 /* Bytes behind the reply that is being sent; as much as the default limit of one. */
 #define LM_BACKLOG_MAX 0x10000000u
 
-/* Parts of waiting answers that one client gets in one go: what fills its ring. */
-#define LM_FAIR_PARTS (LM_RING_DEFAULT / LM_PIECE_MAX)
+/* Bytes of a client's requests and their answers in one go, or of answers that waited; one message or part at least. As
+ * much as a part; untuned. */
+#define LM_FAIR_BYTES LM_PIECE_MAX
 
 struct lm_answer {
     struct lm_list in_backlog;
@@ -99,13 +100,12 @@ LM_INTERNAL int lm_session_await_room(struct lm_session *session, const struct l
     return waits == 1 ? -EAGAIN : waits;
 }
 
-/* Puts as much of the answer as fits, in at most `parts` parts, which it counts down, and lets the client see it. 1:
- * all of it; 0: no more parts; -EAGAIN: the client will ring when there is room. */
-LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer, uint32_t *parts)
+/* Puts as much of the answer as fits until the ring's index is at `enough`, and lets the client see it. 1: all of it;
+ * 0: that is enough; -EAGAIN: the client will ring when there is room. */
+LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer, uint64_t enough)
 {
     int result = 0;
-    while (result == 0 && *parts > 0) {
-        --*parts;
+    while (result == 0 && session->channel.out.tail < enough) {
         result = lm_answer_put(answer, &session->channel);
         if (result == -EAGAIN || result == -EBUSY) {
             result = lm_session_await_room(session, answer, result == -EBUSY);
@@ -121,10 +121,10 @@ LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *ans
 LM_INTERNAL int lm_session_flush(struct lm_session *session)
 {
     struct lm_list *first;
-    uint32_t parts = LM_FAIR_PARTS;
+    uint64_t enough = session->channel.out.tail + LM_FAIR_BYTES;
     while (!lm_session_is_cut(session) && (first = lm_list_first(&session->backlog)) != NULL) {
         struct lm_answer *answer = LM_CONTAINER(first, struct lm_answer, in_backlog);
-        int result = lm_session_put(session, answer, &parts);
+        int result = lm_session_put(session, answer, enough);
         if (result <= 0)
             return result == -EAGAIN ? 0 : result < 0 ? result : 1;
         lm_session_forget_answer(session, answer);
@@ -207,9 +207,9 @@ LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *an
 {
     if (lm_session_is_cut(session) || session->peer_gone)
         return -EPIPE;
-    uint32_t parts = UINT32_MAX; /* the caller's own time: it costs less than a copy for later */
-    int result =
-        lm_list_empty(&session->backlog) ? lm_session_put(session, answer, &parts) : lm_session_pass(session, answer);
+    /* All that fits, in the caller's own time: it costs less than a copy for later. */
+    int result = lm_list_empty(&session->backlog) ? lm_session_put(session, answer, UINT64_MAX)
+                                                  : lm_session_pass(session, answer);
     if (result == -EAGAIN)
         result = lm_session_keep(session, answer);
     if (result < 0)

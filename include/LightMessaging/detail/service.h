@@ -247,11 +247,12 @@ LM_INTERNAL void lm_service_end_sessions(struct lm_service *service)
     }
 }
 
-/* Whether the caller is the one to stop the service, which takes no client from here on. */
-LM_INTERNAL bool lm_service_claim_end(struct lm_service *service)
+/* Whether the caller is the one to stop the service, which takes no client and no message from here on. */
+LM_INTERNAL bool lm_service_claim_end(struct lm_service *service, CFMachPortInvalidationCallBack *invalidated)
 {
     pthread_mutex_lock(&service->lock);
     bool was_valid = lm_service_valid(service);
+    *invalidated = service->invalidated;
     lm_store_release(&service->valid, false);
     if (was_valid)
         lm_service_close_door(service);
@@ -262,8 +263,9 @@ LM_INTERNAL bool lm_service_claim_end(struct lm_service *service)
 /* Stops the service and frees its name. Idempotent, any thread. The caller has a reference, or is in the callback. */
 LM_INTERNAL void lm_service_invalidate(struct lm_service *service)
 {
+    CFMachPortInvalidationCallBack invalidated;
     lm_retain(&service->object);
-    if (lm_service_claim_end(service)) {
+    if (lm_service_claim_end(service, &invalidated)) {
         if (service->name[0])
             lm_registry_unregister(service->name, &service->registration);
         lm_service_end_sessions(service);
@@ -273,8 +275,8 @@ LM_INTERNAL void lm_service_invalidate(struct lm_service *service)
         lm_port_destroy(service->port, LM_PORT_RECEIVE);
         if (service->loop)
             lm_loop_wake(service->loop);
-        if (service->invalidated)
-            service->invalidated(service, service->context.info);
+        if (invalidated)
+            invalidated(service, service->context.info);
     }
     lm_release(&service->object);
 }

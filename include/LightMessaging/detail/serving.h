@@ -124,10 +124,12 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
     message->head.msgh_remote_port = reply;
     message->head.msgh_local_port = service->port;
     service->loop->handled++;
-    if ((arrival->token && !reply) || !lm_service_valid(service))
-        lm_session_disappoint(session, arrival->token);
-    else
+    if (lm_service_valid(service) && (reply || !arrival->token))
         lm_service_call_back(service, session, message);
+    else if (reply)
+        lm_port_deallocate(reply);
+    else if (arrival->token)
+        lm_session_disappoint(session, arrival->token);
     LMResponseBufferFree((LMResponseBuffer *)(void *)message);
 }
 
@@ -212,26 +214,39 @@ LM_INTERNAL int lm_session_attend(struct lm_session *session, uint32_t events)
     return result < 0 ? result : lm_session_flush(session);
 }
 
-/* Takes the next step under the lock; results as lm_session_step. */
-LM_INTERNAL int lm_session_advance(struct lm_session *session, LMMessage *message, struct lm_arrival *arrival)
+/* Bytes that went either way, or wait to. With the lock. */
+LM_INTERNAL uint64_t lm_session_traffic(const struct lm_session *session)
 {
+    return session->channel.in.head + session->channel.out.tail + session->backlog_bytes;
+}
+
+/* Takes the next step under the lock; results as lm_session_step, and -EBUSY: the turn was long enough. */
+LM_INTERNAL int lm_session_advance(struct lm_session *session, uint64_t enough, LMMessage *message,
+                                   struct lm_arrival *arrival)
+{
+    int result = -EBUSY;
     lm_message_init(message);
     lm_session_lock(session);
-    int result = lm_session_step(session, message, arrival);
+    if (!lm_service_valid(session->service))
+        result = -EPIPE; /* what is left untaken goes to a successor */
+    else if (lm_session_traffic(session) < enough)
+        result = lm_session_step(session, message, arrival);
     lm_session_unlock(session);
     return result;
 }
 
 /* Takes requests, as many as are fair. 0: there are no more; 1: there may be; else send the client away. */
-LM_INTERNAL int lm_session_take_requests(struct lm_session *session)
+LM_INTERNAL int lm_session_take_requests(struct lm_session *session, uint64_t enough)
 {
     struct lm_service *service = session->service;
     struct lm_arrival arrival = {0, 0};
     LMResponseBuffer request;
     for (int i = 0; i < LM_FAIR_STEPS; i++) {
-        int result = lm_session_advance(session, &request.message, &arrival);
+        int result = lm_session_advance(session, enough, &request.message, &arrival);
+        if (result == -EAGAIN || result == -EBUSY)
+            return result == -EBUSY;
         if (result < 0)
-            return result == -EAGAIN ? 0 : result;
+            return result;
         if (result > 0)
             lm_service_deliver(service, session, &request.message, &arrival);
         if (lm_loop_interrupted(service->loop))
@@ -245,9 +260,10 @@ LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events)
 {
     lm_session_lock(session);
     int answers = lm_session_attend(session, events);
+    uint64_t enough = lm_session_traffic(session) + LM_FAIR_BYTES;
     session->look_again = false;
     lm_session_unlock(session);
-    int requests = answers < 0 ? answers : lm_session_take_requests(session);
+    int requests = answers < 0 ? answers : lm_session_take_requests(session, enough);
     return requests == 0 ? answers || session->look_again : requests;
 }
 
