@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TH_SECONDS = 25, TH_LEAKED = 97 };
+enum { TH_SECONDS = 25, TH_LONG_SECONDS = 1800, TH_LEAKED = 97 };
 
 static int th_extra_descriptors;
 
@@ -44,6 +44,11 @@ unsigned th_rounds(unsigned count)
 {
     unsigned fewer = count / 50;
     return !th_quick() ? count : fewer > 0 ? fewer : 1;
+}
+
+bool th_long(void)
+{
+    return getenv("LM_TEST_LONG") != NULL && !th_quick();
 }
 
 static unsigned th_count(bool (*counts)(const char *target))
@@ -89,11 +94,16 @@ void th_expect_more_descriptors(int count)
     th_extra_descriptors = count;
 }
 
-uint64_t th_now_ms(void)
+uint64_t th_now_us(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+uint64_t th_now_ms(void)
+{
+    return th_now_us() / 1000;
 }
 
 void th_sleep_ms(unsigned milliseconds)
@@ -366,7 +376,8 @@ static int th_remove_entry(const char *path, const struct stat *status, int type
 static void th_be_body(const struct th_case *test)
 {
     unsigned seconds = test->seconds != 0 ? test->seconds : TH_SECONDS;
-    alarm(th_on_valgrind() || TH_THREAD_SANITIZER ? seconds * 4 : seconds);
+    bool slow = th_on_valgrind() || TH_THREAD_SANITIZER;
+    alarm(slow ? seconds * 4 : th_long() ? TH_LONG_SECONDS : seconds);
     setenv("CMOCKA_TEST_ABORT", "1", 1);
     th_extra_descriptors = 0;
     th_open_nursery();
@@ -430,7 +441,7 @@ void th_run(void **state)
         fail_msg("%s: %s", test->name, outcome);
 }
 
-/* --- Calls and data --- */
+/* --- Calls --- */
 
 bool th_answer_standard(LMMessage *message)
 {
@@ -483,6 +494,68 @@ LMConnection th_connection(const char *name)
     snprintf(connection.serverName, sizeof connection.serverName, "%s", name);
     return connection;
 }
+
+/* --- Hunts --- */
+
+static uint64_t th_chosen_seed;
+
+unsigned th_hunt(unsigned shorter, unsigned longer)
+{
+    return th_long() ? longer : th_rounds(shorter);
+}
+
+void th_choose_seed(void)
+{
+    const char *wanted = getenv("LM_TEST_SEED");
+    th_chosen_seed = wanted != NULL ? strtoull(wanted, NULL, 0) : th_now_us() * 64 + (uint64_t)getpid() % 64;
+    th_report("LM_TEST_SEED=%llu", (unsigned long long)th_chosen_seed);
+}
+
+/* SplitMix64. */
+uint64_t th_random(uint64_t *state)
+{
+    uint64_t word = *state += 0x9e3779b97f4a7c15u;
+    word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9u;
+    word = (word ^ (word >> 27)) * 0x94d049bb133111ebu;
+    return word ^ (word >> 31);
+}
+
+uint64_t th_seed(uint64_t stream)
+{
+    uint64_t state = th_chosen_seed ^ th_random(&stream);
+    return th_random(&state);
+}
+
+uint64_t th_random_in(uint64_t *state, uint64_t least, uint64_t most)
+{
+    return least + th_random(state) % (most - least + 1);
+}
+
+void *th_share(size_t length)
+{
+    void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    th_require(memory != MAP_FAILED, "mmap");
+    return memory;
+}
+
+void th_spin_us(uint64_t microseconds)
+{
+    for (uint64_t end = th_now_us() + microseconds; th_now_us() < end;)
+        ;
+}
+
+void th_report(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("# ", stdout); /* a comment to readers of TAP */
+    vprintf(format, arguments);
+    putchar('\n');
+    fflush(stdout);
+    va_end(arguments);
+}
+
+/* --- Data --- */
 
 static uint64_t th_word(uint64_t index, uint64_t seed)
 {

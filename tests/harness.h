@@ -118,7 +118,7 @@ int th_reap(pid_t process);
 /* Serves the loop of this thread until the process is told to end. */
 void th_serve_until_stopped(void);
 
-/* --- Calls and data --- */
+/* --- Calls --- */
 
 /* A callback that sends every request back, and one-way messages nowhere. */
 void th_echo(CFMachPortRef port, LMMessage *message, CFIndex size, void *info);
@@ -132,6 +132,34 @@ void th_check_echo(LMConnectionRef connection);
 /* Gives the connection's channel up, so that no descriptor stays. */
 void th_close(LMConnectionRef connection);
 LMConnection th_connection(const char *name);
+
+/* --- Hunts: tests that repeat a race --- */
+
+/*
+ * LM_TEST_LONG=1 in the environment (make hunt) has them run in full length, with half an hour for each test. Otherwise
+ * they are scaled like any test. LM_TEST_SEED=number makes the same random choices again as the run that printed it.
+ */
+#define TH_HUNT_MAIN(tests) (th_choose_seed(), TH_MAIN(tests))
+
+bool th_long(void);
+/* How many of something: `longer` in full length, else th_rounds(shorter). */
+unsigned th_hunt(unsigned shorter, unsigned longer);
+/* Before anything is forked, so that all processes agree. */
+void th_choose_seed(void);
+/* The start of a sequence of its own for each `stream`. */
+uint64_t th_seed(uint64_t stream);
+uint64_t th_random(uint64_t *state);
+/* From `least` to `most`. */
+uint64_t th_random_in(uint64_t *state, uint64_t least, uint64_t most);
+/* Zeroed memory that all processes forked later share, and that outlives them. */
+void *th_share(size_t length);
+/* Spins: a sleep would cost more than what is to be raced with. */
+void th_spin_us(uint64_t microseconds);
+uint64_t th_now_us(void);
+/* A line of counts. */
+void th_report(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* --- Data --- */
 
 void th_fill(void *bytes, size_t length, uint64_t seed);
 /* Whether the bytes are th_fill's: a generator rather than a sum, so that swapped words are noticed too. */
