@@ -35,6 +35,17 @@ bool th_on_valgrind(void)
     return preload != NULL && strstr(preload, "vgpreload") != NULL;
 }
 
+bool th_sanitized(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    return true;
+#elif defined(__has_feature)
+    return __has_feature(address_sanitizer);
+#else
+    return false;
+#endif
+}
+
 bool th_quick(void)
 {
     return th_on_valgrind() || getenv("LM_TEST_QUICK") != NULL;

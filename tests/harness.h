@@ -62,6 +62,8 @@ void th_run(void **state);
 #endif
 
 bool th_on_valgrind(void);
+/* Whether AddressSanitizer is in the program. */
+bool th_sanitized(void);
 /* Less work is wanted: LM_TEST_QUICK is set, or valgrind runs us. */
 bool th_quick(void);
 /* `count` loops natively, a fiftieth of that where they are slow. */

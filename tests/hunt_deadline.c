@@ -31,17 +31,6 @@ enum { SLACK_KIB = 2048 }; /* two bytes for each call of the long form */
 /* Times that the callback was entered with a call's number; it outlives nobody, but is looked at when all is over. */
 static uint8_t *entered;
 
-#if defined(__SANITIZE_ADDRESS__)
-#    define SANITIZED 1
-#elif defined(__has_feature)
-#    if __has_feature(address_sanitizer)
-#        define SANITIZED 1
-#    endif
-#endif
-#ifndef SANITIZED
-#    define SANITIZED 0
-#endif
-
 static uint32_t resident_kib(void)
 {
     long total = 0, resident = 0;
@@ -254,7 +243,7 @@ static void check_holdings(const char *whose, const struct holdings *before, con
               before->descriptors, after->descriptors, before->names, after->names, before->resident, after->resident);
     assert_int_equal(after->descriptors, before->descriptors);
     assert_int_equal(after->names, before->names);
-    if (!SANITIZED && !th_on_valgrind()) /* which keep what was freed */
+    if (!th_sanitized() && !th_on_valgrind()) /* which keep what was freed */
         assert_true(after->resident <= before->resident + SLACK_KIB);
 }
 

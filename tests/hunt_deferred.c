@@ -68,12 +68,19 @@ static void answer_one(const struct kept *kept)
     __atomic_add_fetch(&answered, 1, __ATOMIC_RELAXED);
 }
 
+/* The signal that ends the service may fall on any thread. */
+static void await(sem_t *semaphore)
+{
+    while (sem_wait(semaphore) != 0)
+        ;
+}
+
 static void *work(void *argument)
 {
     uint64_t random = th_seed(1000);
     (void)argument;
     for (;;) {
-        sem_wait(&batch_ready);
+        await(&batch_ready);
         shuffle(ready, &random);
         for (unsigned i = 0; i < CALLS; i++)
             answer_one(&ready[i]);
@@ -98,7 +105,7 @@ static void keep(LMMessage *message)
     memcpy(&filling[filled].question, LMMessageGetData(message), sizeof(struct question));
     if (++filled < CALLS)
         return;
-    sem_wait(&batch_free);
+    await(&batch_free);
     struct kept *full = filling;
     filling = ready;
     ready = full;
@@ -153,7 +160,7 @@ static void end_call(struct call *call, kern_return_t status, LMResponseBuffer *
 static void *be_call(void *argument)
 {
     struct call *call = argument;
-    for (sem_wait(&call->go); !call->last; sem_wait(&call->go)) {
+    for (await(&call->go); !call->last; await(&call->go)) {
         LMResponseBuffer response;
         kern_return_t status =
             LMConnectionSendTwoWay(&connection, ASK, &call->question, sizeof call->question, &response);
@@ -171,7 +178,7 @@ static void start_call(struct call *call)
 static void await_calls(struct group *group)
 {
     for (unsigned i = 0; i < CALLS_PER_GROUP; i++)
-        sem_wait(&group->ended);
+        await(&group->ended);
 }
 
 static void *be_group(void *argument)

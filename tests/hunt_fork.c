@@ -10,6 +10,7 @@
 #include "harness.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,6 +79,14 @@ static void call_once(LMConnectionRef to, uint64_t *random)
 
 /* --- A child --- */
 
+/* Memory that other threads held at the fork is lost in a child. Valgrind would say so at any exit but this. */
+static void end_child(void)
+{
+    if (th_on_valgrind())
+        kill(getpid(), SIGKILL);
+    _exit(0);
+}
+
 struct child {
     pid_t process;
     int ready; /* readable when its service, if it has one, can be called */
@@ -106,8 +115,7 @@ static void expect_success(pid_t process)
 {
     int status;
     assert_int_equal(waitpid(process, &status, 0), process);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(status, th_on_valgrind() ? SIGKILL : 0);
 }
 
 static void have_grandchild(uint64_t *random)
@@ -117,7 +125,7 @@ static void have_grandchild(uint64_t *random)
     if (process == 0) {
         for (unsigned i = 0; i < GRANDCHILD_CALLS; i++)
             call_once(&connection, random);
-        _exit(0);
+        end_child();
     }
     call_once(&connection, random);
     expect_success(process);
@@ -138,7 +146,7 @@ static void be_child(const struct child *child, uint32_t number, int ready)
     }
     th_close(&connection);
     assert_int_equal(th_sockets(), sockets);
-    _exit(0);
+    end_child();
 }
 
 static struct child start_child(uint32_t number)
@@ -225,29 +233,51 @@ static void *open_all_the_time(void *argument)
     return NULL;
 }
 
+/* AddressSanitizer's allocator is of no use to a child when another thread was in it at the fork: then there is none.
+ */
+static uint32_t count_callers(void)
+{
+    return th_sanitized() ? 1 : CALLERS;
+}
+
+static void start_callers(struct caller *callers)
+{
+    uint32_t many = count_callers();
+    counts->forkers_left = many < FORKERS ? many : FORKERS;
+    for (uint32_t i = 0; i < many; i++) {
+        callers[i] = (struct caller){.number = i, .random = th_seed(i)};
+        assert_int_equal(pthread_create(&callers[i].thread, NULL, call_all_the_time, &callers[i]), 0);
+    }
+}
+
+/* The one-way messages that they sent. */
+static uint32_t end_callers(struct caller *callers)
+{
+    uint32_t sent = 0;
+    for (uint32_t i = 0; i < count_callers(); i++) {
+        pthread_join(callers[i].thread, NULL);
+        sent += callers[i].notes;
+    }
+    return sent;
+}
+
 /* Intent: whatever the other threads are doing at a fork, both sides call on as if there had been none. */
 static void forks_during_calls_disturb_nobody(void)
 {
     pid_t service = th_serve(NAME, answer), second_service = th_serve(SECOND_NAME, th_echo);
+    unsigned other_sockets = th_sockets();
+    uint64_t start = th_now_ms();
     struct caller callers[CALLERS];
     pthread_t opener;
-    uint32_t sent = 0;
-    uint64_t start = th_now_ms();
     memset(counts, 0, sizeof *counts);
-    counts->forkers_left = FORKERS;
-    unsigned other_sockets = th_sockets();
     th_check_echo(&connection);
     fflush(NULL);
-    for (uint32_t i = 0; i < CALLERS; i++) {
-        callers[i] = (struct caller){.number = i, .random = th_seed(i)};
-        assert_int_equal(pthread_create(&callers[i].thread, NULL, call_all_the_time, &callers[i]), 0);
+    start_callers(callers);
+    if (!th_sanitized()) {
+        assert_int_equal(pthread_create(&opener, NULL, open_all_the_time, NULL), 0);
+        pthread_join(opener, NULL);
     }
-    assert_int_equal(pthread_create(&opener, NULL, open_all_the_time, NULL), 0);
-    pthread_join(opener, NULL);
-    for (uint32_t i = 0; i < CALLERS; i++) {
-        pthread_join(callers[i].thread, NULL);
-        sent += callers[i].notes;
-    }
+    uint32_t sent = end_callers(callers);
     th_report(
         "fork: %u forks, %u of a child's; calls: %llu by the parent, %llu by children, %llu to children; %u notes; "
         "%llu channels opened; %llu ms",
