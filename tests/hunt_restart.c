@@ -341,7 +341,8 @@ static void hunt_one_way(unsigned count)
     pid_t service = kill_many(count);
     for (uint32_t i = 0; i < count; i++)
         pthread_join(producers[i].thread, NULL);
-    assert_int_equal(th_ask(&connection, ENTERED), (int)seen->counts.entered); /* it comes after all of them */
+    int32_t entered = th_ask(&connection, ENTERED); /* it comes after all of them */
+    assert_int_equal(entered, (int)seen->counts.entered);
     struct verdict verdict = judge(count);
     report_and_check(count, &verdict);
     for (uint32_t i = 0; i < count; i++)
@@ -464,7 +465,8 @@ static void calls_know_what_became_of_them(void)
     th_ask(&connection, FLUSH);
     for (int i = 0; i < CALLERS; i++)
         pthread_join(callers[i], NULL);
-    assert_int_equal(th_ask(&connection, ENTERED), (int)seen->counts.entered);
+    int32_t entered = th_ask(&connection, ENTERED);
+    assert_int_equal(entered, (int)seen->counts.entered);
     compare_outcomes();
     free(outcomes);
     th_close(&connection);
