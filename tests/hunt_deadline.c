@@ -7,6 +7,7 @@
  *                                          | answered late    MACH_RCV_TIMED_OUT, nobody ever sees the answer
  *   caller --n--> (service at work) ... withdrawn             MACH_SEND_TIMED_OUT, n is never seen
  *
+ * Now and then an answer is very late, so that the names of calls have been around meanwhile.
  * At the end both processes have what they had at the start.
  */
 #include "harness.h"
@@ -17,7 +18,7 @@
 
 static const char NAME[] = "hunt.deadline";
 
-enum { CALLERS = 16, CALLS_MAX = 1100000, TIMEOUT_MAX_MS = 1000, STEP_US = 20, JITTER_US = 150 };
+enum { CALLERS = 16, CALLS_MAX = 1100000, TIMEOUT_MAX_MS = 1000, STEP_US = 20, JITTER_US = 150, LONG_US = 80000 };
 enum { ASK = 1, STALL, MEASURE };
 
 /* What a process holds. Resident memory has some slack: malloc keeps what it once had, in one arena for each thread. */
@@ -199,9 +200,9 @@ static void *call_many(void *argument)
         uint32_t number = __atomic_fetch_add(&numbers_used, 1, __ATOMIC_RELAXED);
         if (number >= calls_wanted)
             return NULL;
-        bool stall = th_random_in(&random, 0, 49) == 0;
-        outcomes[number] = (uint8_t)call(number, stall ? STALL : ASK, &aim,
-                                         aim.delay_us + (uint32_t)th_random_in(&random, 0, JITTER_US));
+        uint64_t choice = th_random_in(&random, 0, 99);
+        uint32_t later = (uint32_t)th_random_in(&random, 0, choice == 0 ? LONG_US : JITTER_US);
+        outcomes[number] = (uint8_t)call(number, choice == 1 ? STALL : ASK, &aim, aim.delay_us + later);
         if (outcomes[number] == ANSWERED)
             aim_later(&aim);
         else
