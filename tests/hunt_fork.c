@@ -292,11 +292,46 @@ static void forks_during_calls_disturb_nobody(void)
     th_stop(second_service);
 }
 
+/* Whether a child forked now holds one of the parent's channels. */
+static bool child_holds_a_socket(unsigned other_sockets)
+{
+    int status;
+    pid_t process = fork();
+    assert_true(process >= 0);
+    if (process == 0)
+        _exit(th_sockets() != other_sockets);
+    assert_int_equal(waitpid(process, &status, 0), process);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status) != 0;
+}
+
+/* Intent: a child holds no channel of its parent's, not even one that was being opened or closed when it was forked. */
+static void a_half_open_channel_stays_with_the_parent(void)
+{
+    pid_t second_service = th_serve(SECOND_NAME, th_echo);
+    unsigned other_sockets = th_sockets(), forks = th_hunt(300, 20000), holders = 0;
+    pthread_t opener;
+    memset(counts, 0, sizeof *counts);
+    if (th_sanitized() || th_on_valgrind()) /* see end_child and count_callers */
+        forks = 0;
+    counts->forkers_left = 1;
+    assert_int_equal(pthread_create(&opener, NULL, open_all_the_time, NULL), 0);
+    for (unsigned i = 0; i < forks; i++)
+        holders += child_holds_a_socket(other_sockets);
+    __atomic_store_n(&counts->forkers_left, 0, __ATOMIC_RELAXED);
+    pthread_join(opener, NULL);
+    th_report("fork: %u forks, %llu channels opened, %u children with a socket of the parent's", forks,
+              (unsigned long long)counts->openings, holders);
+    assert_int_equal(holders, 0);
+    th_stop(second_service);
+}
+
 int main(void)
 {
     counts = th_share(sizeof *counts);
     const struct CMUnitTest tests[] = {
         TH_TEST_SECONDS(forks_during_calls_disturb_nobody, 50),
+        TH_TEST_SECONDS(a_half_open_channel_stays_with_the_parent, 50),
     };
     return TH_HUNT_MAIN(tests);
 }

@@ -63,8 +63,9 @@ struct lm_link {
     struct lm_channel channel;
     char name[LM_NAME_MAX + 1];
     mach_port_t port;
-    uint32_t phase; /* futex; guarded by the process's lock */
-    struct lm_list in_process;
+    uint32_t phase;            /* futex; guarded by the process's lock */
+    struct lm_list in_process; /* by name: guarded by the process's lock, like the next */
+    struct lm_list in_all;
     struct lm_table calls; /* outstanding, by token */
     struct lm_list followers;
     bool led;

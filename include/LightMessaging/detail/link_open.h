@@ -11,6 +11,10 @@
 LM_INTERNAL void lm_link_destroy(struct lm_object *object)
 {
     struct lm_link *link = LM_CONTAINER(object, struct lm_link, object);
+    lm_process_lock();
+    lm_list_remove(&link->in_all);
+    lm_sys_close(&link->channel.socket); /* a fork finds it listed or closed */
+    lm_process_unlock();
     lm_channel_deinit(&link->channel);
     lm_table_deinit(&link->calls);
     free(link);
@@ -43,9 +47,9 @@ LM_INTERNAL void lm_link_deallocated(struct lm_object *object, uint32_t detail)
 
 LM_INTERNAL void lm_links_resume_until(const struct lm_list *end)
 {
-    struct lm_list *links = &lm_process_1.links;
+    struct lm_list *links = &lm_process_1.all_links;
     for (struct lm_list *l = lm_list_first(links); l && l != end; l = lm_list_next(links, l))
-        lm_link_unlock(LM_CONTAINER(l, struct lm_link, in_process));
+        lm_link_unlock(LM_CONTAINER(l, struct lm_link, in_all));
 }
 
 LM_INTERNAL void lm_links_resume(void)
@@ -55,9 +59,9 @@ LM_INTERNAL void lm_links_resume(void)
 
 LM_INTERNAL bool lm_links_hold(void)
 {
-    struct lm_list *links = &lm_process_1.links;
+    struct lm_list *links = &lm_process_1.all_links;
     for (struct lm_list *l = lm_list_first(links); l; l = lm_list_next(links, l)) {
-        if (pthread_mutex_trylock(&LM_CONTAINER(l, struct lm_link, in_process)->channel.lock) == 0)
+        if (pthread_mutex_trylock(&LM_CONTAINER(l, struct lm_link, in_all)->channel.lock) == 0)
             continue;
         lm_links_resume_until(l);
         return false;
@@ -75,24 +79,46 @@ LM_INTERNAL void lm_link_forget_pumps(struct lm_link *link)
     }
 }
 
-/* In a forked child: the sockets and the memory go, what else there is stays unused. */
+/* The socket and the memory go, what else there is stays unused. */
+LM_INTERNAL void lm_link_forget(struct lm_link *link)
+{
+    bool listed = lm_list_contains(&link->in_process);
+    lm_list_remove(&link->in_process);
+    pthread_mutex_init(&link->channel.lock, NULL);
+    lm_link_forget_pumps(link);
+    lm_channel_drop_parcels(&link->channel);
+    lm_store_relaxed(&link->channel.cut, true);
+    lm_sys_close(&link->channel.socket);
+    link->channel.memory = NULL; /* not mapped in a child */
+    if (listed)
+        lm_release(&link->object);
+}
+
+/* In a forked child. Threads of the parent may have held references, which nobody gives up here. */
 LM_INTERNAL void lm_links_forget(void)
 {
-    struct lm_list *first;
-    while ((first = lm_list_first(&lm_process_1.links)) != NULL) {
-        struct lm_link *link = LM_CONTAINER(first, struct lm_link, in_process);
+    struct lm_list *links = &lm_process_1.all_links, *first;
+    while ((first = lm_list_first(links)) != NULL) {
+        struct lm_link *link = LM_CONTAINER(first, struct lm_link, in_all);
         lm_list_remove(first);
-        pthread_mutex_init(&link->channel.lock, NULL);
-        lm_link_forget_pumps(link);
-        lm_channel_drop_parcels(&link->channel);
-        lm_store_relaxed(&link->channel.cut, true);
-        lm_sys_close(&link->channel.socket);
-        link->channel.memory = NULL; /* not mapped in a child */
+        lm_retain(&link->object);
+        lm_link_forget(link);
         lm_release(&link->object);
     }
 }
 
 /* --- Opening --- */
+
+/* A fork knows the link from here on. */
+LM_INTERNAL void lm_link_enlist(struct lm_link *link)
+{
+    const struct lm_fork_part part = {lm_links_hold, lm_links_resume, lm_links_forget};
+    lm_process_lock();
+    lm_process_prepare();
+    lm_process_1.fork_links = part;
+    lm_list_append(&lm_process_1.all_links, &link->in_all);
+    lm_process_unlock();
+}
 
 LM_INTERNAL struct lm_link *lm_link_create(const char *name)
 {
@@ -103,6 +129,7 @@ LM_INTERNAL struct lm_link *lm_link_create(const char *name)
     link->object.deallocated = lm_link_deallocated;
     lm_channel_init(&link->channel, -1);
     strcpy(link->name, name);
+    lm_link_enlist(link);
     return link;
 }
 
@@ -154,15 +181,18 @@ LM_INTERNAL int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
 /* Connects a link that nobody else uses yet. */
 LM_INTERNAL int lm_link_connect(struct lm_link *link, int64_t deadline)
 {
-    int socket = lm_registry_connect(link->name, deadline);
-    if (socket < 0)
-        return socket;
-    link->channel.socket = socket;
+    lm_link_lock(link); /* so that a fork finds the socket here, or none */
+    int result = link->channel.socket = lm_sys_socket(0);
+    lm_link_unlock(link);
+    if (result >= 0)
+        result = lm_registry_connect(link->channel.socket, link->name, deadline);
+    if (result < 0)
+        return result;
     lm_process_lock();
     uint32_t largest = lm_process_1.largest_reply_plus1;
     lm_process_unlock();
     link->largest_reply = largest ? largest - 1 : LM_LARGEST_MESSAGE;
-    int result = lm_channel_offer(&link->channel, link->largest_reply);
+    result = lm_channel_offer(&link->channel, link->largest_reply);
     if (result < 0)
         return result;
     link->port = lm_port_create(LM_PORT_SEND, &link->object, 0);
@@ -185,9 +215,6 @@ LM_INTERNAL struct lm_link *lm_link_listed(const char *name)
  * NULL. */
 LM_INTERNAL void lm_link_replace(struct lm_link *old, struct lm_link *fresh)
 {
-    const struct lm_fork_part part = {lm_links_hold, lm_links_resume, lm_links_forget};
-    lm_process_prepare();
-    lm_process_1.fork_links = part;
     if (old)
         lm_list_remove(&old->in_process);
     if (fresh)

@@ -32,6 +32,7 @@ struct lm_process {
     pthread_mutex_t lock;
     struct lm_table ports;        /* port.h */
     struct lm_list links;         /* link.h: channels to services, by name */
+    struct lm_list all_links;     /* those that have been replaced or given up as well, for a fork */
     struct lm_list services;      /* service.h */
     struct lm_list loops;         /* loop.h */
     struct lm_loop *main_loop;    /* cf_run_loop.h */

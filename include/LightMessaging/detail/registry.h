@@ -149,36 +149,37 @@ LM_INTERNAL int lm_connect_until(int socket, const struct sockaddr_un *address, 
 }
 
 /* Connects to the socket that `entry` is, which must be listened on by root or the directory's owner. */
-LM_INTERNAL int lm_entry_connect(int entry, uint32_t owner, int64_t deadline)
+LM_INTERNAL int lm_entry_connect(int socket, int entry, uint32_t owner, int64_t deadline)
 {
     struct sockaddr_un address;
     struct lm_credentials server = {0, 0, 0};
-    int socket = lm_sys_socket(0);
-    if (socket < 0)
-        return socket;
     lm_descriptor_address(&address, entry, "");
     int result = lm_connect_until(socket, &address, deadline);
     if (result == 0)
         result = lm_sys_peer(socket, &server);
-    if (result == 0 && server.uid != 0 && server.uid != owner)
-        result = -EPERM;
-    if (result < 0)
-        lm_sys_close(&socket);
-    return result < 0 ? result : socket;
+    return result == 0 && server.uid != 0 && server.uid != owner ? -EPERM : result;
 }
 
-LM_INTERNAL int lm_folder_connect(int runtime, uint32_t owner, const char *folder, const char *name, int64_t deadline)
+/* Where a service may be. */
+struct lm_place {
+    int runtime;
+    uint32_t owner;
+    const char *name;
+};
+
+LM_INTERNAL int lm_folder_connect(int socket, const struct lm_place *place, const char *folder, int64_t deadline)
 {
     char path[sizeof "unlocked/" + LM_NAME_MAX];
     struct stat status;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    int entry = lm_sys_open(runtime, path, LM_O_PATH | LM_O_NOFOLLOW, 0);
+    snprintf(path, sizeof path, "%s/%s", folder, place->name);
+    int entry = lm_sys_open(place->runtime, path, LM_O_PATH | LM_O_NOFOLLOW, 0);
     if (entry < 0)
         return entry;
     int result = lm_sys_stat(entry, &status);
+    if (result == 0 && ((unsigned)status.st_mode & LM_S_IFMT) != LM_S_IFSOCK)
+        result = -ENOENT;
     if (result == 0)
-        result =
-            ((unsigned)status.st_mode & LM_S_IFMT) == LM_S_IFSOCK ? lm_entry_connect(entry, owner, deadline) : -ENOENT;
+        result = lm_entry_connect(socket, entry, place->owner, deadline);
     lm_sys_close(&entry);
     return result;
 }
@@ -190,32 +191,32 @@ LM_INTERNAL bool lm_absent(int error)
     return error == -ENOENT || error == -ECONNREFUSED || error == -EACCES || error == -ENOTDIR;
 }
 
-LM_INTERNAL int lm_runtime_connect(const char *path, const char *name, int64_t deadline)
+LM_INTERNAL int lm_runtime_connect(int socket, const char *path, const char *name, int64_t deadline)
 {
-    uint32_t owner = 0;
-    int runtime = lm_directory_open(LM_AT_FDCWD, path, (uint32_t)geteuid(), &owner);
-    if (runtime < 0)
-        return runtime;
-    int result = lm_folder_connect(runtime, owner, "locked", name, deadline);
+    struct lm_place place = {-1, 0, name};
+    place.runtime = lm_directory_open(LM_AT_FDCWD, path, (uint32_t)geteuid(), &place.owner);
+    if (place.runtime < 0)
+        return place.runtime;
+    int result = lm_folder_connect(socket, &place, "locked", deadline);
     if (lm_absent(result)) {
-        int unlocked = lm_folder_connect(runtime, owner, "unlocked", name, deadline);
+        int unlocked = lm_folder_connect(socket, &place, "unlocked", deadline);
         result = lm_absent(unlocked) && result == -EACCES ? result : unlocked;
     }
-    lm_sys_close(&runtime);
+    lm_sys_close(&place.runtime);
     return result;
 }
 
-/* A socket connected to the named service. */
-LM_INTERNAL int lm_registry_connect(const char *name, int64_t deadline)
+/* Connects a fresh socket to the named service. After a failure the socket is of no use. */
+LM_INTERNAL int lm_registry_connect(int socket, const char *name, int64_t deadline)
 {
     char path[LM_PATH_MAX];
     int result = lm_runtime_path(path, sizeof path);
     if (result < 0)
         return result;
-    result = lm_runtime_connect(path, name, deadline);
+    result = lm_runtime_connect(socket, path, name, deadline);
     if (!lm_absent(result) || strcmp(path, LM_SYSTEM_RUNTIME) == 0)
         return result;
-    int system = lm_runtime_connect(LM_SYSTEM_RUNTIME, name, deadline);
+    int system = lm_runtime_connect(socket, LM_SYSTEM_RUNTIME, name, deadline);
     return lm_absent(system) ? result : system;
 }
 
