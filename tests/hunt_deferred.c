@@ -5,6 +5,8 @@
  *   8 groups: 25 calls each -->  the callback keeps the reply ports until there are 200
  *                                the worker shuffles them and answers
  *   each call:              <--  what only its own request can have led to
+ *
+ * Twice: with a thread for each call, which waits, and with 8 threads whose calls are asynchronous.
  */
 #include "harness.h"
 
@@ -143,6 +145,7 @@ static LMConnection connection = {MACH_PORT_NULL, "hunt.deferred"};
 static struct group groups[GROUPS];
 static struct call calls[CALLS];
 static uint64_t bytes_received;
+static bool asynchronous;
 
 /* A call has come back. In any thread. */
 static void end_call(struct call *call, kern_return_t status, LMResponseBuffer *response)
@@ -169,14 +172,28 @@ static void *be_call(void *argument)
     return NULL;
 }
 
+static void end_asynchronous(LMCallRef reference, kern_return_t status, LMResponseBuffer *response, void *info)
+{
+    (void)reference;
+    end_call(info, status, response);
+}
+
 /* Has end_call called when the answer has come. This and await_calls are all that knows how a call is made. */
 static void start_call(struct call *call)
 {
-    sem_post(&call->go);
+    if (asynchronous)
+        assert_int_equal(LMConnectionSendTwoWayAsync(&connection, ASK, &call->question, sizeof call->question,
+                                                     LM_TIMEOUT_NEVER, CFRunLoopGetCurrent(), end_asynchronous, call,
+                                                     NULL),
+                         0);
+    else
+        sem_post(&call->go);
 }
 
 static void await_calls(struct group *group)
 {
+    if (asynchronous)
+        CFRunLoopRun(); /* until none is left */
     for (unsigned i = 0; i < CALLS_PER_GROUP; i++)
         await(&group->ended);
 }
@@ -203,7 +220,8 @@ static void start_callers(void)
     for (uint32_t i = 0; i < CALLS; i++) {
         calls[i].group = &groups[i / CALLS_PER_GROUP];
         sem_init(&calls[i].go, 0, 0);
-        assert_int_equal(pthread_create(&calls[i].thread, &small, be_call, &calls[i]), 0);
+        if (!asynchronous)
+            assert_int_equal(pthread_create(&calls[i].thread, &small, be_call, &calls[i]), 0);
     }
     for (uint32_t i = 0; i < GROUPS; i++) {
         groups[i].first = i * CALLS_PER_GROUP;
@@ -217,15 +235,14 @@ static void end_callers(void)
 {
     for (uint32_t i = 0; i < GROUPS; i++)
         pthread_join(groups[i].thread, NULL);
-    for (uint32_t i = 0; i < CALLS; i++) {
+    for (uint32_t i = 0; i < CALLS && !asynchronous; i++) {
         calls[i].last = true;
         sem_post(&calls[i].go);
         pthread_join(calls[i].thread, NULL);
     }
 }
 
-/* Intent: however many wait, and in whatever order they are answered, nobody gets another's answer, or two, or none. */
-static void each_of_200_calls_gets_its_own_answer(void)
+static void run_rounds(void)
 {
     pid_t service = th_start(&(struct th_service){.name = NAME, .callback = serve, .prepare = start_worker});
     unsigned rounds = th_hunt(300, 10000);
@@ -233,17 +250,32 @@ static void each_of_200_calls_gets_its_own_answer(void)
     start_callers();
     end_callers();
     int32_t answers = th_ask(&connection, ASK_ANSWERED);
-    th_report("deferred: %u rounds of %d calls, %d answers, %llu KiB, %llu ms", rounds, CALLS, (int)answers,
-              (unsigned long long)bytes_received / 1024, (unsigned long long)(th_now_ms() - start));
+    th_report("deferred: %u rounds of %d calls of %d threads, %d answers, %llu KiB, %llu ms", rounds, CALLS,
+              asynchronous ? GROUPS : CALLS, (int)answers, (unsigned long long)bytes_received / 1024,
+              (unsigned long long)(th_now_ms() - start));
     assert_int_equal(answers, (int)(rounds * CALLS));
     th_close(&connection);
     th_stop(service);
 }
 
+/* Intent: however many wait, and in whatever order they are answered, nobody gets another's answer, or two, or none. */
+static void each_of_200_threads_gets_its_own_answer(void)
+{
+    run_rounds();
+}
+
+/* Intent: the same for calls that don't wait. */
+static void each_of_200_asynchronous_calls_gets_its_own_answer(void)
+{
+    asynchronous = true;
+    run_rounds();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TH_TEST_SECONDS(each_of_200_calls_gets_its_own_answer, 50),
+        TH_TEST_SECONDS(each_of_200_threads_gets_its_own_answer, 50),
+        TH_TEST_SECONDS(each_of_200_asynchronous_calls_gets_its_own_answer, 50),
     };
     return TH_HUNT_MAIN(tests);
 }
