@@ -45,6 +45,7 @@ format:
 
 format-check:
 	$(sources) | xargs clang-format --dry-run --Werror
+	! $(sources) | xargs grep -nE '^.{121}'
 
 clean:
 	rm -rf build

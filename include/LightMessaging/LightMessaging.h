@@ -2,7 +2,7 @@
 /*
  * LightMessaging: named services, one-way and two-way messages between the processes of one machine.
  *
- * A service:                                        A client:
+ * A service:                                           A client:
  *
  *   void answer(CFMachPortRef port, LMMessage *message,  static LMConnection connection =
  *               CFIndex size, void *info) {                  { MACH_PORT_NULL, "com.example.name" };
@@ -126,12 +126,18 @@ typedef void (*LMReplyCallBack)(LMCallRef call, kern_return_t status, LMResponse
 /*
  * Sends and does not wait for an answer. 0: the message is queued, and reaches the service even if this process exits
  * at once. Waits, within the timeout, only while the queue is full (or, over 64 KiB, until the service has taken it).
- * The data may be changed or freed as soon as it returns. KERN_INVALID_ARGUMENT      NULL connection, NULL data with a
- * length, empty or illegal name, no NUL in it BOOTSTRAP_UNKNOWN_SERVICE  no process serves the name
- * BOOTSTRAP_NOT_PRIVILEGED  it may not be called from here MACH_SEND_TOO_LARGE        the service takes no message of
- * that length; nothing was sent MACH_SEND_TIMED_OUT        the timeout passed; nothing of the message will arrive
+ * The data may be changed or freed as soon as it returns.
+ *
+ *   KERN_INVALID_ARGUMENT      NULL connection, NULL data with a length, empty or illegal name, no NUL in it
+ *   BOOTSTRAP_UNKNOWN_SERVICE  no process serves the name
+ *   BOOTSTRAP_NOT_PRIVILEGED   it may not be called from here, or by this user
+ *   MACH_SEND_TOO_LARGE        the service takes no message of that length; nothing was sent
+ *   MACH_SEND_TIMED_OUT        the timeout passed; nothing of the message will arrive
  *   MACH_SEND_INVALID_DEST     the service died before it took the message, and is not back
- *   KERN_RESOURCE_SHORTAGE     no memory or descriptors
+ *   KERN_RESOURCE_SHORTAGE     no memory or descriptors, or the service's quota for this user is used up
+ *
+ * The service's answer to who may call comes after the first message was queued: that one may get 0, and the next one
+ * BOOTSTRAP_NOT_PRIVILEGED.
  */
 LM_API kern_return_t LMConnectionSendOneWay(LMConnectionRef connection, SInt32 messageId, const void *data,
                                             uint32_t length);
@@ -144,9 +150,10 @@ LM_API bool LMConnectionSendOneWayData(LMConnectionRef connection, SInt32 messag
 
 /*
  * Sends and waits for the reply, which it puts into `response`; free that with LMResponseBufferFree, or consume it.
- * After a failure the response is an empty message, safe to read and free. Besides the errors above: MACH_RCV_TIMED_OUT
- * the service took the call and did not answer in time; a late answer is dropped MACH_RCV_PORT_DIED  the service took
- * the call and died, or gave up the reply port
+ * After a failure the response is an empty message, safe to read and free. Besides the errors above:
+ *
+ *   MACH_RCV_TIMED_OUT  the service took the call and did not answer in time; a late answer is dropped
+ *   MACH_RCV_PORT_DIED  the service took the call and died, or gave up the reply port
  */
 LM_API kern_return_t LMConnectionSendTwoWay(LMConnectionRef connection, SInt32 messageId, const void *data,
                                             uint32_t length, LMResponseBuffer *response);
@@ -159,8 +166,10 @@ LM_API kern_return_t LMConnectionSendTwoWayData(LMConnectionRef connection, SInt
 /*
  * The same with up to LM_DESCRIPTORS_MAX file descriptors, which arrive with the message, as close-on-exec copies;
  * yours stay open. A one-way message with descriptors waits, within its timeout, until the service has taken it.
- * Besides the errors above: KERN_INVALID_ARGUMENT if there are too many, or one is not open; KERN_RESOURCE_SHORTAGE if
- * the service has no room for them.
+ * Besides the errors above:
+ *
+ *   KERN_INVALID_ARGUMENT   there are too many, or one is not open
+ *   KERN_RESOURCE_SHORTAGE  the service has no room for them
  */
 LM_API kern_return_t LMConnectionSendOneWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
                                                            const void *data, uint32_t length, const int *descriptors,
@@ -176,6 +185,7 @@ LM_API kern_return_t LMConnectionSendTwoWayWithDescriptors(LMConnectionRef conne
  * but connecting, when thousands of others are connecting too. A call keeps its run loop running until it has ended.
  * `call` may be NULL; else it gets the call, with a reference that is yours to give up with CFRelease. If this returns
  * an error, `call` gets NULL and the callback is not called. Besides the errors above:
+ *
  *   MACH_SEND_NO_BUFFER  256 MiB stand in line for the service already
  */
 LM_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SInt32 messageId, const void *data,
@@ -240,16 +250,18 @@ LM_API int LMMessageCopySenderPidfd(LMMessage *message);
 /*
  * Registers the name and serves it on the run loop, one message at a time:
  *
- *     void callback(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)       (cast it to
- * CFMachPortCallBack)
+ *     void callback(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
  *
+ * which is passed with a cast to CFMachPortCallBack.
  * The message's data are private to the callback and writable. What the callback does not free is freed after it. Reply
  * to message->head.msgh_remote_port, in the callback or later, from any thread, once; or give the port up with
  * mach_port_deallocate. Stop with CFMachPortInvalidate(port). A start that fails leaves nothing behind:
+ *
  *   KERN_INVALID_ARGUMENT     NULL run loop or callback, empty, too long or illegal name
  *   BOOTSTRAP_NAME_IN_USE     a live process serves the name; it is not disturbed
  *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory can't be made or written, or belongs to somebody else
  *   KERN_RESOURCE_SHORTAGE    no memory or descriptors
+ *
  * A name is 1 to 127 bytes without '/' and control characters, and does not start with '.'.
  */
 LM_API kern_return_t LMStartService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback);
@@ -308,11 +320,15 @@ LM_API void LMSetLargestReply(uint32_t bytes);
 /*
  * Answers a call; the reply port is used up, whatever is returned. The data may be changed or freed as soon as it
  * returns: what the client has not made room for yet is copied. Never waits. MACH_PORT_NULL (a one-way message) sends
- * nothing and returns 0. MACH_SEND_INVALID_RIGHT  not a reply port, or used before MACH_SEND_INVALID_DEST   the client
- * is gone MACH_SEND_TOO_LARGE      the client takes no reply of that length; its wait ends with MACH_RCV_PORT_DIED
- *   MACH_SEND_NO_BUFFER      the client does not read its replies; it loses its connection
+ * nothing and returns 0.
+ *
+ *   MACH_SEND_INVALID_RIGHT  not a reply port, or used before
+ *   MACH_SEND_INVALID_DEST   the client is gone
+ *   MACH_SEND_TOO_LARGE      the client takes no reply of that length; its wait ends with MACH_RCV_PORT_DIED
+ *   MACH_SEND_NO_BUFFER      too much waits for the client already (256 MiB behind the reply that is being sent, or its
+ *                            user's quota); it loses its connection
  *   KERN_INVALID_ARGUMENT    NULL data with a length; the client's wait ends with MACH_RCV_PORT_DIED
- *   KERN_RESOURCE_SHORTAGE   no memory; likewise
+ *   KERN_RESOURCE_SHORTAGE   no memory; it loses its connection
  */
 LM_API kern_return_t LMSendReply(mach_port_t replyPort, const void *data, uint32_t length);
 /* The same with up to LM_DESCRIPTORS_MAX file descriptors, of which the client gets copies; yours stay open. */
