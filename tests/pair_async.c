@@ -129,8 +129,11 @@ static void finish(void)
 
 /* --- Tests --- */
 
-/* Intent: a call goes out at once, and comes back in the loop, which then ends. client --1..5--> service | client runs
- * its loop: 1..5 */
+/*
+ * Intent: a call goes out at once, and comes back in the loop, which then ends.
+ *   client --1..5--> service
+ *   client runs its loop: 1..5
+ */
 static void calls_are_answered(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -148,8 +151,11 @@ static void calls_are_answered(void)
     th_stop(service);
 }
 
-/* Intent: thousands at a time on one connection, answered in another order, each its own.
- * client --1..10,000--> service keeps them | client --ANSWER--> service: 10,000, 9,999, ... 1 */
+/*
+ * Intent: thousands at a time on one connection, answered in another order, each its own.
+ *   client --1..10,000--> service keeps them
+ *   client --ANSWER--> service: 10,000, 9,999, ... 1
+ */
 static void ten_thousand_are_outstanding(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -167,8 +173,14 @@ static void ten_thousand_are_outstanding(void)
     th_stop(service);
 }
 
-/* Intent: a service that hangs does not hang the sender, and order is kept over the line and a thread's send after it.
- * service stopped | client --10,000 x 1 KiB--> line | client --call--> MACH_SEND_TIMED_OUT | resumed: all, in order */
+/*
+ * Intent: a service that hangs does not hang the sender, and order is kept over the line and a thread's send after
+ * it.
+ *   service stopped
+ *   client --10,000 x 1 KiB--> line
+ *   client --call--> MACH_SEND_TIMED_OUT
+ *   resumed: all, in order
+ */
 static void a_stopped_service_holds_nobody(void)
 {
     static char kilobyte[1024];
@@ -191,8 +203,14 @@ static void a_stopped_service_holds_nobody(void)
     th_stop(service);
 }
 
-/* Intent: a call given up before it was taken never is; one that was taken is not answered; neither calls back.
- * client --KEEP 1--> taken | cancel 1 | service stopped, client --TAKE 2--> | cancel 2 | service goes on: none taken */
+/*
+ * Intent: a call given up before it was taken never is; one that was taken is not answered; neither calls back.
+ *   client --KEEP 1--> taken
+ *   cancel 1
+ *   service stopped, client --TAKE 2-->
+ *   cancel 2
+ *   service goes on: none taken
+ */
 static void a_cancelled_call_never_calls_back(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -225,8 +243,11 @@ static void cancel_another(LMCallRef call, kern_return_t status, LMResponseBuffe
     assert_true(LMCallCancel(other->call));
 }
 
-/* Intent: the same from a callback, when the other's answer has come already. client --A, B--> service answers both |
- * A's callback cancels B */
+/*
+ * Intent: the same from a callback, when the other's answer has come already.
+ *   client --A, B--> service answers both
+ *   A's callback cancels B
+ */
 static void a_callback_cancels_another_call(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -275,8 +296,11 @@ static void cancelling_races_with_answers(void)
     th_stop(service);
 }
 
-/* Intent: one deadline, and an error that tells whether the call was taken. client --KEEP--> taken: MACH_RCV_TIMED_OUT
- * | service stopped, client --TAKE--> MACH_SEND_TIMED_OUT, and never taken */
+/*
+ * Intent: one deadline, and an error that tells whether the call was taken.
+ *   client --KEEP--> taken: MACH_RCV_TIMED_OUT
+ *   service stopped, client --TAKE--> MACH_SEND_TIMED_OUT, and never taken
+ */
 static void a_call_ends_in_time(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -300,7 +324,11 @@ static void a_call_ends_in_time(void)
     th_stop(service);
 }
 
-/* Intent: death ends a call that was taken. client --KEEP--> taken | killed: MACH_RCV_PORT_DIED */
+/*
+ * Intent: death ends a call that was taken.
+ *   client --KEEP--> taken
+ *   killed: MACH_RCV_PORT_DIED
+ */
 static void death_ends_a_taken_call(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -317,8 +345,14 @@ static void death_ends_a_taken_call(void)
     th_close(&connection);
 }
 
-/* Intent: calls that were not taken go to the restarted service, those that stood in line too; without one they end.
- * service stopped, client --10,000--> | killed | restarted: all answered || stopped, --1--> | killed: error */
+/*
+ * Intent: calls that were not taken go to the restarted service, those that stood in line too; without one they end.
+ *   service stopped, client --10,000-->
+ *   killed
+ *   restarted: all answered
+ *   stopped, --1-->
+ *   killed: error
+ */
 static void calls_not_taken_move_on(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -357,7 +391,9 @@ static void check_large(LMCallRef call, kern_return_t status, LMResponseBuffer *
     finished++;
 }
 
-/* Intent: large messages go in pieces without anybody waiting, small ones in between, a thread's large ones as well. */
+/*
+ * Intent: large messages go in pieces without anybody waiting, small ones in between, a thread's large ones as well.
+ */
 static void large_calls_are_answered(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -384,8 +420,13 @@ static void large_calls_are_answered(void)
     th_stop(service);
 }
 
-/* Intent: a large one given up in the middle leaves the channel whole. service stopped | client --3 MB--> ring full |
- * cancelled | resumed: the next one arrives */
+/*
+ * Intent: a large one given up in the middle leaves the channel whole.
+ *   service stopped
+ *   client --3 MB--> ring full
+ *   cancelled
+ *   resumed: the next one arrives
+ */
 static void a_large_call_is_cancelled_in_the_middle(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -452,7 +493,9 @@ static void *call_in_thread(void *connection)
     return NULL;
 }
 
-/* Intent: loops of two threads and calls of two more share a channel; whoever wakes hands out everybody's answers. */
+/*
+ * Intent: loops of two threads and calls of two more share a channel; whoever wakes hands out everybody's answers.
+ */
 static void loops_and_threads_share_a_channel(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -490,7 +533,10 @@ static void a_call_that_cannot_begin_says_so(void)
     assert_int_equal(finished, 0);
 }
 
-/* Intent: the service's limit holds, and nothing of the message is sent. client --3 MB--> [largest: 1 MB] error */
+/*
+ * Intent: the service's limit holds, and nothing of the message is sent.
+ *   client --3 MB--> [largest: 1 MB] error
+ */
 static void a_call_too_large_ends_with_an_error(void)
 {
     pid_t service = th_start(&(struct th_service){.name = NAME, .callback = answer, .largest = 1000000});
@@ -520,8 +566,13 @@ static void fork_now(LMCallRef call, kern_return_t status, LMResponseBuffer *res
     assert_int_equal(child_status, 0);
 }
 
-/* Intent: a child has none of its parent's calls. client --A, B--> | A's callback forks | child: nothing to cancel |
- * parent: B is answered */
+/*
+ * Intent: a child has none of its parent's calls.
+ *   client --A, B-->
+ *   A's callback forks
+ *   child: nothing to cancel
+ *   parent: B is answered
+ */
 static void a_forked_child_has_no_calls(void)
 {
     pid_t service = th_serve(NAME, answer);

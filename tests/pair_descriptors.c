@@ -136,8 +136,10 @@ static int32_t ask_with(LMConnectionRef connection, SInt32 id, const int *files,
     return LMResponseConsumeInteger(&response);
 }
 
-/* Intent: descriptors arrive with their message, from none to as many as can be; the sender's stay open.
- * client --0, 1, 2, 253 files--> service adds up what is in them */
+/*
+ * Intent: descriptors arrive with their message, from none to as many as can be; the sender's stay open.
+ *   client --0, 1, 2, 253 files--> service adds up what is in them
+ */
 static void descriptors_arrive(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -155,7 +157,10 @@ static void descriptors_arrive(void)
     th_stop(service);
 }
 
-/* Intent: what the callback does not take is closed after it. client --2 files--> service takes none */
+/*
+ * Intent: what the callback does not take is closed after it.
+ *   client --2 files--> service takes none
+ */
 static void descriptors_not_taken_are_closed(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -170,8 +175,10 @@ static void descriptors_not_taken_are_closed(void)
     th_stop(service);
 }
 
-/* Intent: replies carry them too, with data of any size; unused ones are closed with the response.
- * client --GIVE n--> service --n files, the data--> client */
+/*
+ * Intent: replies carry them too, with data of any size; unused ones are closed with the response.
+ *   client --GIVE n--> service --n files, the data--> client
+ */
 static void replies_carry_descriptors(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -198,7 +205,10 @@ static void replies_carry_descriptors(void)
     th_stop(service);
 }
 
-/* Intent: large requests carry them, and arrive whole. client --1 MB, 3 files--> service */
+/*
+ * Intent: large requests carry them, and arrive whole.
+ *   client --1 MB, 3 files--> service
+ */
 static void large_messages_carry_descriptors(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -277,7 +287,10 @@ static void send_from_threads(LMConnectionRef connection, int threads, int32_t r
         pthread_join(thread[i], NULL);
 }
 
-/* Intent: each thread's message has its own descriptor. 8 threads --file i--> service: i */
+/*
+ * Intent: each thread's message has its own descriptor.
+ *   8 threads --file i--> service: i
+ */
 static void threads_dont_mix_descriptors(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -294,8 +307,12 @@ static void *resume_soon(void *service)
     return NULL;
 }
 
-/* Intent: more than the socket has room for wait, as for room in the ring. service stopped | 200 threads --file--> |
- * resumed: all answered */
+/*
+ * Intent: more than the socket has room for wait, as for room in the ring.
+ *   service stopped
+ *   200 threads --file-->
+ *   resumed: all answered
+ */
 static void a_full_socket_makes_senders_wait(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -325,8 +342,13 @@ static void check_number(LMCallRef call, kern_return_t status, LMResponseBuffer 
     receiver->right += number == LMResponseConsumeInteger(response);
 }
 
-/* Intent: a client that does not read for a while gets all of them in the end, each with its reply, and the service
- * does not wait. client --KEEP 1..400--> service | another --GIVE_KEPT--> service answers all | client reads */
+/*
+ * Intent: a client that does not read for a while gets all of them in the end, each with its reply, and the service
+ * does not wait.
+ *   client --KEEP 1..400--> service
+ *   another --GIVE_KEPT--> service answers all
+ *   client reads
+ */
 static void a_slow_client_gets_its_descriptors(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -345,8 +367,12 @@ static void a_slow_client_gets_its_descriptors(void)
     th_stop(service);
 }
 
-/* Intent: a call taken back takes its descriptors along. service stopped | client --file--> MACH_SEND_TIMED_OUT |
- * resumed: the next message has its own, and none is left over */
+/*
+ * Intent: a call taken back takes its descriptors along.
+ *   service stopped
+ *   client --file--> MACH_SEND_TIMED_OUT
+ *   resumed: the next message has its own, and none is left over
+ */
 static void a_withdrawn_message_closes_its_descriptors(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -375,8 +401,13 @@ static void *replace_soon(void *service)
     return NULL;
 }
 
-/* Intent: what a dead service did not take goes to its successor, descriptors and all, if it is back in time.
- * service stopped | client --files--> | killed and restarted | answered, or an error that says: never taken */
+/*
+ * Intent: what a dead service did not take goes to its successor, descriptors and all, if it is back in time.
+ *   service stopped
+ *   client --files-->
+ *   killed and restarted
+ *   answered, or an error that says: never taken
+ */
 static void descriptors_move_to_a_restarted_service(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -399,8 +430,12 @@ static void descriptors_move_to_a_restarted_service(void)
     th_stop(service);
 }
 
-/* Intent: a service without room for them says so, and goes on. service may have 20 | client --40 files-->
- * KERN_RESOURCE_SHORTAGE | client --1 file--> ok */
+/*
+ * Intent: a service without room for them says so, and goes on.
+ *   service may have 20
+ *   client --40 files--> KERN_RESOURCE_SHORTAGE
+ *   client --1 file--> ok
+ */
 static void a_service_without_room_says_so(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -421,7 +456,11 @@ static void a_service_without_room_says_so(void)
     th_stop(service);
 }
 
-/* Intent: the same at the client. client may have few | client --GIVE 40--> KERN_RESOURCE_SHORTAGE, and goes on */
+/*
+ * Intent: the same at the client.
+ *   client may have few
+ *   client --GIVE 40--> KERN_RESOURCE_SHORTAGE, and goes on
+ */
 static void a_client_without_room_is_told(void)
 {
     pid_t service = th_serve(NAME, answer);

@@ -165,8 +165,11 @@ static void expect_for_nobody(const struct attempt *wanted)
 
 /* --- Tests --- */
 
-/* Intent: a service learns from the kernel who calls, be it its own user or another.
- * root --WHO--> service: root's pid, uid, gid | nobody --WHO--> service: nobody's */
+/*
+ * Intent: a service learns from the kernel who calls, be it its own user or another.
+ *   root --WHO--> service: root's pid, uid, gid
+ *   nobody --WHO--> service: nobody's
+ */
 static void a_sender_is_known(void)
 {
     pid_t service = start(NULL);
@@ -191,8 +194,12 @@ static void be_watched(const struct th_service *me)
     pause();
 }
 
-/* Intent: the pidfd is the caller's, and outlives the callback. client --WATCH_ME--> service | client killed | the
- * service's pidfd says so. Needs Linux 6.5; before, there is none. */
+/*
+ * Intent: the pidfd is the caller's, and outlives the callback.
+ *   client --WATCH_ME--> service
+ *   client killed
+ *   the service's pidfd says so. Needs Linux 6.5; before, there is none.
+ */
 static void a_sender_can_be_watched(void)
 {
     pid_t service = start(NULL);
@@ -207,8 +214,12 @@ static void a_sender_can_be_watched(void)
     th_stop(service);
 }
 
-/* Intent: lists of users and groups let in whom they name and nobody else, root neither.
- * nobody --call--> [users: nobody] ok, root refused | [users: root] refused | [groups: 4711] only with that group */
+/*
+ * Intent: lists of users and groups let in whom they name and nobody else, root neither.
+ *   nobody --call--> [users: nobody] ok, root refused
+ *   [users: root] refused
+ *   [groups: 4711] only with that group
+ */
 static void lists_let_in_whom_they_name(void)
 {
     static const uid_t nobody = NOBODY, root = 0;
@@ -248,8 +259,12 @@ static void serve_with_a_function(const struct th_service *me)
     serve_with(&(LMServiceOptions){.policy = only_even_calls, .users = &root, .userCount = 1}, info);
 }
 
-/* Intent: a function decides about those whom no list names, once per client.
- * nobody: refused | nobody: let in | root, listed, asks how often the function was called: 2 */
+/*
+ * Intent: a function decides about those whom no list names, once per client.
+ *   nobody: refused
+ *   nobody: let in
+ *   root, listed, asks how often the function was called: 2
+ */
 static void a_function_decides(void)
 {
     assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
@@ -262,8 +277,12 @@ static void a_function_decides(void)
     th_stop(service);
 }
 
-/* Intent: one-way messages to a service that refuses us don't look sent for ever.
- * client --one way--> queued, or refused at once | refused | client --one way--> BOOTSTRAP_NOT_PRIVILEGED, and again */
+/*
+ * Intent: one-way messages to a service that refuses us don't look sent for ever.
+ *   client --one way--> queued, or refused at once
+ *   refused
+ *   client --one way--> BOOTSTRAP_NOT_PRIVILEGED, and again
+ */
 static void a_refusal_reaches_one_way_senders(void)
 {
     static const uid_t nobody = NOBODY;
@@ -298,8 +317,14 @@ static bool gets_in(void *connection)
     return status == 0;
 }
 
-/* Intent: a user has so many connections and no more; another user still gets in; a place that is given up is free.
- * A, B connected | C: KERN_RESOURCE_SHORTAGE | nobody: ok | A killed | C: ok */
+/*
+ * Intent: a user has so many connections and no more; another user still gets in; a place that is given up is free.
+ *   A, B connected
+ *   C: KERN_RESOURCE_SHORTAGE
+ *   nobody: ok
+ *   A killed
+ *   C: ok
+ */
 static void a_user_has_so_many_connections(void)
 {
     static const LMServiceOptions options = {.connectionsPerUser = 2};
@@ -335,8 +360,12 @@ static bool are_kept(void *count)
     return th_ask(&connection, KEPT) == *(int *)count;
 }
 
-/* Intent: replies that nobody reads count for their user, over all its connections.
- * A, B --KEEP--> service | both stopped | service --1 MiB--> A: kept, B: over the quota, cut off; A's is not lost */
+/*
+ * Intent: replies that nobody reads count for their user, over all its connections.
+ *   A, B --KEEP--> service
+ *   both stopped
+ *   service --1 MiB--> A: kept, B: over the quota, cut off; A's is not lost
+ */
 static void a_user_has_so_many_bytes(void)
 {
     static const LMServiceOptions options = {.bytesPerUser = 900000};
@@ -383,7 +412,9 @@ static void start_and_fail(const struct th_service *me)
     th_ready();
 }
 
-/* Intent: a start that fails leaves nothing: no service, no source on the loop, no descriptor, no harm to the first. */
+/*
+ * Intent: a start that fails leaves nothing: no service, no source on the loop, no descriptor, no harm to the first.
+ */
 static void a_start_that_fails_leaves_nothing(void)
 {
     pid_t first = start(NULL);
