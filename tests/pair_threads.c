@@ -6,10 +6,24 @@
 
 static LMConnection shared = {MACH_PORT_NULL, "test.threads"};
 
-enum { THREADS = 8, NOTE = 5, ASK_NOTES = 6, ASK_NAME = 7, ECHO = 100 };
+enum { THREADS = 8, NOTE = 5, ASK_NOTES = 6, ASK_NAME = 7, MEET = 8, ECHO = 100 };
+
+enum { MEETING = 4, LARGE = 2000000 };
 
 static int notes, disorders;
 static uint32_t last_note[THREADS];
+
+/* Nobody is answered before all are there. */
+static void meet(LMMessage *message)
+{
+    static mach_port_t waiting[MEETING];
+    static int count;
+    waiting[count++] = message->head.msgh_remote_port;
+    if (count < MEETING)
+        return;
+    for (; count > 0; count--)
+        LMSendReply(waiting[count - 1], "all here", 8);
+}
 
 static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
@@ -23,6 +37,9 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
         break;
     case ASK_NOTES:
         LMSendIntegerReply(message->head.msgh_remote_port, disorders > 0 ? -disorders : notes);
+        break;
+    case MEET:
+        meet(message);
         break;
     case ASK_NAME:
         LMSendReply(message->head.msgh_remote_port, info, (uint32_t)strlen(info) + 1);
@@ -209,6 +226,56 @@ static void one_way_messages_keep_their_order(void)
     th_stop(service);
 }
 
+static void *call_to_meet(void *argument)
+{
+    static const uint8_t data[LARGE];
+    (void)argument;
+    for (unsigned i = 0; i < th_rounds(100); i++) {
+        LMResponseBuffer response;
+        assert_int_equal(LMConnectionSendTwoWay(&shared, MEET, data, LARGE, &response), 0);
+        LMResponseBufferFree(&response);
+    }
+    return NULL;
+}
+
+static void has_met(LMCallRef call, kern_return_t status, LMResponseBuffer *response, void *info)
+{
+    (void)call, (void)response, (void)info;
+    assert_int_equal(status, 0);
+}
+
+static void *call_to_meet_asynchronously(void *argument)
+{
+    static const uint8_t data[LARGE];
+    (void)argument;
+    for (unsigned i = 0; i < th_rounds(100); i++) {
+        assert_int_equal(LMConnectionSendTwoWayAsync(&shared, MEET, data, LARGE, LM_TIMEOUT_NEVER,
+                                                     CFRunLoopGetCurrent(), has_met, NULL, NULL),
+                         0);
+        CFRunLoopRun();
+    }
+    return NULL;
+}
+
+/*
+ * Intent: large messages go one after another, and whose turn comes learns of it, even if no bell rings meanwhile.
+ *   client                        service
+ *   A, B, C: large call ---->     keeps them
+ *   D: large asynchronous -->     answers all four
+ */
+static void large_calls_meet(void)
+{
+    pid_t service = th_serve("test.threads", answer);
+    pthread_t threads[MEETING];
+    for (int i = 0; i < MEETING; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, i == 3 ? call_to_meet_asynchronously : call_to_meet, NULL),
+                         0);
+    for (int i = 0; i < MEETING; i++)
+        pthread_join(threads[i], NULL);
+    th_close(&shared);
+    th_stop(service);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +284,7 @@ int main(void)
         TH_TEST(a_garbage_port_is_looked_up),
         TH_TEST(connections_share_a_channel),
         TH_TEST(one_way_messages_keep_their_order),
+        TH_TEST(large_calls_meet),
     };
     return TH_MAIN(tests);
 }

@@ -46,7 +46,8 @@ struct lm_call {
 /* A thread that waits while another leads; on its stack. */
 struct lm_follower {
     struct lm_list in_link;
-    struct lm_call *call; /* NULL: it waits for room, or for the service to take or welcome */
+    struct lm_call *call;  /* NULL: it waits for room, for the service to take or welcome, or for a thread */
+    bool waits_for_thread; /* which would not find it asleep on the socket: it must not lead */
     uint32_t woken;
 };
 
@@ -72,6 +73,7 @@ struct lm_link {
     struct lm_list asynchronous; /* calls */
     struct lm_list unsent;       /* their requests that wait for room, in order */
     uint64_t unsent_bytes;
+    bool pump_missed;     /* a pump was told of something while a thread led */
     struct lm_list pumps; /* the loops that lead when no thread does */
     bool large_turn;      /* a large message is being put in, in pieces */
     bool abort_due;       /* one was given up in the middle, which the service must be told before anything else */

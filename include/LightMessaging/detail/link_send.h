@@ -75,7 +75,7 @@ LM_INTERNAL int lm_link_wait_line(struct lm_link *link, int64_t deadline)
     while (result == 0 && !lm_list_empty(&link->unsent)) {
         lm_link_put_unsent(link);
         if (!lm_list_empty(&link->unsent))
-            result = lm_link_wait(link, NULL, deadline);
+            result = lm_link_wait_turn(link, deadline);
     }
     return result;
 }
@@ -92,7 +92,7 @@ LM_INTERNAL int lm_link_admit(struct lm_link *link, const struct lm_request *req
 LM_INTERNAL int lm_link_take_turn(struct lm_link *link, int64_t deadline)
 {
     while (link->large_turn) {
-        int result = lm_link_wait(link, NULL, deadline);
+        int result = lm_link_wait_turn(link, deadline);
         if (result < 0)
             return result;
     }
@@ -119,6 +119,7 @@ LM_INTERNAL int lm_link_send_large(struct lm_link *link, struct lm_request *requ
         return result;
     result = lm_link_put_parts(link, request);
     link->large_turn = false;
+    lm_link_put_unsent(link);
     lm_link_wake_followers(link);
     return result;
 }

@@ -48,11 +48,12 @@ LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline)
     lm_link_woken(link, &record, length);
 }
 
-LM_INTERNAL void lm_link_follow(struct lm_link *link, struct lm_call *call, int64_t deadline)
+LM_INTERNAL void lm_link_follow(struct lm_link *link, struct lm_call *call, bool waits_for_thread, int64_t deadline)
 {
     struct lm_follower self;
     memset(&self, 0, sizeof self);
     self.call = call;
+    self.waits_for_thread = waits_for_thread;
     if (call)
         call->follower = &self;
     lm_list_append(&link->followers, &self.in_link);
@@ -64,21 +65,50 @@ LM_INTERNAL void lm_link_follow(struct lm_link *link, struct lm_call *call, int6
         call->follower = NULL;
 }
 
-/* Waits until something may have changed for the caller, who looks again and comes back. */
-LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_call *call, int64_t deadline)
+/* Whether there is anything to wait for: -EPIPE, -ETIMEDOUT. What has come by the deadline has come in time. */
+LM_INTERNAL int lm_link_may_wait(struct lm_link *link, int64_t deadline)
 {
     if (lm_link_is_cut(link))
         return -EPIPE;
-    if (lm_deadline_left(deadline) == 0) {
-        if (lm_link_collect(link) < 0)
-            lm_link_die(link);
-        return -ETIMEDOUT;
-    }
+    if (lm_deadline_left(deadline) > 0)
+        return 0;
+    if (lm_link_collect(link) < 0)
+        lm_link_die(link);
+    return -ETIMEDOUT;
+}
+
+/* Waits until something may have changed for the caller, who looks again and comes back. */
+LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_call *call, int64_t deadline)
+{
+    int result = lm_link_may_wait(link, deadline);
+    if (result < 0)
+        return result;
     if (link->led)
-        lm_link_follow(link, call, deadline);
+        lm_link_follow(link, call, false, deadline);
     else
         lm_link_lead(link, deadline);
     return 0;
+}
+
+/* Whether a thread is putting a large message in, rather than the line of asynchronous calls. */
+LM_INTERNAL bool lm_link_turn_is_a_threads(const struct lm_link *link)
+{
+    struct lm_list *first = lm_list_first(&link->unsent);
+    return link->large_turn && !(first && LM_CONTAINER(first, struct lm_request, in_unsent)->offset > 0);
+}
+
+/*
+ * The same for who waits until it may put in a large message, or stands behind one in line. While a thread has the turn
+ * it is that thread who wakes us, by our word and not by the socket, and which reads the socket meanwhile.
+ */
+LM_INTERNAL int lm_link_wait_turn(struct lm_link *link, int64_t deadline)
+{
+    if (!lm_link_turn_is_a_threads(link))
+        return lm_link_wait(link, NULL, deadline);
+    int result = lm_link_may_wait(link, deadline);
+    if (result == 0)
+        lm_link_follow(link, NULL, true, deadline);
+    return result;
 }
 
 /* --- Handing the lead over --- */
@@ -98,19 +128,31 @@ LM_INTERNAL void lm_link_leave_to_pumps(struct lm_link *link)
     lm_link_put_unsent(link);
     if (link->led || lm_link_is_cut(link))
         return;
-    bool was_welcomed = lm_link_welcomed(link);
-    if (!lm_consumer_may_sleep(&link->channel.in) || lm_link_welcomed(link) != was_welcomed)
+    bool missed = link->pump_missed, was_welcomed = lm_link_welcomed(link);
+    link->pump_missed = false;
+    if (!lm_consumer_may_sleep(&link->channel.in) || lm_link_welcomed(link) != was_welcomed || missed)
         lm_link_wake_pumps(link);
+}
+
+/* The first follower that can lead. */
+LM_INTERNAL struct lm_follower *lm_link_successor(struct lm_link *link)
+{
+    for (struct lm_list *l = lm_list_first(&link->followers); l; l = lm_list_next(&link->followers, l)) {
+        struct lm_follower *follower = LM_CONTAINER(l, struct lm_follower, in_link);
+        if (!follower->waits_for_thread)
+            return follower;
+    }
+    return NULL;
 }
 
 /* Has somebody else lead, if nobody does. Whoever stops waiting calls it. */
 LM_INTERNAL void lm_link_hand_over(struct lm_link *link)
 {
-    struct lm_list *first = lm_list_first(&link->followers);
+    struct lm_follower *successor = lm_link_successor(link);
     if (link->led)
         return;
-    if (first)
-        lm_follower_wake(LM_CONTAINER(first, struct lm_follower, in_link));
+    if (successor)
+        lm_follower_wake(successor);
     else if (!lm_list_empty(&link->asynchronous))
         lm_link_leave_to_pumps(link);
 }
@@ -142,6 +184,7 @@ LM_INTERNAL bool lm_pump_ready(struct lm_object *object, uint32_t events)
     struct lm_link *link = LM_CONTAINER(object, struct lm_pump, object)->link;
     (void)events;
     lm_link_lock(link);
+    link->pump_missed |= link->led;
     bool more = !link->led && !lm_link_is_cut(link) && lm_link_pump(link);
     lm_link_hand_over(link);
     if (lm_list_empty(&link->asynchronous))

@@ -56,7 +56,7 @@ LM_INTERNAL int lm_descriptors_send(int socket, const void *record, size_t lengt
     lm_descriptors_message(&message, &part, &control);
     control.header.cmsg_level = SOL_SOCKET;
     control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(count * sizeof *descriptors);
+    control.header.cmsg_len = (socklen_t)CMSG_LEN(count * sizeof *descriptors); /* musl's type; glibc's is wider */
     message.msg_controllen = control.header.cmsg_len;
     memcpy(CMSG_DATA(&control.header), descriptors, count * sizeof *descriptors);
     long result;
