@@ -89,15 +89,19 @@ LM_INTERNAL int lm_link_admit(struct lm_link *link, const struct lm_request *req
     return request->length > lm_load_relaxed(&link->channel.memory->largest_message) ? -EMSGSIZE : 0;
 }
 
+/* The line of asynchronous calls may have the turn, and who is putting it in may have given up the lock just now: only
+ * once we have found no room for it ourselves does a bell end our sleep. */
 LM_INTERNAL int lm_link_take_turn(struct lm_link *link, int64_t deadline)
 {
-    while (link->large_turn) {
-        int result = lm_link_wait_turn(link, deadline);
-        if (result < 0)
-            return result;
+    int result = 0;
+    while (result == 0 && link->large_turn) {
+        lm_link_put_unsent(link);
+        if (link->large_turn)
+            result = lm_link_wait_turn(link, deadline);
     }
-    link->large_turn = true;
-    return 0;
+    if (result == 0)
+        link->large_turn = true;
+    return result;
 }
 
 LM_INTERNAL int lm_link_put_parts(struct lm_link *link, struct lm_request *request)
