@@ -212,6 +212,12 @@ LM_INTERNAL bool lm_producer_must_ring(struct lm_producer *producer)
     return lm_load_ordered(flag) && lm_exchange(flag, 0);
 }
 
+/* Whether room was made since the last look, likewise before W1. */
+LM_INTERNAL bool lm_producer_has_more_room(const struct lm_producer *producer)
+{
+    return lm_load_relaxed(&producer->ring.words->head) != (uint32_t)producer->head;
+}
+
 /* W1, W2: announces the wait, which is not taken back: another thread may be waiting too, and a spare bell is harmless;
  * 1 if there is still no room and the consumer will ring, 0 if there is some. */
 LM_INTERNAL int lm_producer_must_wait(struct lm_producer *producer, uint32_t extent)
@@ -349,6 +355,12 @@ LM_INTERNAL bool lm_consumer_must_ring(struct lm_consumer *consumer)
 LM_INTERNAL void lm_consumer_awake(struct lm_consumer *consumer)
 {
     lm_store_relaxed(&consumer->ring.words->consumer_sleeps, 0);
+}
+
+/* Whether something was put in since the last look, for who looks again and again before S1. */
+LM_INTERNAL bool lm_consumer_has_more(const struct lm_consumer *consumer)
+{
+    return lm_load_relaxed(&consumer->ring.words->tail) != (uint32_t)consumer->head;
 }
 
 /* S1, S2: announces the sleep; true if the ring is empty and the producer will ring. */

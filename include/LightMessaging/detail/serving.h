@@ -211,7 +211,31 @@ LM_INTERNAL int lm_session_attend(struct lm_session *session, uint32_t events)
     if (lm_session_is_cut(session))
         return -EPIPE;
     int result = lm_session_heed(session, events);
-    return result < 0 ? result : lm_session_flush(session);
+    if (result == 0)
+        result = lm_session_flush(session, false);
+    session->room_seen = (uint32_t)session->channel.out.head;
+    return result;
+}
+
+/* Whether there is something for the session to do, for a loop that keeps it hot. */
+LM_INTERNAL bool lm_session_has_come(struct lm_object *object)
+{
+    const struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
+    if (lm_consumer_has_more(&session->channel.in))
+        return true;
+    return lm_load_relaxed(&session->answers_wait) &&
+           lm_load_relaxed(&session->channel.memory->replies.head) != session->room_seen;
+}
+
+/* Has the client ring when there is something to do. 1: there is now; 0: there is not; else send it away. */
+LM_INTERNAL int lm_session_rest(struct lm_session *session)
+{
+    lm_session_lock(session);
+    int result = lm_session_is_cut(session) ? -EPIPE : lm_session_flush(session, true);
+    if (result == 0)
+        result = !lm_consumer_may_sleep(&session->channel.in);
+    lm_session_unlock(session);
+    return result;
 }
 
 /* Bytes that went either way, or wait to. With the lock. */
@@ -276,22 +300,29 @@ LM_INTERNAL void lm_session_explain(struct lm_session *session, int error)
     lm_session_unlock(session);
 }
 
-/* The loop's callback: true to be called again soon. */
-LM_INTERNAL bool lm_session_ready(struct lm_object *object, uint32_t events)
+/* The loop's callback. */
+LM_INTERNAL enum lm_wish lm_session_ready(struct lm_object *object, uint32_t events)
 {
     struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
     int result = session->welcomed ? 0 : lm_session_open(session);
     if (result == -EAGAIN && !(events & EPOLLRDHUP))
-        return false;
+        return LM_WATCH_WAIT;
     if (result == 0 && lm_session_must_wait(session))
-        return true;
+        return LM_WATCH_AGAIN;
     if (result == 0)
         result = lm_session_serve(session, events);
+    if (result == 0 && !session->peer_gone) {
+        if (lm_loop_keeps_hot(session->service->loop))
+            return LM_WATCH_HOT;
+        result = lm_session_rest(session);
+    } else if (result == 0) {
+        result = -EPIPE;
+    }
     if (result < 0)
         lm_session_explain(session, result);
-    if (result < 0 || (result == 0 && session->peer_gone))
+    if (result < 0)
         lm_session_end(session);
-    return result > 0;
+    return result > 0 ? LM_WATCH_AGAIN : LM_WATCH_WAIT;
 }
 
 LM_INTERNAL int lm_session_watch(struct lm_session *session, struct lm_loop *loop)
@@ -313,6 +344,7 @@ LM_INTERNAL struct lm_session *lm_session_create(struct lm_service *service, int
     session->object.deallocated = lm_session_deallocated;
     lm_channel_init(&session->channel, socket);
     lm_watch_init(&session->watch, &session->object, lm_session_ready);
+    session->watch.has_come = lm_session_has_come;
     session->service = service;
     session->largest_message = service->largest_message;
     session->hello_deadline = lm_now() + LM_HELLO_NANOSECONDS;
