@@ -244,37 +244,36 @@ LM_INTERNAL uint64_t lm_session_traffic(const struct lm_session *session)
     return session->channel.in.head + session->channel.out.tail + session->backlog_bytes;
 }
 
-/* Takes the next step under the lock; results as lm_session_step, and -EBUSY: the turn was long enough. */
+/* The next step; results as lm_session_step, and -EBUSY: the turn was long enough. With the lock. */
 LM_INTERNAL int lm_session_advance(struct lm_session *session, uint64_t enough, LMMessage *message,
                                    struct lm_arrival *arrival)
 {
-    int result = -EBUSY;
-    lm_message_init(message);
-    lm_session_lock(session);
     if (!lm_service_valid(session->service))
-        result = -EPIPE; /* what is left untaken goes to a successor */
-    else if (lm_session_traffic(session) < enough)
-        result = lm_session_step(session, message, arrival);
-    lm_session_unlock(session);
-    return result;
+        return -EPIPE; /* what is left untaken goes to a successor */
+    if (lm_session_traffic(session) >= enough)
+        return -EBUSY;
+    lm_message_init(message);
+    return lm_session_step(session, message, arrival);
 }
 
-/* Takes requests, as many as are fair. 0: there are no more; 1: there may be; else send the client away. */
-LM_INTERNAL int lm_session_take_requests(struct lm_session *session, uint64_t enough)
+/* Takes requests, as many as are fair. 0: there are no more; 1: there may be; else send the client away. With the lock,
+ * which is given up while the callback runs. */
+LM_INTERNAL int lm_session_take_requests(struct lm_session *session)
 {
-    struct lm_service *service = session->service;
+    uint64_t enough = lm_session_traffic(session) + LM_FAIR_BYTES;
     struct lm_arrival arrival = {0, 0};
     LMResponseBuffer request;
-    for (int i = 0; i < LM_FAIR_STEPS; i++) {
+    for (int i = 0; i < LM_FAIR_STEPS && !lm_loop_interrupted(session->service->loop); i++) {
         int result = lm_session_advance(session, enough, &request.message, &arrival);
         if (result == -EAGAIN || result == -EBUSY)
             return result == -EBUSY;
         if (result < 0)
             return result;
-        if (result > 0)
-            lm_service_deliver(service, session, &request.message, &arrival);
-        if (lm_loop_interrupted(service->loop))
-            return 1;
+        if (result == 0)
+            continue;
+        lm_session_unlock(session);
+        lm_service_deliver(session->service, session, &request.message, &arrival);
+        lm_session_lock(session);
     }
     return 1;
 }
@@ -283,11 +282,10 @@ LM_INTERNAL int lm_session_take_requests(struct lm_session *session, uint64_t en
 LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events)
 {
     lm_session_lock(session);
-    int answers = lm_session_attend(session, events);
-    uint64_t enough = lm_session_traffic(session) + LM_FAIR_BYTES;
     session->look_again = false;
+    int answers = lm_session_attend(session, events);
+    int requests = answers < 0 ? answers : lm_session_take_requests(session);
     lm_session_unlock(session);
-    int requests = answers < 0 ? answers : lm_session_take_requests(session, enough);
     return requests == 0 ? answers || session->look_again : requests;
 }
 
