@@ -174,6 +174,21 @@ LM_API kern_return_t LMConnectionSendTwoWayData(LMConnectionRef connection, SInt
     return MACH_SEND_TOO_LARGE;
 }
 
+LM_API kern_return_t LMConnectionSetSpin(LMConnectionRef connection, uint32_t microseconds)
+{
+    struct lm_link *link;
+    if (!connection || !lm_spin_valid(microseconds))
+        return KERN_INVALID_ARGUMENT;
+    kern_return_t status = lm_connection_link(connection, lm_deadline_after(LM_TIMEOUT), &link);
+    if (status)
+        return status;
+    lm_link_lock(link);
+    lm_spin_set(&link->spin, lm_spin_nanoseconds(microseconds));
+    lm_link_unlock(link);
+    lm_release(&link->object);
+    return KERN_SUCCESS;
+}
+
 LM_API void LMSetLargestReply(uint32_t bytes)
 {
     lm_process_lock();

@@ -171,6 +171,7 @@ LM_INTERNAL int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
         if (result == 0)
             lm_link_move_rest(link, dead, payload);
     }
+    link->spin = dead->spin;
     lm_link_unlock(dead);
     free(payload);
     if (result == 0 && lm_producer_must_ring(&link->channel.out))

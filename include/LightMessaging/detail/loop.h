@@ -102,7 +102,7 @@ LM_INTERNAL struct lm_loop *lm_loop_create_with(const struct lm_fork_part *part)
     pthread_mutex_init(&loop->lock, NULL);
     loop->epoll = loop->bell = -1;
     loop->passes_enough = 1;
-    lm_spin_init(&loop->spin, LM_SPIN_DEFAULT);
+    lm_spin_init(&loop->spin, 0); /* until a watch wants more */
     lm_process_lock();
     lm_process_prepare();
     lm_process_1.fork_loops = *part;
@@ -379,10 +379,13 @@ LM_INTERNAL struct lm_watch *lm_loop_call(struct lm_loop *loop, struct lm_watch 
 
 /* --- Hot watches --- */
 
-/* Whether a watch may ask to be kept hot. In the running thread. */
-LM_INTERNAL bool lm_loop_keeps_hot(const struct lm_loop *loop)
+/* Whether a watch may ask to be kept hot, which is content with looks of `wanted` nanoseconds or more. In the running
+ * thread. */
+LM_INTERNAL bool lm_loop_keeps_hot(struct lm_loop *loop, uint32_t wanted)
 {
-    return !loop->cooling && lm_spin_pays(&loop->spin);
+    if (wanted > loop->spin.limit)
+        lm_spin_set(&loop->spin, wanted);
+    return wanted > 0 && !loop->cooling && lm_spin_pays(&loop->spin);
 }
 
 /* Has all hot watches called, before the loop sleeps. With the lock. */

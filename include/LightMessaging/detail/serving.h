@@ -29,6 +29,7 @@ struct lm_service {
     CFMachPortInvalidationCallBack invalidated;
     CFMachPortContext context;
     uint32_t largest_message;
+    uint32_t spin; /* nanoseconds that its loop may look for more messages */
     struct lm_policy policy;
     struct lm_quota quota;          /* of each user; 0: the default */
     struct lm_list users;           /* that have clients here */
@@ -310,7 +311,7 @@ LM_INTERNAL enum lm_wish lm_session_ready(struct lm_object *object, uint32_t eve
     if (result == 0)
         result = lm_session_serve(session, events);
     if (result == 0 && !session->peer_gone) {
-        if (lm_loop_keeps_hot(session->service->loop))
+        if (lm_loop_keeps_hot(session->service->loop, session->service->spin))
             return LM_WATCH_HOT;
         result = lm_session_rest(session);
     } else if (result == 0) {

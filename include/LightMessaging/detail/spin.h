@@ -22,7 +22,8 @@
 #define LM_SPIN_PATIENT 16      /* paused looks between two looks at the clock */
 
 struct lm_spin {
-    uint32_t limit;    /* nanoseconds; 0: never */
+    uint32_t allowed;  /* nanoseconds, by the environment and the cores; 0: never */
+    uint32_t limit;    /* nanoseconds, as was asked for and is allowed; 0: never */
     uint32_t expected; /* of the next wait */
     uint32_t misses;   /* spins in a row that found nothing */
     uint32_t passes;   /* waits without a spin that are left because of them */
@@ -51,13 +52,32 @@ LM_INTERNAL uint32_t lm_spin_allowed(void)
     return (uint32_t)microseconds * 1000;
 }
 
-/* `wanted` nanoseconds; less if the environment says so, and none if this thread has one core only: it would keep the
- * other side from running. */
+/* What the interface speaks of: microseconds, 0 for the default, or LM_SPIN_NEVER, which is UINT32_MAX. */
+LM_INTERNAL bool lm_spin_valid(uint32_t microseconds)
+{
+    return microseconds <= LM_SPIN_LONG / 1000 || microseconds == UINT32_MAX;
+}
+
+LM_INTERNAL uint32_t lm_spin_nanoseconds(uint32_t microseconds)
+{
+    if (microseconds == UINT32_MAX)
+        return 0;
+    return microseconds ? microseconds * 1000 : LM_SPIN_DEFAULT;
+}
+
+/* At most so many nanoseconds, from here on. */
+LM_INTERNAL void lm_spin_set(struct lm_spin *spin, uint32_t wanted)
+{
+    spin->limit = lm_min32(wanted, spin->allowed);
+}
+
+/* None if this thread has one core only: it would keep the other side from running. */
 LM_INTERNAL void lm_spin_init(struct lm_spin *spin, uint32_t wanted)
 {
     memset(spin, 0, sizeof *spin);
-    spin->limit = lm_sys_core_count() > 1 ? lm_min32(wanted, lm_spin_allowed()) : 0;
+    spin->allowed = lm_sys_core_count() > 1 ? lm_spin_allowed() : 0;
     spin->expected = LM_SPIN_LONG;
+    lm_spin_set(spin, wanted);
 }
 
 /* Whether the next wait begins with a spin. */
