@@ -79,6 +79,7 @@ typedef struct LMMessage {
     mach_msg_header_t head;
     mach_msg_body_t body;
     struct lm_parcel *descriptors; /* LMMessageTakeDescriptor; NULL: none */
+    struct lm_segment *lent;       /* where the data are, if they came in a lent buffer */
     union {
         struct {
             mach_msg_ool_descriptor_t descriptor;
@@ -128,6 +129,9 @@ typedef struct lm_async *LMCallRef;
 
 /* What is told of a service's comings and goings. */
 typedef struct lm_observer *LMObserverRef;
+
+/* A buffer to fill and send; see "Lent buffers". */
+typedef struct lm_segment *LMBufferRef;
 
 /* How an asynchronous call ended. The response is freed after the callback, which may consume it; it is an empty
  * message unless the status is 0. */
@@ -234,6 +238,55 @@ LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response);
  * LMMessage *. */
 LM_API void LMResponseBufferFree(LMResponseBuffer *response);
 
+/* --- Lent buffers --- */
+
+/*
+ * For large data: a buffer in memory that goes to the other side as it is, so that sending takes equally long whatever
+ * its size. What a program fills there anyway (a picture, a file that is read) is never copied. Buffers are used again,
+ * and warm, once the receiver has freed the message; a program that sends one after another makes no system call.
+ *
+ *     LMBufferRef buffer;
+ *     LMConnectionCreateBuffer(&connection, length, &buffer);
+ *     draw(LMBufferGetBytes(buffer), LMBufferGetLength(buffer));
+ *     LMConnectionSendTwoWayBuffer(&connection, DRAWN, &buffer, &response);
+ *     LMBufferFree(buffer);
+ *
+ * A sending function takes the buffer and sets yours to NULL, unless nothing of the message will arrive: then it is
+ * still yours, to be sent again or freed. What it holds at first is undefined: zeroes, or what you sent before. Each
+ * channel lends up to 8 buffers and 256 MiB at a time in each direction; beyond that, without memfds, or on another
+ * connection than it was made for, a buffer is sent as a copy, and all else is the same.
+ *
+ * The receiver gets an ordinary message, and can read and write its data until it frees it. They are private if the
+ * other side is another user's process, or if the receiver wants that (LMServiceOptions, LMSetPrivateCopies): then they
+ * are copied. Else a sender that goes on writing to a buffer that it has sent can change what the receiver reads.
+ *
+ * One thread at a time may use a buffer.
+ */
+
+/* A buffer for requests of that many bytes, at least one, 4096-aligned. Connects if need be, with errors as for sending;
+ * KERN_RESOURCE_SHORTAGE: no memory. */
+LM_API kern_return_t LMConnectionCreateBuffer(LMConnectionRef connection, uint32_t length, LMBufferRef *buffer);
+/* A buffer for the reply to that call, likewise. The port is still to be used. MACH_SEND_INVALID_RIGHT: not a reply
+ * port, or used before. */
+LM_API kern_return_t LMReplyCreateBuffer(mach_port_t replyPort, uint32_t length, LMBufferRef *buffer);
+LM_API void *LMBufferGetBytes(LMBufferRef buffer);
+LM_API uint32_t LMBufferGetLength(LMBufferRef buffer);
+/* Gives a buffer up that was not sent. NULL is nothing. */
+LM_API void LMBufferFree(LMBufferRef buffer);
+/* As LMConnectionSendOneWay and LMConnectionSendTwoWay; the first waits until the service has taken the message. */
+LM_API kern_return_t LMConnectionSendOneWayBuffer(LMConnectionRef connection, SInt32 messageId, LMBufferRef *buffer);
+LM_API kern_return_t LMConnectionSendOneWayBufferWithTimeout(LMConnectionRef connection, SInt32 messageId,
+                                                             LMBufferRef *buffer, uint32_t milliseconds);
+LM_API kern_return_t LMConnectionSendTwoWayBuffer(LMConnectionRef connection, SInt32 messageId, LMBufferRef *buffer,
+                                                  LMResponseBuffer *response);
+LM_API kern_return_t LMConnectionSendTwoWayBufferWithTimeout(LMConnectionRef connection, SInt32 messageId,
+                                                             LMBufferRef *buffer, uint32_t milliseconds,
+                                                             LMResponseBuffer *response);
+/* As LMSendReply. The reply port is used up, whatever is returned. */
+LM_API kern_return_t LMSendReplyBuffer(mach_port_t replyPort, LMBufferRef *buffer);
+/* Whether replies in lent buffers are copied before they are handed out, on channels opened from now on. */
+LM_API void LMSetPrivateCopies(bool wanted);
+
 /* --- Messages --- */
 
 /* The data, NULL when there is none. Borrowed: until the message is freed or, for a request, the callback returns. */
@@ -314,6 +367,7 @@ typedef struct {
     const gid_t *groups; /* whose members may call, further groups included; copied */
     uint32_t groupCount;
     LMServicePolicy policy;    /* gets the service's userInfo */
+    bool privateCopies;        /* of what comes in lent buffers; else only from other users */
     uint32_t spinMicroseconds; /* 1 to 1000, or LM_SPIN_NEVER; 50. See "Looking before sleeping" */
 } LMServiceOptions;
 
@@ -365,6 +419,7 @@ LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
 #include "detail/async.h"
 #include "detail/observer.h"
 #include "detail/start.h"
+#include "detail/buffer.h"
 #include "detail/sender.h"
 #include "CFMachPort.h"
 #if LIGHTMESSAGING_USE_ROCKETBOOTSTRAP

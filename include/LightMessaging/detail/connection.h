@@ -52,7 +52,7 @@ LM_INTERNAL kern_return_t lm_connection_try(LMConnectionRef connection, struct l
     *looked_up = status == KERN_SUCCESS;
     if (status)
         return status;
-    request->queued = false;
+    lm_request_load(request, link);
     status = response ? lm_link_call(link, request, response) : lm_link_post(link, request);
     lm_release(&link->object);
     return status;
@@ -86,7 +86,7 @@ LM_INTERNAL struct lm_request lm_request_make(SInt32 identifier, const void *dat
     memset(&request, 0, sizeof request);
     request.identifier = identifier;
     request.data = data || length ? data : "";
-    request.length = length;
+    request.length = request.total = length;
     request.deadline = lm_deadline_after(milliseconds);
     return request;
 }
@@ -187,6 +187,13 @@ LM_API kern_return_t LMConnectionSetSpin(LMConnectionRef connection, uint32_t mi
     lm_link_unlock(link);
     lm_release(&link->object);
     return KERN_SUCCESS;
+}
+
+LM_API void LMSetPrivateCopies(bool wanted)
+{
+    lm_process_lock();
+    lm_process_1.private_copies = wanted;
+    lm_process_unlock();
 }
 
 LM_API void LMSetLargestReply(uint32_t bytes)

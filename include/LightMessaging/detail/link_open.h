@@ -179,6 +179,13 @@ LM_INTERNAL int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
     return result;
 }
 
+/* Whether the service is this user's. */
+LM_INTERNAL bool lm_link_is_to_myself(const struct lm_link *link)
+{
+    struct lm_credentials service;
+    return lm_sys_peer(link->channel.socket, &service) == 0 && service.uid == (uint32_t)geteuid();
+}
+
 /* Connects a link that nobody else uses yet. */
 LM_INTERNAL int lm_link_connect(struct lm_link *link, int64_t deadline)
 {
@@ -191,7 +198,9 @@ LM_INTERNAL int lm_link_connect(struct lm_link *link, int64_t deadline)
         return result;
     lm_process_lock();
     uint32_t largest = lm_process_1.largest_reply_plus1;
+    bool copies = lm_process_1.private_copies;
     lm_process_unlock();
+    link->copies = copies || !lm_link_is_to_myself(link);
     link->largest_reply = largest ? largest - 1 : LM_LARGEST_MESSAGE;
     result = lm_channel_offer(&link->channel, link->largest_reply);
     if (result < 0)

@@ -88,7 +88,7 @@ LM_INTERNAL int lm_link_admit(struct lm_link *link, const struct lm_request *req
     int result = lm_link_wait_welcome(link, request->deadline);
     if (result < 0)
         return result;
-    return request->length > lm_load_relaxed(&link->channel.memory->largest_message) ? -EMSGSIZE : 0;
+    return request->total > lm_load_relaxed(&link->channel.memory->largest_message) ? -EMSGSIZE : 0;
 }
 
 /* The line of asynchronous calls may have the turn, and who is putting it in may have given up the lock just now: only
@@ -118,9 +118,7 @@ LM_INTERNAL int lm_link_put_parts(struct lm_link *link, struct lm_request *reque
 
 LM_INTERNAL int lm_link_send_large(struct lm_link *link, struct lm_request *request)
 {
-    int result = lm_link_admit(link, request);
-    if (result == 0)
-        result = lm_link_take_turn(link, request->deadline);
+    int result = lm_link_take_turn(link, request->deadline);
     if (result < 0)
         return result;
     result = lm_link_put_parts(link, request);
@@ -131,9 +129,10 @@ LM_INTERNAL int lm_link_send_large(struct lm_link *link, struct lm_request *requ
 }
 
 /* Takes a queued request back. True: it was never taken and never will be. */
-LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, const struct lm_request *request)
+LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, struct lm_request *request)
 {
-    return !request->queued || lm_producer_withdraw(&link->channel.out, request->position) == 1;
+    request->taken = request->queued && lm_producer_withdraw(&link->channel.out, request->position) != 1;
+    return !request->taken;
 }
 
 /*
@@ -149,6 +148,8 @@ LM_INTERNAL bool lm_request_came_late(const struct lm_request *request)
 LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
 {
     int result = link->wary ? lm_link_wait_welcome(link, request->deadline) : 0;
+    if (result == 0 && request->total > LM_PIECE_MAX)
+        result = lm_link_admit(link, request);
     if (result == 0)
         result = lm_link_wait_line(link, request->deadline);
     if (result < 0)

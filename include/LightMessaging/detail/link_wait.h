@@ -11,9 +11,15 @@
 #define LM_PARCELS_MAX  1024 /* descriptors whose messages have not come: many more than an honest service sends */
 #define LM_FAIR_RECORDS 64   /* read in one go; there are more only if the service rings without need */
 
+/* Whether the service has let us in, and nobody has been told. Who waits for it must not sleep then: it rings once. */
+LM_INTERNAL bool lm_link_has_news(const struct lm_link *link)
+{
+    return !link->told_welcome && lm_link_welcomed(link);
+}
+
 LM_INTERNAL void lm_link_note_welcome(struct lm_link *link)
 {
-    if (link->told_welcome || !lm_link_welcomed(link))
+    if (!lm_link_has_news(link))
         return;
     link->told_welcome = true;
     lm_link_tell_asynchronous(link);
@@ -102,10 +108,9 @@ LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline)
 {
     union lm_record record;
     long length = -EAGAIN;
-    bool was_welcomed = lm_link_welcomed(link);
     link->led = true;
     memset(&record, 0, sizeof record);
-    if (lm_consumer_may_sleep(&link->channel.in) && lm_link_welcomed(link) == was_welcomed) {
+    if (lm_consumer_may_sleep(&link->channel.in) && !lm_link_has_news(link)) {
         lm_link_unlock(link);
         length = lm_channel_listen(&link->channel, &record, sizeof record, deadline);
         lm_link_lock(link);
@@ -208,9 +213,9 @@ LM_INTERNAL void lm_link_leave_to_pumps(struct lm_link *link)
     lm_link_put_unsent(link);
     if (link->led || lm_link_is_cut(link))
         return;
-    bool missed = link->pump_missed, was_welcomed = lm_link_welcomed(link);
+    bool missed = link->pump_missed;
     link->pump_missed = false;
-    if (!lm_consumer_may_sleep(&link->channel.in) || lm_link_welcomed(link) != was_welcomed || missed)
+    if (!lm_consumer_may_sleep(&link->channel.in) || lm_link_has_news(link) || missed)
         lm_link_wake_pumps(link);
 }
 

@@ -18,11 +18,12 @@
 
 struct lm_answer {
     struct lm_list in_backlog;
-    uint32_t kind; /* LM_FRAME_MESSAGE or LM_FRAME_DROPPED */
+    uint32_t kind; /* LM_FRAME_MESSAGE, LM_FRAME_LENT or LM_FRAME_DROPPED */
     uint32_t token;
     const unsigned char *data; /* from byte `data_from` of the answer on */
     uint32_t data_from;
     uint32_t length;
+    uint32_t total;      /* the message's length: as much, unless it is lent */
     uint32_t sent;       /* bytes that are in the ring already */
     unsigned char *copy; /* what `data` points to, if it is the backlog's own */
     const int *descriptors;
@@ -69,7 +70,7 @@ LM_INTERNAL int lm_answer_put(struct lm_answer *answer, struct lm_channel *chann
                              length,
                              answer->token,
                              0,
-                             answer->length,
+                             answer->total,
                              last ? answer->descriptor_count : 0,
                              0};
     int room = lm_producer_prepare(out, lm_frame_extent(length));
@@ -227,14 +228,23 @@ LM_INTERNAL int lm_session_answer(struct lm_session *session, struct lm_answer *
     return result;
 }
 
-/* Ends the caller's wait without an answer. */
-LM_INTERNAL void lm_session_disappoint(struct lm_session *session, uint32_t token)
+/* An answer with data that stay the caller's. */
+LM_INTERNAL struct lm_answer lm_answer_make(const void *data, uint32_t length)
 {
     struct lm_answer answer;
     memset(&answer, 0, sizeof answer);
+    answer.kind = LM_FRAME_MESSAGE;
+    answer.data = (const unsigned char *)data;
+    answer.length = answer.total = length;
+    return answer;
+}
+
+/* Ends the caller's wait without an answer. */
+LM_INTERNAL void lm_session_disappoint(struct lm_session *session, uint32_t token)
+{
+    struct lm_answer answer = lm_answer_make("", 0);
     answer.kind = LM_FRAME_DROPPED;
     answer.token = token;
-    answer.data = (const unsigned char *)"";
     lm_session_answer(session, &answer);
 }
 
@@ -261,7 +271,7 @@ LM_INTERNAL kern_return_t lm_reply_status(int result)
 /* What is wrong with the answer itself; 0: nothing. */
 LM_INTERNAL kern_return_t lm_answer_fault(const struct lm_session *session, const struct lm_answer *answer)
 {
-    if (answer->length > session->largest_reply)
+    if (answer->total > session->largest_reply)
         return MACH_SEND_TOO_LARGE;
     bool whole = answer->data || answer->length == 0;
     return whole && lm_descriptors_valid(answer->descriptors, answer->descriptor_count) ? KERN_SUCCESS
@@ -283,11 +293,7 @@ LM_INTERNAL kern_return_t lm_session_reply(struct lm_session *session, struct lm
 LM_API kern_return_t LMSendReplyWithDescriptors(mach_port_t replyPort, const void *data, uint32_t length,
                                                 const int *descriptors, uint32_t count)
 {
-    struct lm_answer answer;
-    memset(&answer, 0, sizeof answer);
-    answer.kind = LM_FRAME_MESSAGE;
-    answer.data = (const unsigned char *)data;
-    answer.length = length;
+    struct lm_answer answer = lm_answer_make(data, length);
     answer.descriptors = descriptors;
     answer.descriptor_count = count;
     if (replyPort == MACH_PORT_NULL)

@@ -45,6 +45,7 @@ enum lm_frame_kind {
     LM_FRAME_ABORT = 3,
     LM_FRAME_SKIP = 4,
     LM_FRAME_DROPPED = 5,
+    LM_FRAME_LENT = 6,       /* a whole message, in a segment; the payload says in which */
     LM_FRAME_IGNORABLE = 128 /* from here on: may be ignored */
 };
 
@@ -57,6 +58,13 @@ struct lm_frame {
     uint32_t total; /* the whole message's length */
     uint32_t descriptors;
     uint32_t reserved;
+};
+
+/* What a frame of kind LM_FRAME_LENT carries: which segment the message is in. */
+struct lm_lease {
+    uint32_t number;
+    uint32_t reserved;
+    uint64_t size; /* of the memory, if it comes with the frame: the first time, or instead of what had the number */
 };
 
 /* The bytes of a ring, and one side's view of it. */
@@ -284,7 +292,13 @@ LM_INTERNAL void lm_frame_fetch(const struct lm_frame *shared, struct lm_frame *
 
 LM_INTERNAL bool lm_frame_kind_known(uint32_t kind)
 {
-    return (kind >= LM_FRAME_MESSAGE && kind <= LM_FRAME_DROPPED) || kind >= LM_FRAME_IGNORABLE;
+    return (kind >= LM_FRAME_MESSAGE && kind <= LM_FRAME_LENT) || kind >= LM_FRAME_IGNORABLE;
+}
+
+/* The memory of a segment is the one descriptor that comes with a message in it. */
+LM_INTERNAL uint32_t lm_frame_descriptors_max(uint32_t kind)
+{
+    return kind == LM_FRAME_MESSAGE ? LM_DESCRIPTORS_MAX : kind == LM_FRAME_LENT ? 1 : 0;
 }
 
 /* The only checking of a header. `in_ring` is what has been published from its start on, at least a header. */
@@ -292,9 +306,11 @@ LM_INTERNAL bool lm_frame_valid(const struct lm_frame *frame, uint64_t in_ring)
 {
     if (!lm_frame_kind_known(frame->kind) || frame->length > LM_PIECE_MAX)
         return false;
-    if (frame->descriptors > (frame->kind == LM_FRAME_MESSAGE ? LM_DESCRIPTORS_MAX : 0))
+    if (frame->descriptors > lm_frame_descriptors_max(frame->kind) || lm_frame_extent(frame->length) > in_ring)
         return false;
-    if (frame->total < frame->length || lm_frame_extent(frame->length) > in_ring)
+    if (frame->kind == LM_FRAME_LENT)
+        return frame->length == sizeof(struct lm_lease) && frame->total > 0;
+    if (frame->total < frame->length)
         return false;
     return frame->kind != LM_FRAME_PIECE || (frame->length > 0 && frame->length < frame->total);
 }

@@ -78,6 +78,8 @@ LM_INTERNAL void lm_session_forget_user(struct lm_session *session)
     lm_session_drop_backlog(session);
     lm_session_drop_parts(session);
     lm_session_drop_parcels(session);
+    lm_pool_clear(&session->channel.lent);
+    lm_session_count_segments(session);
     lm_user_leave(session->user);
     session->user = NULL;
 }

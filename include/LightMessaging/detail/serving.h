@@ -29,6 +29,7 @@ struct lm_service {
     CFMachPortInvalidationCallBack invalidated;
     CFMachPortContext context;
     uint32_t largest_message;
+    bool copies;   /* what comes in lent buffers */
     uint32_t spin; /* nanoseconds that its loop may look for more messages */
     struct lm_policy policy;
     struct lm_quota quota;          /* of each user; 0: the default */
@@ -97,6 +98,8 @@ LM_INTERNAL void lm_session_end(struct lm_session *session)
     lm_session_drop_parcels(session);
     lm_channel_leave(&session->channel);
     lm_channel_unmap(&session->channel);
+    if (session->user)
+        lm_session_count_segments(session);
     lm_sys_close(&session->channel.socket);
     struct lm_user *user = session->user;
     session->user = NULL;
@@ -183,6 +186,7 @@ LM_INTERNAL int lm_session_welcome(struct lm_service *service, struct lm_session
     if (result < 0)
         return result;
     session->welcomed = true;
+    session->copies = service->copies || session->client.uid != (uint32_t)geteuid();
     service->unfinished--;
     session->predecessor = lm_session_find_predecessor(session);
     if (session->predecessor)

@@ -289,10 +289,13 @@ LM_INTERNAL void *lm_sys_map(int memory, size_t size)
 {
     void *address =
         lm_sys_fault(SYS_munmap) ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
-    if (address == MAP_FAILED)
-        return NULL;
+    return address == MAP_FAILED ? NULL : address;
+}
+
+/* A forked child will not have that mapping. */
+LM_INTERNAL void lm_sys_keep_from_children(void *address, size_t size)
+{
     LM_SYS(SYS_madvise, address, size, LM_MADV_DONTFORK, 0, 0, 0);
-    return address;
 }
 
 LM_INTERNAL void lm_sys_unmap(void *address, size_t size)
