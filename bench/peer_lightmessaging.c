@@ -76,19 +76,21 @@ static bool lend(const PeerHead *head)
     if (!check("create a buffer", LMConnectionCreateBuffer(&connection, head->length, &buffer)))
         return false;
     memcpy(LMBufferGetBytes(buffer), head, sizeof *head);
-    kern_return_t error = LMConnectionSendTwoWayBuffer(&connection, 1, &buffer, LM_FOREVER, &response);
-    LMBufferFree(buffer); /* NULL if it was sent */
-    if (!check("send a buffer", error))
+    kern_return_t error = LMConnectionSendTwoWayBuffer(&connection, 1, &buffer, &response);
+    if (!check("send a buffer", error)) {
+        LMBufferFree(buffer); /* NULL if it was taken */
         return false;
+    }
     bool same = LMMessageGetDataLength(&response.message) == sizeof *head &&
                 memcmp(LMMessageGetData(&response.message), head, sizeof *head) == 0;
     LMResponseBufferFree(&response);
     return same || peer_error("lend: the reply differs from the request");
 }
+#    define LEND lend
 static const PeerLack lacks[] = {{NULL, NULL}};
 #else
-static const PeerLack lacks[] = {{"lend", "this version has no lent buffers"}, {NULL, NULL}};
-#    define lend NULL
+#    define LEND NULL
+static const PeerLack lacks[] = {{"lend", "not built: this version lends no buffers"}, {NULL, NULL}};
 #endif
 
 static void serve_without_spinning(const char *folder, void (*ready)(void))
@@ -103,7 +105,7 @@ static bool connect_without_spinning(const char *folder)
 }
 
 #define LIGHTMESSAGING                                                                                                 \
-    .call = call, .send = send_one_way, .lend = lend, .disconnect = disconnect, .has_thread_safe_call = true,          \
+    .call = call, .send = send_one_way, .lend = LEND, .disconnect = disconnect, .has_thread_safe_call = true,          \
     .most_connections = MOST_CONNECTIONS, .lacks = lacks
 
 static const Peer spinning = {.name = "spinning", .serve = serve, .connect = connect_first, LIGHTMESSAGING};

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { WARM_UP_SHARE = 5, BATCH = 32, MOST_THREADS = 8 };
+enum { WARM_UP_SHARE = 5, FEWEST = 10, BATCH = 32, MOST_THREADS = 8, SMALL = 64, SETTLE = 200000 /* us */ };
 
 static uint64_t number;
 
@@ -23,6 +23,14 @@ static bool trip(const Peer *peer, char *request, uint32_t length, char *reply, 
     if (!peer->call(request, length, reply, reply_length))
         return false;
     return memcmp(reply, &head, sizeof head) == 0 || peer_error("the reply differs from the request");
+}
+
+/* Every byte there and back, which the trips that are timed leave out. */
+static bool is_faithful(WorkPlace *place, uint32_t length)
+{
+    memset(place->reply, 0, length);
+    return trip(place->peer, place->request, length, place->reply, length) &&
+           (memcmp(place->reply, place->request, length) == 0 || peer_error("the reply's data differ"));
 }
 
 static bool call_once(WorkPlace *place, const WorkOrder *order)
@@ -43,62 +51,71 @@ static bool connect_once(WorkPlace *place, const WorkOrder *order)
     return done;
 }
 
-/* Does it again and again, and notes how long each time takes. */
-static int64_t repeat(WorkPlace *place, const WorkOrder *order, bool (*once)(WorkPlace *, const WorkOrder *),
-                      uint64_t duration, double *values)
+/* --- Again and again --- */
+
+typedef bool Once(WorkPlace *, const WorkOrder *);
+
+/* Does it for so many nanoseconds, and notes how long each time takes. */
+static int64_t repeat(WorkPlace *place, const WorkOrder *order, Once *once, uint64_t duration)
 {
     int64_t count = 0;
     uint64_t before = measure_now();
     uint64_t end = before + duration;
-    while (count < WORK_MOST_VALUES && before < end) {
+    while (count < WORK_MOST_TRIPS && (count < FEWEST || before < end)) {
         if (!once(place, order))
             return -1;
         uint64_t after = measure_now();
-        values[count++] = (double)(after - before);
+        place->durations[count++] = (double)(after - before);
         before = after;
     }
     return count;
 }
 
-static int64_t repeat_warm(WorkPlace *place, const WorkOrder *order, bool (*once)(WorkPlace *, const WorkOrder *))
+/* Warm-up and measurement; puts the quantiles into `values`. */
+static int64_t repeat_warm(WorkPlace *place, const WorkOrder *order, Once *once, double *values)
 {
     uint64_t duration = order->milliseconds * UINT64_C(1000000);
-    if (repeat(place, order, once, duration / WARM_UP_SHARE, place->values) < 0)
+    if (repeat(place, order, once, duration / WARM_UP_SHARE) < 0)
         return -1;
-    return repeat(place, order, once, duration, place->values);
+    int64_t count = repeat(place, order, once, duration);
+    if (count < 0)
+        return -1;
+    measure_sort(place->durations, (size_t)count);
+    for (int i = 0; i < WORK_QUANTILES; i++)
+        values[i] = measure_percentile(place->durations, (size_t)count, 100.0 * i / (WORK_QUANTILES - 1));
+    return WORK_QUANTILES;
 }
 
 static int64_t calls(WorkPlace *place, const WorkOrder *order)
 {
-    return repeat_warm(place, order, call_once);
+    return is_faithful(place, order->a) ? repeat_warm(place, order, call_once, place->values) : -1;
 }
 
 static int64_t lend(WorkPlace *place, const WorkOrder *order)
 {
-    return repeat_warm(place, order, lend_once);
+    return repeat_warm(place, order, lend_once, place->values);
 }
 
 static int64_t connects(WorkPlace *place, const WorkOrder *order)
 {
     WorkOrder small = *order;
-    small.a = small.b = 64;
+    small.a = small.b = SMALL;
     place->peer->disconnect();
-    int64_t count = repeat_warm(place, &small, connect_once);
+    int64_t count = repeat_warm(place, &small, connect_once, place->values);
     return place->peer->connect(place->folder) ? count : -1;
 }
 
 /* --- One way --- */
 
-/* Until the server has taken all that was sent. */
-static bool wait_for_server(WorkPlace *place, uint64_t expected)
+/* Waits until the server has taken all that was sent before, and asks how much that was. */
+static bool all_arrived(WorkPlace *place, uint64_t sent)
 {
     PeerHead head = {sizeof head, PEER_COUNT, 0};
     PeerHead counted;
-    do {
-        if (!place->peer->call(&head, sizeof head, &counted, sizeof counted))
-            return false;
-    } while (counted.number < expected);
-    return counted.number == expected || peer_error("more messages arrived than were sent");
+    if (!place->peer->call(&head, sizeof head, &counted, sizeof counted))
+        return false;
+    return counted.number == sent || peer_error("%llu messages were sent, %llu arrived", (unsigned long long)sent,
+                                                (unsigned long long)counted.number);
 }
 
 static bool send_batch(WorkPlace *place, uint32_t length)
@@ -122,7 +139,7 @@ static int64_t one_way(WorkPlace *place, const WorkOrder *order)
         if (!send_batch(place, order->a))
             return -1;
     }
-    if (!wait_for_server(place, sent))
+    if (!all_arrived(place, sent))
         return -1;
     place->values[0] = (double)(sent - first) * 1e9 / (double)(measure_now() - begin);
     return 1;
@@ -141,10 +158,9 @@ static pthread_mutex_t peer_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void *call_until_end(void *argument)
 {
-    enum { MESSAGE = 64 };
     Worker *worker = argument;
-    char request[MESSAGE] = {0};
-    char reply[MESSAGE];
+    char request[SMALL] = {0};
+    char reply[SMALL];
     bool locked = !worker->place->peer->has_thread_safe_call;
     while (!worker->failed && measure_now() < worker->end) {
         if (locked)
@@ -186,24 +202,15 @@ static int64_t threads(WorkPlace *place, const WorkOrder *order)
 
 static int64_t connections(WorkPlace *place, const WorkOrder *order)
 {
-    enum { RESIDENT, DESCRIPTORS, HEAD };
     WorkOrder small = *order;
-    small.a = small.b = 64;
-    if (order->a > place->peer->most_connections) {
-        peer_error("the benchmark tries no more than %u of its connections", place->peer->most_connections);
-        return -1;
-    }
+    small.a = small.b = SMALL;
     if (!nursery_grow(place, order->a - 1)) /* this process has one, too */
         return -1;
-    double resident = (double)usage_resident(place->server) - (double)place->resident_before;
-    double descriptors = (double)usage_descriptors(place->server) - (double)place->descriptors_before;
-    int64_t count = repeat_warm(place, &small, call_once);
-    if (count < 0 || count + HEAD > WORK_MOST_VALUES)
-        return count < 0 ? -1 : WORK_MOST_VALUES;
-    memmove(place->values + HEAD, place->values, (size_t)count * sizeof *place->values);
-    place->values[RESIDENT] = resident;
-    place->values[DESCRIPTORS] = descriptors;
-    return count + HEAD;
+    usleep(SETTLE);
+    place->values[0] = (double)usage_resident(place->server) - (double)place->resident_before;
+    place->values[1] = (double)usage_descriptors(place->server) - (double)place->descriptors_before;
+    int64_t count = repeat_warm(place, &small, call_once, place->values + 2);
+    return count < 0 ? -1 : count + 2;
 }
 
 /* Wake-ups a second, of the server and of another client than this. */
@@ -211,7 +218,7 @@ static int64_t quiet(WorkPlace *place, const WorkOrder *order)
 {
     if (!nursery_grow(place, place->quiet_clients ? place->quiet_clients : 1))
         return -1;
-    usleep(200000); /* what follows a connection is over by then */
+    usleep(SETTLE);
     Usage server = usage_of(place->server);
     Usage client = usage_of(place->quiet_client);
     usleep(order->milliseconds * 1000);
@@ -228,7 +235,7 @@ static int64_t beat(WorkPlace *place, const WorkOrder *order)
     Usage server = usage_of(place->server);
     Usage client = usage_of(getpid());
     for (uint32_t i = 0; i < seconds; i++) {
-        if (!trip(place->peer, place->request, 64, place->reply, 64))
+        if (!trip(place->peer, place->request, SMALL, place->reply, SMALL))
             return -1;
         sleep(1);
     }
@@ -243,32 +250,33 @@ static const struct {
     const char *name;
     int64_t (*run)(WorkPlace *, const WorkOrder *);
 } works[] = {
-    {"calls", calls},             /* a: bytes of the request; b: of the reply. Gives the trips' durations */
+    {"calls", calls},             /* a: bytes of the request; b: of the reply. Gives quantiles */
     {"oneway", one_way},          /* a: bytes. Gives messages a second */
-    {"connect", connects},        /* gives durations of connect, first call and close */
-    {"connections", connections}, /* a: how many. Gives the server's growth in bytes and in descriptors, then durations */
+    {"connect", connects},        /* connect, first call and close. Gives quantiles */
+    {"connections", connections}, /* a: how many. Gives the server's growth in bytes and in descriptors, and quantiles */
     {"threads", threads},         /* a: how many. Gives calls a second */
-    {"lend", lend},               /* a: bytes. Gives durations */
+    {"lend", lend},               /* a: bytes. Gives quantiles */
     {"quiet", quiet},
     {"beat", beat},
 };
 enum { WORKS = sizeof works / sizeof works[0] };
 
-static bool can(const Peer *peer, const WorkOrder *order)
+bool work_can(const Peer *peer, const WorkOrder *order)
 {
-    for (const PeerLack *lack = peer->lacks; lack && lack->work; lack++) {
+    bool is_sized = strcmp(order->work, "calls") == 0 || strcmp(order->work, "lend") == 0;
+    for (const PeerLack *lack = peer->lacks; lack->work; lack++) {
         if (strcmp(lack->work, order->work) == 0)
             return peer_error("%s", lack->why);
     }
-    if (peer->largest && order->a > peer->largest && (strcmp(order->work, "calls") == 0 || order->work[0] == 'l'))
+    if (is_sized && peer->largest && order->a > peer->largest)
         return peer_error("carries no message over %u bytes", peer->largest);
+    if (strcmp(order->work, "connections") == 0 && order->a > peer->most_connections)
+        return peer_error("is tried with %u connections at most", peer->most_connections);
     return true;
 }
 
 int64_t work_run(WorkPlace *place, const WorkOrder *order)
 {
-    if (!can(place->peer, order))
-        return -1;
     for (int i = 0; i < WORKS; i++) {
         if (strcmp(works[i].name, order->work) == 0)
             return works[i].run(place, order);
@@ -277,15 +285,22 @@ int64_t work_run(WorkPlace *place, const WorkOrder *order)
     return -1;
 }
 
+/* A pattern in which no two places near each other look alike; writing it takes the page faults, too. */
+static void fill(char *data, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++)
+        data[i] = (char)((i * UINT32_C(2654435761)) >> 24);
+}
+
 bool work_prepare(WorkPlace *place)
 {
-    place->values = calloc(WORK_MOST_VALUES, sizeof *place->values);
+    place->durations = calloc(WORK_MOST_TRIPS, sizeof *place->durations);
     place->request = malloc(PEER_LARGEST);
     place->reply = malloc(PEER_LARGEST);
-    if (!place->values || !place->request || !place->reply || !nursery_start(place))
+    if (!place->durations || !place->request || !place->reply || !nursery_start(place))
         return peer_error("no memory or processes");
-    memset(place->request, 1, PEER_LARGEST); /* page faults would be measured otherwise */
-    memset(place->reply, 1, PEER_LARGEST);
+    fill(place->request, PEER_LARGEST);
+    fill(place->reply, PEER_LARGEST);
     place->resident_before = usage_resident(place->server);
     place->descriptors_before = usage_descriptors(place->server);
     return true;

@@ -6,7 +6,10 @@
 #include "peer.h"
 #include <sys/types.h>
 
-enum { WORK_MOST_VALUES = 100000 };
+enum {
+    WORK_MOST_TRIPS = 200000, /* that are noted at a time */
+    WORK_QUANTILES = 1001     /* from the 0th to the 100th percentile, in tenths */
+};
 
 typedef struct WorkOrder {
     char work[32];
@@ -26,13 +29,16 @@ typedef struct WorkPlace {
     pid_t quiet_client;
     uint64_t resident_before;    /* of the server, before there were any clients */
     uint64_t descriptors_before;
-    double *values; /* WORK_MOST_VALUES */
-    char *request;  /* PEER_LARGEST */
+    double values[WORK_QUANTILES + 2];
+    double *durations; /* WORK_MOST_TRIPS */
+    char *request;     /* PEER_LARGEST */
     char *reply;
 } WorkPlace;
 
 /* After the server was started, before anything else. */
 bool work_prepare(WorkPlace *place);
+/* False, after peer_error, if the peer has no such thing. */
+bool work_can(const Peer *peer, const WorkOrder *order);
 /* Does it; the number of values, -1 after peer_error. */
 int64_t work_run(WorkPlace *place, const WorkOrder *order);
 
