@@ -81,29 +81,33 @@ class Targets:
         self.rows = []
 
     def add(self, what, ours, than, yardstick, sense, limit, unit):
-        """What is asked for: ours to be at most (<=) or at least (>=) `limit` times a yardstick; 1 for a plain limit."""
-        target = f"{'≤' if sense == '<=' else '≥'} {limit:g}{' ×' if than else ''} {than or unit}"
+        """What is asked for: ours to be at most (≤) or at least (≥) `limit` times a yardstick, or so many times faster;
+        without `than` and a yardstick of 1, at most or at least the limit."""
+        target = f"≥ {limit:g} × faster than {than}" if sense == "faster" else f"{sense} {limit:g} " + (
+            f"× {than}" if than else unit)
+        measured = f"{show(ours)} {unit}"
+        compared = f"{show(yardstick)} {unit}" if than else ""
         if ours is None or yardstick is None:
-            self.rows.append([what, target, show(ours), show(yardstick) if than else "", "–", "not run"])
+            self.rows.append([what, target, "–" if ours is None else measured, compared, "–", "not run"])
             return
-        ratio = ours / yardstick if yardstick else (0.0 if ours == 0 else float("inf"))
-        met = ratio <= limit if sense == "<=" else ratio >= limit
-        self.rows.append([what, target, f"{show(ours)} {unit}", f"{show(yardstick)} {unit}" if than else "",
-                          show(ratio) if than else "", "met" if met else "NOT MET"])
+        over, under = (yardstick, ours) if sense == "faster" else (ours, yardstick)
+        ratio = over / under if under else 0.0 if over == 0 else float("inf")
+        met = ratio <= limit if sense == "≤" else ratio >= limit
+        self.rows.append([what, target, measured, compared, show(ratio) if than else "", "met" if met else "NOT MET"])
 
 
 def add_latency(t, run):
     trip = run.us(OURS, "free", "calls", 64)
     socket, name = run.best(min, run.us, SOCKETS, TWO, "calls", 64)
     apart, apart_name = run.best(min, run.us, SOCKETS, ["apart"], "calls", 64)
-    t.add("Two-way 64 B, two cores", trip, "a cache line", run.us("cache line", "apart", "calls", 64), "<=", 2.5, "µs")
+    t.add("Two-way 64 B, two cores", trip, "a cache line", run.us("cache line", "apart", "calls", 64), "≤", 2.5, "µs")
     polling = run.us("iceoryx, polling", "apart", "calls", 64)
-    t.add("", trip, "iceoryx polling", polling, "<=", 1 / 5, "µs")
-    t.add("", trip, f"best socket peer ({name})", socket, "<=", round(1 / 15, 4), "µs")
-    t.add("", trip, f"the same, one core each ({apart_name})", apart, "<=", round(1 / 15, 4), "µs")
+    t.add("", trip, "iceoryx, polling", polling, "faster", 5, "µs")
+    t.add("", trip, f"the best socket peer ({name})", socket, "faster", 15, "µs")
+    t.add("", trip, f"the best of them on one core each ({apart_name})", apart, "faster", 15, "µs")
     for layout, limit in ("one", 1.0), ("apart", 1.2):
         t.add(f"… no spinning, {LAYOUT_NAMES[layout]}", run.us(ASLEEP, layout, "calls", 64), "AF_UNIX SEQPACKET",
-              run.us("AF_UNIX SEQPACKET", layout, "calls", 64), "<=", limit, "µs")
+              run.us("AF_UNIX SEQPACKET", layout, "calls", 64), "≤", limit, "µs")
 
 
 def add_throughput(t, run):
@@ -113,16 +117,16 @@ def add_throughput(t, run):
 
     sent = rate(OURS, "free", "oneway", 64)
     peer, name = run.best(max, rate, OTHERS, LAYOUT_NAMES, "oneway", 64)
-    t.add("One-way 64 B", sent, "", 1, ">=", 12, "M/s")
-    t.add("", sent, f"best peer ({name})", peer, ">=", 4, "M/s")
+    t.add("One-way 64 B", sent, "", 1, "≥", 12, "M/s")
+    t.add("", sent, f"best peer ({name})", peer, "≥", 4, "M/s")
     copied = run.us(OURS, "free", "calls", MIB)
     raw, _ = run.best(min, run.us, ["AF_UNIX STREAM", "AF_UNIX SEQPACKET"], TWO, "calls", MIB)
 
     def speed(us):
         return us and MIB / us / 1e3
 
-    t.add("Request of 1 MiB, copied", speed(copied), "AF_UNIX", speed(raw), ">=", 2, "GB/s")
-    t.add("", speed(copied), "one memcpy", speed(run.us("memcpy", "free", "calls", MIB)), ">=", 0.35, "GB/s")
+    t.add("Request of 1 MiB, copied", speed(copied), "AF_UNIX", speed(raw), "≥", 2, "GB/s")
+    t.add("", speed(copied), "one memcpy", speed(run.us("memcpy", "free", "calls", MIB)), "≥", 0.35, "GB/s")
 
 
 def add_lending(t, run):
@@ -130,20 +134,20 @@ def add_lending(t, run):
     for size in MIB, 16 * MIB:
         lent = run.us(OURS, "free", "lend", size)
         loan, name = run.best(min, run.us, ["iceoryx, polling", "iceoryx, wait set"], TWO, "lend", size)
-        t.add(f"Request of {size_name(size)}, lent", lent, "a 64 B trip", trip, "<=", 3, "µs")
-        t.add("", lent, f"{name or 'iceoryx'}, loan", loan, "<=", 1, "µs")
+        t.add(f"Request of {size_name(size)}, lent", lent, "a 64 B trip", trip, "≤", 3, "µs")
+        t.add("", lent, f"{name or 'iceoryx'}, loan", loan, "≤", 1, "µs")
 
 
 def add_connections(t, run):
     raw, name = run.best(min, run.us, ["AF_UNIX SEQPACKET", "AF_UNIX STREAM"], TWO, "connect", 0)
     one, one_name = run.best(min, run.us, ["AF_UNIX SEQPACKET", "AF_UNIX STREAM"], ["one"], "connect", 0)
-    t.add("Connect, call, close, two cores", run.us(OURS, "free", "connect", 0), name or "AF_UNIX", raw, "<=", 2.5, "µs")
-    t.add("… one core", run.us(OURS, "one", "connect", 0), one_name or "AF_UNIX", one, "<=", 2.5, "µs")
+    t.add("Connect, call, close, two cores", run.us(OURS, "free", "connect", 0), name or "AF_UNIX", raw, "≤", 2.5, "µs")
+    t.add("… one core", run.us(OURS, "one", "connect", 0), one_name or "AF_UNIX", one, "≤", 2.5, "µs")
     most = run.data["connections"][-1]
     kib, descriptors, first, last = connection_figures(run, OURS, most)
-    t.add(f"{most} connections, each", kib, "", 1, "<=", 16, "KiB")
-    t.add("", descriptors, "", 1, "<=", 1, "descriptors")
-    t.add("… an active client's p50", last, "one connection", first, "<=", 1.3, "µs")
+    t.add(f"{most} connections, each", kib, "", 1, "≤", 16, "KiB")
+    t.add("", descriptors, "", 1, "≤", 1, "descriptors")
+    t.add("… an active client's p50", last, "one connection", first, "≤", 1.3, "µs")
 
 
 def connection_figures(run, peer, count):
@@ -157,17 +161,17 @@ def connection_figures(run, peer, count):
 def add_rest(t, run):
     threads = run.data["threads"]
     t.add(f"{threads[-1]} threads on one connection", run.number(OURS, "free", "threads", threads[-1]), "one thread",
-          run.number(OURS, "free", "threads", threads[0]), ">=", 1, "calls/s")
+          run.number(OURS, "free", "threads", threads[0]), "≥", 1, "calls/s")
     for peer, layout in (OURS, "free"), (ASLEEP, "apart"):
         for index, who in enumerate(["service", "client"]):
             t.add(f"Quiet {who}{', no spin' if peer == ASLEEP else ''}", run.number(peer, layout, "quiet", 0, index), "",
-                  1, "<=", 0, "wake-ups/s")
+                  1, "≤", 0, "wake-ups/s")
     cpu = [run.number(peer, layout, "beat", 0) for peer, layout in ((OURS, "free"), (ASLEEP, "apart"))]
-    t.add("A message a second: CPU", *[cpu[0] and cpu[0] / 1e3, "no spinning", cpu[1] and cpu[1] / 1e3], "<=", 1, "µs/s")
+    t.add("A message a second: CPU", *[cpu[0] and cpu[0] / 1e3, "no spinning", cpu[1] and cpu[1] / 1e3], "≤", 1, "µs/s")
     cost = run.data["cost"]
     for what, key, scale, limit, unit in ("compile time", "ms", 1, 150, "ms"), ("text", "text", KIB, 64, "KiB"):
         added = (cost["cost"][key] - cost["empty"][key]) / scale if cost else None
-        t.add(f"Headers: added {what}", added, "", 1, "<=", limit, unit)
+        t.add(f"Headers: added {what}", added, "", 1, "≤", limit, unit)
 
 
 def targets(run):
@@ -245,7 +249,7 @@ def neighbour_table(run):
 def cost_table(run):
     cost = run.data["cost"]
     names = {"empty": "an empty program", "cost": "a client and a service"}
-    return table(["Program, `-O2`", "Compile and link, ms", "Text, bytes"],
+    return table(["Program, `-O2`", "Compile and link, ms of computing", "Text, bytes"],
                  [[names[name], show(value["ms"]), value["text"]] for name, value in cost.items()])
 
 

@@ -25,9 +25,17 @@ static bool trip(const Peer *peer, char *request, uint32_t length, char *reply, 
     return memcmp(reply, &head, sizeof head) == 0 || peer_error("the reply differs from the request");
 }
 
-/* Every byte there and back, which the trips that are timed leave out. */
+/* A pattern in which no two places near each other look alike. */
+static void fill(char *data, uint32_t length)
+{
+    for (uint32_t i = 0; i < length; i++)
+        data[i] = (char)((i * UINT32_C(2654435761)) >> 24);
+}
+
+/* Every byte there and back, which the trips that are timed leave out. It takes the page faults, too. */
 static bool is_faithful(WorkPlace *place, uint32_t length)
 {
+    fill(place->request, length);
     memset(place->reply, 0, length);
     return trip(place->peer, place->request, length, place->reply, length) &&
            (memcmp(place->reply, place->request, length) == 0 || peer_error("the reply's data differ"));
@@ -55,13 +63,13 @@ static bool connect_once(WorkPlace *place, const WorkOrder *order)
 
 typedef bool Once(WorkPlace *, const WorkOrder *);
 
-/* Does it for so many nanoseconds, and notes how long each time takes. */
-static int64_t repeat(WorkPlace *place, const WorkOrder *order, Once *once, uint64_t duration)
+/* Does it for so many nanoseconds, at least a few times, and notes how long each time takes. */
+static int64_t repeat(WorkPlace *place, const WorkOrder *order, Once *once, uint64_t duration, int64_t fewest)
 {
     int64_t count = 0;
     uint64_t before = measure_now();
     uint64_t end = before + duration;
-    while (count < WORK_MOST_TRIPS && (count < FEWEST || before < end)) {
+    while (count < WORK_MOST_TRIPS && (count < fewest || before < end)) {
         if (!once(place, order))
             return -1;
         uint64_t after = measure_now();
@@ -75,9 +83,9 @@ static int64_t repeat(WorkPlace *place, const WorkOrder *order, Once *once, uint
 static int64_t repeat_warm(WorkPlace *place, const WorkOrder *order, Once *once, double *values)
 {
     uint64_t duration = order->milliseconds * UINT64_C(1000000);
-    if (repeat(place, order, once, duration / WARM_UP_SHARE) < 0)
+    if (repeat(place, order, once, duration / WARM_UP_SHARE, 1) < 0)
         return -1;
-    int64_t count = repeat(place, order, once, duration);
+    int64_t count = repeat(place, order, once, duration, FEWEST);
     if (count < 0)
         return -1;
     measure_sort(place->durations, (size_t)count);
@@ -204,7 +212,7 @@ static int64_t connections(WorkPlace *place, const WorkOrder *order)
 {
     WorkOrder small = *order;
     small.a = small.b = SMALL;
-    if (!nursery_grow(place, order->a - 1)) /* this process has one, too */
+    if (!nursery_grow(place, order->a - 1) || !call_once(place, &small)) /* this process has one, too */
         return -1;
     usleep(SETTLE);
     place->values[0] = (double)usage_resident(place->server) - (double)place->resident_before;
@@ -285,13 +293,6 @@ int64_t work_run(WorkPlace *place, const WorkOrder *order)
     return -1;
 }
 
-/* A pattern in which no two places near each other look alike; writing it takes the page faults, too. */
-static void fill(char *data, uint32_t length)
-{
-    for (uint32_t i = 0; i < length; i++)
-        data[i] = (char)((i * UINT32_C(2654435761)) >> 24);
-}
-
 bool work_prepare(WorkPlace *place)
 {
     place->durations = calloc(WORK_MOST_TRIPS, sizeof *place->durations);
@@ -299,8 +300,6 @@ bool work_prepare(WorkPlace *place)
     place->reply = malloc(PEER_LARGEST);
     if (!place->durations || !place->request || !place->reply || !nursery_start(place))
         return peer_error("no memory or processes");
-    fill(place->request, PEER_LARGEST);
-    fill(place->reply, PEER_LARGEST);
     place->resident_before = usage_resident(place->server);
     place->descriptors_before = usage_descriptors(place->server);
     return true;
