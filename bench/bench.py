@@ -163,6 +163,7 @@ def summary(row):
         if len(medians) > plain:
             quantiles = medians[plain:]
             result["us"] = {str(p): round(quantiles[int(p * 10)] / 1e3, 4) for p in PERCENTS}
+            result["p50s"] = [round(values[plain + 500] / 1e3, 4) for values in row["rounds"]]
     return result
 
 

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 enum {
-    ROUNDS = 10, /* an even number: each order equally often */
+    ROUNDS = 10,   /* an even number: each order equally often */
     MESSAGE = 64,  /* bytes */
     PATIENCE = 300 /* seconds after which a run that hangs is killed */
 };

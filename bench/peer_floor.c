@@ -70,10 +70,14 @@ static void line_disconnect(void)
     munmap(line, sizeof *line);
 }
 
-static const PeerLack line_lacks[] = {{"oneway", "is no way to send"},  {"lend", "is no way to send"},
-                                      {"connect", "is no way to send"}, {"connections", "is no way to send"},
-                                      {"threads", "is no way to send"}, {"beat", "spins"},
-                                      {"quiet", "spins"},               {NULL, NULL}};
+static const PeerLack line_lacks[] = {{"oneway", "is no way to send"},
+                                      {"lend", "is no way to send"},
+                                      {"connect", "is no way to send"},
+                                      {"connections", "is no way to send"},
+                                      {"threads", "is no way to send"},
+                                      {"beat", "spins"},
+                                      {"quiet", "spins"},
+                                      {NULL, NULL}};
 static const Peer cache_line = {.name = "line",
                                 .serve = line_serve,
                                 .connect = map_line,
@@ -105,7 +109,7 @@ static bool copy_call(const void *request, uint32_t length, void *reply, uint32_
 {
     memcpy(copy, request, length);
     __asm__ volatile("" : : "r"(copy) : "memory"); /* so that it is not left out */
-    memcpy(reply, copy, reply_length); /* small; of the same data when it is checked */
+    memcpy(reply, copy, reply_length);             /* small; of the same data when it is checked */
     return true;
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * iceoryx through its C binding: a client and a server that poll, and the same with wait sets. A request is copied into
- * the chunk it lends, once; `lend` does without. The server reads it in place. The runtime is registered with its daemon
- * once in its process.
+ * iceoryx through its C binding: a client and a server that poll, and the same with wait sets. A request is copied
+ * once, into the chunk it lends; `lend` does without. The server reads it in place.
  */
 #define _GNU_SOURCE
 #include "peer.h"

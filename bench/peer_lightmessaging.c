@@ -32,9 +32,8 @@ static bool enter(const char *folder)
 static void serve(const char *folder, void (*ready)(void))
 {
     LMServiceOptions options = {.connectionsPerUser = MOST_CONNECTIONS + 1};
-    if (!enter(folder) ||
-        !check("start", LMStartServiceWithOptions(SERVICE, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer, NULL,
-                                                  &options, NULL)))
+    if (!enter(folder) || !check("start", LMStartServiceWithOptions(SERVICE, CFRunLoopGetCurrent(),
+                                                                    (CFMachPortCallBack)answer, NULL, &options, NULL)))
         return;
     ready();
     CFRunLoopRun();
@@ -109,8 +108,6 @@ static bool connect_without_spinning(const char *folder)
     .most_connections = MOST_CONNECTIONS, .lacks = lacks
 
 static const Peer spinning = {.name = "spinning", .serve = serve, .connect = connect_first, LIGHTMESSAGING};
-static const Peer sleeping = {.name = "sleeping",
-                              .serve = serve_without_spinning,
-                              .connect = connect_without_spinning,
-                              LIGHTMESSAGING};
+static const Peer sleeping = {
+    .name = "sleeping", .serve = serve_without_spinning, .connect = connect_without_spinning, LIGHTMESSAGING};
 const Peer *const peers[] = {&spinning, &sleeping, NULL};

@@ -3,8 +3,8 @@
  *   peer_NAME PEER FOLDER CLIENT-CORE SERVER-CORE      (-1: any)
  *
  * The program around a peer. This process is the client; a child is the server, another the nursery of further, quiet
- * clients. Orders come in as lines "WORK A B MILLISECONDS". Each gets a line as its answer, and so has connecting before
- * the first: "= NUMBER...", or "- WHY" if the peer has no such thing, or "! WHAT" if it went wrong.
+ * clients. Orders come in as lines "WORK A B MILLISECONDS". Each gets a line as its answer, and so has connecting
+ * before the first: "= NUMBER...", or "- WHY" if the peer has no such thing, or "! WHAT" if it went wrong.
  */
 #define _GNU_SOURCE
 #include "child.h"

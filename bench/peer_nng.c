@@ -103,10 +103,11 @@ static void disconnect(void)
     nng_close(connection);
 }
 
-static const PeerLack pair_lacks[] = {{"lend", "copies"},
-                                      {"connect", "a pair loses what is sent before the last client is seen to be gone"},
-                                      {"connections", "a pair has two ends"},
-                                      {NULL, NULL}};
+static const PeerLack pair_lacks[] = {
+    {"lend", "copies"},
+    {"connect", "a pair loses what is sent before the last client is seen to be gone"},
+    {"connections", "a pair has two ends"},
+    {NULL, NULL}};
 static const Peer pair = {.name = "pair",
                           .serve = pair_serve,
                           .connect = pair_connect,

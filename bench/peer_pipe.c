@@ -59,10 +59,8 @@ static void disconnect(void)
     close(replies);
 }
 
-static const PeerLack lacks[] = {{"lend", "copies"},
-                                 {"connect", "has no connections"},
-                                 {"connections", "has no connections"},
-                                 {NULL, NULL}};
+static const PeerLack lacks[] = {
+    {"lend", "copies"}, {"connect", "has no connections"}, {"connections", "has no connections"}, {NULL, NULL}};
 static const Peer both = {.name = "pipe",
                           .serve = pipe_serve,
                           .connect = open_both,

@@ -53,7 +53,8 @@ static bool packet_connect(const char *folder)
 
 static bool packet_send(const void *message, uint32_t length)
 {
-    return send(connection, message, length, MSG_NOSIGNAL) == (ssize_t)length || peer_error("send: %s", strerror(errno));
+    return send(connection, message, length, MSG_NOSIGNAL) == (ssize_t)length ||
+           peer_error("send: %s", strerror(errno));
 }
 
 static bool packet_call(const void *request, uint32_t length, void *reply, uint32_t reply_length)

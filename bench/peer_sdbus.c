@@ -194,7 +194,8 @@ static void daemon_serve(const char *folder, void (*ready)(void))
     char path[256];
     snprintf(path, sizeof path, "%s/socket", folder);
     snprintf(address, sizeof address, "--address=unix:path=%s", path);
-    const char *const arguments[] = {"dbus-daemon", "--session", "--nofork", "--nosyslog", "--nopidfile", address, NULL};
+    const char *const arguments[] = {"dbus-daemon", "--session", "--nofork", "--nosyslog",
+                                     "--nopidfile", address,     NULL};
     if (!peer_start_helper(arguments))
         return;
     for (int i = 0; i < 500 && access(path, F_OK) != 0; i++)
@@ -210,11 +211,11 @@ static int append_policy(sd_bus_message *message)
                                "a(ss)bs)";
     const uint64_t priority = 1;
     const uint64_t any = UINT64_MAX;
-    return sd_bus_message_append(message, "v", type,                                              /* */
-                                 1, UINT32_MAX, 1, priority,                                      /* connect */
-                                 1, 1, priority, 1, "",                                           /* own */
-                                 1, 1, priority, "", "", "", "", 0, 0, UINT64_C(0), any,          /* send */
-                                 1, 1, priority, "", "", "", "", 0, 0, UINT64_C(0), any,          /* receive */
+    return sd_bus_message_append(message, "v", type,                                     /* */
+                                 1, UINT32_MAX, 1, priority,                             /* connect */
+                                 1, 1, priority, 1, "",                                  /* own */
+                                 1, 1, priority, "", "", "", "", 0, 0, UINT64_C(0), any, /* send */
+                                 1, 1, priority, "", "", "", "", 0, 0, UINT64_C(0), any, /* receive */
                                  0, 0, 0, "session");
 }
 
@@ -254,8 +255,9 @@ static void broker_serve(const char *folder, void (*ready)(void))
     if (listener < 0 || !check("socketpair", socketpair(AF_UNIX, SOCK_STREAM, 0, ends)))
         return;
     snprintf(end, sizeof end, "%d", ends[1]);
-    const char *const arguments[] = {"dbus-broker",    "--controller", end,           "--machine-id",
-                                     "0123456789abcdef0123456789abcdef", "--max-bytes", "1000000000", NULL};
+    const char *const arguments[] = {
+        "dbus-broker", "--controller", end, "--machine-id", "0123456789abcdef0123456789abcdef",
+        "--max-bytes", "1000000000",   NULL};
     if (!peer_start_helper(arguments))
         return;
     close(ends[1]);

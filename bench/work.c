@@ -258,12 +258,13 @@ static const struct {
     const char *name;
     int64_t (*run)(WorkPlace *, const WorkOrder *);
 } works[] = {
-    {"calls", calls},             /* a: bytes of the request; b: of the reply. Gives quantiles */
-    {"oneway", one_way},          /* a: bytes. Gives messages a second */
-    {"connect", connects},        /* connect, first call and close. Gives quantiles */
-    {"connections", connections}, /* a: how many. Gives the server's growth in bytes and in descriptors, and quantiles */
-    {"threads", threads},         /* a: how many. Gives calls a second */
-    {"lend", lend},               /* a: bytes. Gives quantiles */
+    {"calls", calls},      /* a: bytes of the request; b: of the reply. Gives quantiles */
+    {"oneway", one_way},   /* a: bytes. Gives messages a second */
+    {"connect", connects}, /* connect, first call and close. Gives quantiles */
+    {"connections",
+     connections},        /* a: how many. Gives the server's growth in bytes and in descriptors, and quantiles */
+    {"threads", threads}, /* a: how many. Gives calls a second */
+    {"lend", lend},       /* a: bytes. Gives quantiles */
     {"quiet", quiet},
     {"beat", beat},
 };

@@ -27,7 +27,7 @@ typedef struct WorkPlace {
     int reports; /* from it: the pid of one of them, -1 if it failed */
     uint32_t quiet_clients;
     pid_t quiet_client;
-    uint64_t resident_before;    /* of the server, before there were any clients */
+    uint64_t resident_before; /* of the server, before there were any clients */
     uint64_t descriptors_before;
     double values[WORK_QUANTILES + 2];
     double *durations; /* WORK_MOST_TRIPS */
