@@ -57,11 +57,11 @@ OWN = {"floor", "lightmessaging", "raw", "pipe"}  # programs that need nothing i
 
 KIB, MIB = 1 << 10, 1 << 20
 EFFORTS = {
-    "full": dict(rounds=4, ms=150, sizes=[64, 4 * KIB, 64 * KIB, MIB, 16 * MIB], threads=[1, 2, 4, 8],
+    "full": dict(layouts=3, rounds=4, ms=150, sizes=[64, 4 * KIB, 64 * KIB, MIB, 16 * MIB], threads=[1, 2, 4, 8],
                  connections=[1, 10, 100, 1000, 10000], idle=30, trips=2000, compiles=5),
-    "quick": dict(rounds=2, ms=30, sizes=[64, 64 * KIB, MIB], threads=[1, 8], connections=[1, 10, 100], idle=4,
+    "quick": dict(layouts=3, rounds=2, ms=30, sizes=[64, 64 * KIB, MIB], threads=[1, 8], connections=[1, 10, 100], idle=4,
                   trips=50, compiles=2),
-    "smoke": dict(rounds=1, ms=1, sizes=[64, 64 * KIB], threads=[2], connections=[3], idle=1, trips=10, compiles=0),
+    "smoke": dict(layouts=1, rounds=1, ms=1, sizes=[64, 64 * KIB], threads=[2], connections=[3], idle=1, trips=10, compiles=0),
 }
 PERCENTS = [*range(100), 99.5, 99.9, 100]  # of the quantiles that are kept
 
@@ -199,7 +199,7 @@ def all_at_once(results, folder, seconds, contenders, works):
 
 
 def measure_peers(results, folder, effort):
-    contenders = [(peer, layout) for peer in PEERS for layout in peer[3]]
+    contenders = [(peer, layout) for peer in PEERS for layout in peer[3][:effort["layouts"]]]
     free = [(peer, "free") for peer in PEERS if peer[0] in (report.OURS, "AF_UNIX, epoll", "ZeroMQ", "nng, req/rep")]
     idle = [(peer, peer[3][0]) for peer in PEERS if peer[0] in (report.OURS, report.ASLEEP, "AF_UNIX, epoll")]
     for title, orders, group, rounds in [

@@ -2,24 +2,52 @@
 #define _GNU_SOURCE
 #include "nursery.h"
 #include "child.h"
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
+
+enum { BATCH = 64 }; /* clients that start at the same time */
 
 static int order_pipe[2];
 static int report_pipe[2];
+static int ready_pipe[2]; /* a byte from each client: whether it could connect */
 
-static void be_quiet(const void *argument)
+static bool connect_quietly(const WorkPlace *place)
 {
-    const WorkPlace *place = argument;
     char request[64] = {0};
     char reply[64];
     PeerHead head = {sizeof request, sizeof reply, 0};
     memcpy(request, &head, sizeof head);
-    if (!place->peer->connect(place->folder) || !place->peer->call(request, sizeof request, reply, sizeof reply))
-        return;
-    child_ready();
+    return place->peer->connect(place->folder) && place->peer->call(request, sizeof request, reply, sizeof reply);
+}
+
+static void be_quiet(const WorkPlace *place)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    bool connected = connect_quietly(place);
+    if (write(ready_pipe[1], &connected, 1) != 1 || !connected)
+        _exit(1);
     for (;;)
         pause();
+}
+
+/* The last client's pid; -1 if one could not connect. */
+static pid_t start_batch(const WorkPlace *place, uint32_t count)
+{
+    pid_t newest = -1;
+    bool all = true;
+    bool one;
+    for (uint32_t i = 0; i < count; i++) {
+        newest = fork();
+        if (newest < 0)
+            return -1;
+        if (newest == 0)
+            be_quiet(place);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        all = read(ready_pipe[0], &one, 1) == 1 && one && all;
+    return all ? newest : -1;
 }
 
 static void run(const void *argument)
@@ -28,10 +56,15 @@ static void run(const void *argument)
     uint32_t there = 0;
     pid_t newest = 0;
     close(order_pipe[1]); /* else this would not end with its parent's end */
+    if (pipe(ready_pipe) != 0)
+        return;
     child_ready();
     while (read(order_pipe[0], &wanted, sizeof wanted) == sizeof wanted) {
-        for (; newest >= 0 && there < wanted; there++)
-            newest = child_start(be_quiet, argument);
+        while (newest >= 0 && there < wanted) {
+            uint32_t count = wanted - there < BATCH ? wanted - there : BATCH;
+            newest = start_batch(argument, count);
+            there += count;
+        }
         if (write(report_pipe[1], &newest, sizeof newest) != sizeof newest)
             return;
     }

@@ -206,7 +206,7 @@ static void daemon_serve(const char *folder, void (*ready)(void))
 /* dbus-broker gets its listening socket from a controller, for which systemd need not run. */
 static int append_policy(sd_bus_message *message)
 {
-    /* connecting, owning, sending and receiving are allowed, at priority 1; for any uid, then for any gid: none */
+    /* For any uid everything is allowed, at priority 1; nothing for gids, SELinux and AppArmor; a session's bus. */
     static const char type[] = "(a(u(bta(btbs)a(btssssuutt)a(btssssuutt)))a(buu(bta(btbs)a(btssssuutt)a(btssssuutt)))"
                                "a(ss)bs)";
     const uint64_t priority = 1;

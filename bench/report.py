@@ -242,8 +242,9 @@ def neighbour_table(run):
     if not rows:
         return "Not run: " + run.data["neighbours"].get("lack", run.data["neighbours"].get("failure", "")) + "\n"
     cells = [[row[0], *[" / ".join(row[i:i + 2]).replace("- / -", "–") for i in (1, 3, 5)],
-              show(float(row[6]) / float(row[2]))] for row in rows]
-    return table(["Neighbour", "Alone, µs", "Beside a burner, µs", "Beside it, µs", "p99 to alone"], cells)
+              show(float(row[6]) / float(row[2])), show(None if row[4] == "-" else float(row[6]) / float(row[4]))]
+             for row in rows]
+    return table(["Neighbour", "Alone, µs", "Beside a burner, µs", "Beside it, µs", "p99 to alone", "p99 to burner"], cells)
 
 
 def cost_table(run):
