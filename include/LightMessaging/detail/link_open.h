@@ -84,7 +84,6 @@ LM_INTERNAL void lm_link_forget(struct lm_link *link)
 {
     bool listed = lm_list_contains(&link->in_process);
     lm_list_remove(&link->in_process);
-    pthread_mutex_init(&link->channel.lock, NULL);
     lm_link_forget_pumps(link);
     lm_channel_drop_parcels(&link->channel);
     lm_store_relaxed(&link->channel.cut, true);

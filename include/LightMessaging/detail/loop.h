@@ -475,7 +475,6 @@ LM_INTERNAL void lm_loops_forget(void)
     struct lm_list *loops = &lm_process_1.loops;
     for (struct lm_list *l = lm_list_first(loops), *next; l; l = next) {
         struct lm_loop *loop = LM_CONTAINER(l, struct lm_loop, in_process);
-        pthread_mutex_init(&loop->lock, NULL);
         lm_retain(&loop->object);
         lm_loop_forget(loop);
         next = lm_list_next(loops, l);

@@ -140,7 +140,7 @@ LM_INTERNAL void lm_process_after_fork(void)
  */
 LM_INTERNAL void lm_process_forked(void)
 {
-    pthread_mutex_init(&lm_process_1.lock, NULL);
+    lm_process_after_fork();
     lm_process_1.generation++;
     if (lm_process_1.fork_links.forget)
         lm_process_1.fork_links.forget();

@@ -88,7 +88,6 @@ LM_INTERNAL void lm_sessions_forget(struct lm_service *service)
     while ((first = lm_list_first(&service->sessions)) != NULL) {
         struct lm_session *session = LM_CONTAINER(first, struct lm_session, in_service);
         lm_list_remove(first);
-        pthread_mutex_init(&session->channel.lock, NULL);
         lm_store_relaxed(&session->channel.cut, true);
         lm_sys_close(&session->channel.socket);
         session->channel.memory = NULL; /* not mapped in a child */
@@ -105,7 +104,6 @@ LM_INTERNAL void lm_services_forget(void)
     while ((first = lm_list_first(&lm_process_1.services)) != NULL) {
         struct lm_service *service = LM_CONTAINER(first, struct lm_service, in_process);
         lm_list_remove(first);
-        pthread_mutex_init(&service->lock, NULL);
         service->valid = false;
         lm_sys_close(&service->registration.listener);
         lm_sys_close(&service->registration.lock);
