@@ -174,9 +174,9 @@ def order_of(title, work, a):
     return (48, 48) if title == "cache line" and a == 64 else (a, 64)
 
 
-def take_turns(results, folder, effort, orders, contenders, rounds):
+def take_turns(results, folder, effort, orders, contenders):
     """Every contender does all the orders; then again, the other way round."""
-    for number in range(rounds):
+    for number in range(effort["rounds"]):
         for peer, layout in contenders if number % 2 == 0 else reversed(contenders):
             program = Program(folder, peer, layout)
             for work, a in orders:
@@ -185,7 +185,21 @@ def take_turns(results, folder, effort, orders, contenders, rounds):
                 program.order(work, *order_of(program.title, work, a), effort["ms"])
                 results.add(program, work, a, program.answer())
             program.close()
-        print(f"    round {number + 1} of {rounds}, {time.monotonic() - BEGIN:.0f} s", flush=True)
+        print(f"    round {number + 1} of {effort['rounds']}, {time.monotonic() - BEGIN:.0f} s", flush=True)
+
+
+def connect_many(results, folder, effort, contenders):
+    """A client of a service with more and more connections, in turns with one that has its service for itself."""
+    for peer, layout in contenders:
+        many, one = Program(folder, peer, layout), Program(folder, peer, layout)
+        for count in effort["connections"]:
+            for _ in range(effort["rounds"]):
+                for program, work, connections in (many, "connections", count), (one, "alone", 1):
+                    program.order("connections", connections, 0, effort["ms"])
+                    results.add(program, work, count, program.answer())
+        many.close()
+        one.close()
+        print(f"    {peer[0]}, {time.monotonic() - BEGIN:.0f} s", flush=True)
 
 
 def all_at_once(results, folder, seconds, contenders, works):
@@ -202,14 +216,15 @@ def measure_peers(results, folder, effort):
     contenders = [(peer, layout) for peer in PEERS for layout in peer[3][:effort["layouts"]]]
     free = [(peer, "free") for peer in PEERS if peer[0] in (report.OURS, "AF_UNIX, epoll", "ZeroMQ", "nng, req/rep")]
     idle = [(peer, peer[3][0]) for peer in PEERS if peer[0] in (report.OURS, report.ASLEEP, "AF_UNIX, epoll")]
-    for title, orders, group, rounds in [
-        ("two-way", [("calls", size) for size in effort["sizes"]], contenders, effort["rounds"]),
+    for title, orders in [
+        ("two-way", [("calls", size) for size in effort["sizes"]]),
         ("one-way, connecting, lending, threads", [("oneway", 64), ("connect", 0), ("lend", MIB), ("lend", 16 * MIB)] +
-         [("threads", count) for count in effort["threads"]], contenders, effort["rounds"]),
-        ("connections", [("connections", count) for count in effort["connections"]], free, 1),
+         [("threads", count) for count in effort["threads"]]),
     ]:
-        print(f"{title}: {len(group)} peers and layouts", flush=True)
-        take_turns(results, folder, effort, orders, group, rounds)
+        print(f"{title}: {len(contenders)} peers and layouts", flush=True)
+        take_turns(results, folder, effort, orders, contenders)
+    print("connections", flush=True)
+    connect_many(results, folder, effort, free)
     print(f"idle: {effort['idle']} s", flush=True)
     all_at_once(results, folder, effort["idle"], idle, ["beat", "quiet"])
 

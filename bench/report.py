@@ -147,15 +147,15 @@ def add_connections(t, run):
     kib, descriptors, first, last = connection_figures(run, OURS, most)
     t.add(f"{most} connections, each", kib, "", 1, "≤", 16, "KiB")
     t.add("", descriptors, "", 1, "≤", 1, "descriptors")
-    t.add("… an active client's p50", last, "one connection", first, "≤", 1.3, "µs")
+    t.add("… an active client's p50", last, "one connection's", first, "≤", 1.3, "µs")
 
 
 def connection_figures(run, peer, count):
-    """KiB and descriptors of a connection in the service; the active client's p50 with one connection and with all."""
+    """KiB and descriptors of a connection in the service; p50 of a client whose service has no others; the active one's."""
     memory = run.number(peer, "free", "connections", count, 0)
     descriptors = run.number(peer, "free", "connections", count, 1)
     return (None if memory is None else memory / count / KIB, None if descriptors is None else descriptors / count,
-            run.us(peer, "free", "connections", run.data["connections"][0]), run.us(peer, "free", "connections", count))
+            run.us(peer, "free", "alone", count), run.us(peer, "free", "connections", count))
 
 
 def add_rest(t, run):
@@ -222,8 +222,10 @@ def connection_table(run):
         for count in run.data["connections"]:
             kib, descriptors, _, _ = connection_figures(run, peer, count)
             if kib is not None:
-                rows.append([peer, count, show(kib), show(descriptors), both(run, peer, "free", "connections", count)])
-    return table(["Peer", "Connections", "KiB each", "Descriptors each", "Active client, µs"], rows)
+                rows.append([peer, count, show(kib), show(descriptors), both(run, peer, "free", "connections", count),
+                             both(run, peer, "free", "alone", count)])
+    return table(["Peer", "Connections", "KiB each", "Descriptors each", "Active client, µs", "With one connection, µs"],
+                 rows)
 
 
 def idle_table(run):
