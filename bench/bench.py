@@ -58,10 +58,11 @@ OWN = {"floor", "lightmessaging", "raw", "pipe"}  # programs that need nothing i
 KIB, MIB = 1 << 10, 1 << 20
 EFFORTS = {
     "full": dict(layouts=3, rounds=4, ms=150, sizes=[64, 4 * KIB, 64 * KIB, MIB, 16 * MIB], threads=[1, 2, 4, 8],
-                 connections=[1, 10, 100, 1000, 10000], idle=30, trips=2000, compiles=5),
-    "quick": dict(layouts=3, rounds=2, ms=30, sizes=[64, 64 * KIB, MIB], threads=[1, 8], connections=[1, 10, 100], idle=4,
-                  trips=50, compiles=2),
-    "smoke": dict(layouts=1, rounds=1, ms=1, sizes=[64, 64 * KIB], threads=[2], connections=[3], idle=1, trips=10, compiles=0),
+                 connections=[1, 10, 100, 1000, 10000], idle=30, neighbours=(10, 2000), compiles=5),
+    "quick": dict(layouts=3, rounds=2, ms=30, sizes=[64, 64 * KIB, MIB], threads=[1, 8],
+                  connections=[1, 10, 100], idle=4, neighbours=(4, 200), compiles=2),
+    "smoke": dict(layouts=1, rounds=1, ms=1, sizes=[64, 64 * KIB], threads=[2],
+                  connections=[3], idle=1, neighbours=(2, 10), compiles=0),
 }
 PERCENTS = [*range(100), 99.5, 99.9, 100]  # of the quantiles that are kept
 
@@ -168,7 +169,7 @@ def summary(row):
 
 
 def order_of(title, work, a):
-    """The numbers of an order: bytes of a call's reply, and of its request. The cache line has room for 48 + its turn."""
+    """The numbers of an order: bytes of a call's request and reply. In a cache line there is room for 48 and the turn."""
     if work != "calls":
         return a, 0
     return (48, 48) if title == "cache line" and a == 64 else (a, 64)
@@ -233,7 +234,7 @@ def measure_neighbours(folder, effort):
     print("neighbours", flush=True)
     if len(CORES) < 2:
         return {"lack": "this process may use one core only"}
-    run = subprocess.run([folder / "neighbours", str(effort["trips"])], text=True, capture_output=True)
+    run = subprocess.run([folder / "neighbours", *map(str, effort["neighbours"])], text=True, capture_output=True)
     if run.returncode != 0:
         print(f"FAILED: neighbours: {run.stderr.strip()}", flush=True)
         return {"failure": run.stderr.strip() or f"status {run.returncode}"}
@@ -252,7 +253,7 @@ def compile_once(folder, source):
 
 
 def measure_cost(folder, effort):
-    """Computing time of the compiler, and text, of a program with a client and a service, and of an empty one, in turns."""
+    """The compiler's computing time, and the text, of a program with a client and a service and of an empty one."""
     print("compiling", flush=True)
     empty = folder / "empty.c"
     empty.write_text("int main(void)\n{\n    return 0;\n}\n")

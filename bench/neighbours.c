@@ -4,7 +4,7 @@
  * percentiles, in microseconds. Prints a line a neighbour: its name, p50 and p99 alone, beside a process that only
  * computes, and beside the neighbour, with tabs between.
  *
- *   neighbours TRIPS     in a round
+ *   neighbours ROUNDS TRIPS     (an even number of rounds: each order equally often; round trips in one)
  *
  * The healthy client is this process, on one core; its service is on another. What goes on beside them takes turns, in
  * both orders: nothing, a process that only computes, and the nuisance itself. A flood needs computing time wherever it
@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 enum {
-    ROUNDS = 10,   /* an even number: each order equally often */
+    MOST_ROUNDS = 100,
     MESSAGE = 64,  /* bytes */
     PATIENCE = 300 /* seconds after which a run that hangs is killed */
 };
@@ -43,10 +43,12 @@ static const Row rows[] = {
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
+static size_t rounds;
+
 /* Percentiles of each round, in microseconds. */
 typedef struct Result {
-    double p50[ROUNDS];
-    double p99[ROUNDS];
+    double p50[MOST_ROUNDS];
+    double p99[MOST_ROUNDS];
 } Result;
 
 /* --- The service --- */
@@ -124,7 +126,7 @@ static bool run_round(const Nuisance *nuisance, Result *result, size_t round, do
 
 static bool run_rounds(const Row *row, Result *results, double *trips, size_t count)
 {
-    for (size_t round = 0; round < ROUNDS; round++) {
+    for (size_t round = 0; round < rounds; round++) {
         for (size_t turn = 0; turn < COLUMNS; turn++) {
             size_t column = round % 2 == 0 ? turn : COLUMNS - 1 - turn;
             const Nuisance *nuisance = row->columns[column];
@@ -144,9 +146,9 @@ static void print_column(Result *result, bool measured)
         printf("\t-\t-");
         return;
     }
-    measure_sort(result->p50, ROUNDS);
-    measure_sort(result->p99, ROUNDS);
-    printf("\t%.2f\t%.2f", measure_percentile(result->p50, ROUNDS, 50), measure_percentile(result->p99, ROUNDS, 50));
+    measure_sort(result->p50, rounds);
+    measure_sort(result->p99, rounds);
+    printf("\t%.2f\t%.2f", measure_percentile(result->p50, rounds, 50), measure_percentile(result->p99, rounds, 50));
 }
 
 static void print_row(const Row *row, Result *results)
@@ -189,9 +191,10 @@ static bool run(size_t trips)
 int main(int argc, char **argv)
 {
     char folder[] = "/tmp/lightmessaging-bench-XXXXXX";
-    int trips = argc == 2 ? atoi(argv[1]) : 0;
-    if (trips < 1) {
-        fprintf(stderr, "usage: neighbours TRIPS     (in a round)\n");
+    int trips = argc == 3 ? atoi(argv[2]) : 0;
+    rounds = argc == 3 ? (size_t)atoi(argv[1]) : 0;
+    if (trips < 1 || rounds < 1 || rounds > MOST_ROUNDS) {
+        fprintf(stderr, "usage: neighbours ROUNDS TRIPS\n");
         return 2;
     }
     if (measure_core(1) < 0) {

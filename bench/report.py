@@ -55,7 +55,8 @@ def table(head, rows):
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
 
     def line(row):
-        return "| " + " | ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))) + " |"
+        aligned = [row[0].ljust(widths[0]), *[cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]]
+        return "| " + " | ".join(aligned) + " |"
 
     rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
     return "\n".join([line(cells[0]), rule, *map(line, cells[1:])]) + "\n"
@@ -100,7 +101,8 @@ def add_latency(t, run):
     trip = run.us(OURS, "free", "calls", 64)
     socket, name = run.best(min, run.us, SOCKETS, TWO, "calls", 64)
     apart, apart_name = run.best(min, run.us, SOCKETS, ["apart"], "calls", 64)
-    t.add("Two-way 64 B, two cores", trip, "a cache line", run.us("cache line", "apart", "calls", 64), "≤", 2.5, "µs")
+    t.add("Two-way 64 B, two cores", trip, "a cache line", run.us("cache line", "apart", "calls", 64),
+          "≤", 2.5, "µs")
     polling = run.us("iceoryx, polling", "apart", "calls", 64)
     t.add("", trip, "iceoryx, polling", polling, "faster", 5, "µs")
     t.add("", trip, f"the best socket peer ({name})", socket, "faster", 15, "µs")
@@ -141,7 +143,8 @@ def add_lending(t, run):
 def add_connections(t, run):
     raw, name = run.best(min, run.us, ["AF_UNIX SEQPACKET", "AF_UNIX STREAM"], TWO, "connect", 0)
     one, one_name = run.best(min, run.us, ["AF_UNIX SEQPACKET", "AF_UNIX STREAM"], ["one"], "connect", 0)
-    t.add("Connect, call, close, two cores", run.us(OURS, "free", "connect", 0), name or "AF_UNIX", raw, "≤", 2.5, "µs")
+    t.add("Connect, call, close, two cores", run.us(OURS, "free", "connect", 0), name or "AF_UNIX", raw,
+          "≤", 2.5, "µs")
     t.add("… one core", run.us(OURS, "one", "connect", 0), one_name or "AF_UNIX", one, "≤", 2.5, "µs")
     most = run.data["connections"][-1]
     kib, descriptors, first, last = connection_figures(run, OURS, most)
@@ -151,7 +154,7 @@ def add_connections(t, run):
 
 
 def connection_figures(run, peer, count):
-    """KiB and descriptors of a connection in the service; p50 of a client whose service has no others; the active one's."""
+    """KiB and descriptors of each in the service; p50 of a client whose service has no others, and of one among all."""
     memory = run.number(peer, "free", "connections", count, 0)
     descriptors = run.number(peer, "free", "connections", count, 1)
     return (None if memory is None else memory / count / KIB, None if descriptors is None else descriptors / count,
@@ -166,8 +169,9 @@ def add_rest(t, run):
         for index, who in enumerate(["service", "client"]):
             t.add(f"Quiet {who}{', no spin' if peer == ASLEEP else ''}", run.number(peer, layout, "quiet", 0, index), "",
                   1, "≤", 0, "wake-ups/s")
-    cpu = [run.number(peer, layout, "beat", 0) for peer, layout in ((OURS, "free"), (ASLEEP, "apart"))]
-    t.add("A message a second: CPU", *[cpu[0] and cpu[0] / 1e3, "no spinning", cpu[1] and cpu[1] / 1e3], "≤", 1, "µs/s")
+    spinning, asleep = (value and value / 1e3 for value in (run.number(OURS, "free", "beat", 0),
+                                                            run.number(ASLEEP, "apart", "beat", 0)))
+    t.add("A message a second: CPU", spinning, "no spinning", asleep, "≤", 1, "µs/s")
     cost = run.data["cost"]
     for what, key, scale, limit, unit in ("compile time", "ms", 1, 150, "ms"), ("text", "text", KIB, 64, "KiB"):
         added = (cost["cost"][key] - cost["empty"][key]) / scale if cost else None
@@ -236,7 +240,8 @@ def idle_table(run):
             quiet = [run.number(peer, layout, "quiet", 0, i) for i in (0, 1)]
             if beat[0] is not None:
                 rows.append([peer, *[show(value, 1e-3) for value in beat], *map(show, quiet)])
-    return table(["Peer", "Service, µs/s", "Client, µs/s", "Quiet service, wake-ups/s", "Quiet client, wake-ups/s"], rows)
+    return table(["Peer", "Service, µs/s", "Client, µs/s", "Quiet service, wake-ups/s", "Quiet client, wake-ups/s"],
+                 rows)
 
 
 def neighbour_table(run):
@@ -246,7 +251,8 @@ def neighbour_table(run):
     cells = [[row[0], *[" / ".join(row[i:i + 2]).replace("- / -", "–") for i in (1, 3, 5)],
               show(float(row[6]) / float(row[2])), show(None if row[4] == "-" else float(row[6]) / float(row[4]))]
              for row in rows]
-    return table(["Neighbour", "Alone, µs", "Beside a burner, µs", "Beside it, µs", "p99 to alone", "p99 to burner"], cells)
+    return table(["Neighbour", "Alone, µs", "Beside a burner, µs", "Beside it, µs", "p99 to alone", "p99 to burner"],
+                 cells)
 
 
 def cost_table(run):
@@ -278,8 +284,8 @@ def write_report(run):
     data, machine = run.data, run.data["machine"]
     parts = [
         f"{machine['date']}, version {machine['version']}: {machine['processor']}, {machine['cores']} cores"
-        f"{' of a virtual machine' if machine['hypervisor'] else ''}, {machine['memory']} GiB, Linux {machine['kernel']}, "
-        f"{machine['libc']}, {machine['compiler']}; load when it began {machine['load']:.2f}. `{data['effort']}`: "
+        f"{' of a virtual machine' if machine['hypervisor'] else ''}, {machine['memory']} GiB, "
+        f"Linux {machine['kernel']}, {machine['libc']}, {machine['compiler']}; load when it began {machine['load']:.2f}. `{data['effort']}`: "
         f"{data['rounds']} rounds of {data['ms']} ms each, {data['seconds']} s in all.\n",
         disturbance(run), "### Targets\n", targets(run),
         "### Round trips by the size of the request, p50 / p99 in µs\n", latency_table(run),
