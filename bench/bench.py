@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 
+sys.dont_write_bytecode = True  # beside the sources
 import report
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -169,7 +170,7 @@ def summary(row):
 
 
 def order_of(title, work, a):
-    """The numbers of an order: bytes of a call's request and reply. In a cache line there is room for 48 and the turn."""
+    """An order's numbers: bytes of a call's request and reply. A cache line has room for 48 and the turn."""
     if work != "calls":
         return a, 0
     return (48, 48) if title == "cache line" and a == 64 else (a, 64)

@@ -2,7 +2,7 @@
 /*
  * A peer is one way for two processes to talk, behind the few functions that the benchmark calls. A program peer_NAME
  * holds one or more of them (peers of one library, used in several ways) and the works of work.c, which are the same
- * for all; bench.c starts it, and has a line for each peer in its table.
+ * for all; bench.py starts it, and has a line for each peer in its table.
  */
 #ifndef BENCH_PEER_H
 #define BENCH_PEER_H

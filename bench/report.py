@@ -167,8 +167,8 @@ def add_rest(t, run):
           run.number(OURS, "free", "threads", threads[0]), "≥", 1, "calls/s")
     for peer, layout in (OURS, "free"), (ASLEEP, "apart"):
         for index, who in enumerate(["service", "client"]):
-            t.add(f"Quiet {who}{', no spin' if peer == ASLEEP else ''}", run.number(peer, layout, "quiet", 0, index), "",
-                  1, "≤", 0, "wake-ups/s")
+            t.add(f"Quiet {who}{', no spin' if peer == ASLEEP else ''}",
+                  run.number(peer, layout, "quiet", 0, index), "", 1, "≤", 0, "wake-ups/s")
     spinning, asleep = (value and value / 1e3 for value in (run.number(OURS, "free", "beat", 0),
                                                             run.number(ASLEEP, "apart", "beat", 0)))
     t.add("A message a second: CPU", spinning, "no spinning", asleep, "≤", 1, "µs/s")
@@ -228,8 +228,8 @@ def connection_table(run):
             if kib is not None:
                 rows.append([peer, count, show(kib), show(descriptors), both(run, peer, "free", "connections", count),
                              both(run, peer, "free", "alone", count)])
-    return table(["Peer", "Connections", "KiB each", "Descriptors each", "Active client, µs", "With one connection, µs"],
-                 rows)
+    return table(["Peer", "Connections", "KiB each", "Descriptors each", "Active client, µs",
+                  "With one connection, µs"], rows)
 
 
 def idle_table(run):
@@ -275,9 +275,9 @@ def disturbance(run):
     """A cache line takes as long in one round as in another, unless something else wants the cores."""
     p50s = run.rows.get(("cache line", "apart", "calls", 64), {}).get("p50s")
     if not p50s or max(p50s) < 2 * min(p50s):
-        return ""
-    return (f"**The machine was busy with something else**: in different rounds the cache line took "
-            f"{', '.join(map(show, p50s))} µs. The figures are not to be relied on.\n")
+        return []
+    return [f"**The machine was busy with something else**: in different rounds the cache line took "
+            f"{', '.join(map(show, p50s))} µs. The figures are not to be relied on.\n"]
 
 
 def write_report(run):
@@ -285,9 +285,10 @@ def write_report(run):
     parts = [
         f"{machine['date']}, version {machine['version']}: {machine['processor']}, {machine['cores']} cores"
         f"{' of a virtual machine' if machine['hypervisor'] else ''}, {machine['memory']} GiB, "
-        f"Linux {machine['kernel']}, {machine['libc']}, {machine['compiler']}; load when it began {machine['load']:.2f}. `{data['effort']}`: "
+        f"Linux {machine['kernel']}, {machine['libc']}, {machine['compiler']}; "
+        f"load when it began {machine['load']:.2f}. `{data['effort']}`: "
         f"{data['rounds']} rounds of {data['ms']} ms each, {data['seconds']} s in all.\n",
-        disturbance(run), "### Targets\n", targets(run),
+        *disturbance(run), "### Targets\n", targets(run),
         "### Round trips by the size of the request, p50 / p99 in µs\n", latency_table(run),
         "### One way, connecting, lending, threads\n", other_table(run),
         "### Connections\n", connection_table(run),
