@@ -54,7 +54,7 @@ PEERS = [
     ("nng, pair", "nng", "pair", ["free", "one"]),
     ("nng, req/rep", "nng", "req", ["free", "one"]),
 ]
-OWN = {"floor", "lightmessaging", "raw", "pipe"}  # programs that need nothing installed: they must start
+OWN = {"floor", "lightmessaging", "raw", "pipe"}  # programs that need nothing installed: they must run
 
 KIB, MIB = 1 << 10, 1 << 20
 EFFORTS = {
@@ -82,7 +82,7 @@ class Program:
         if server is None:
             self.state = ("-", "this process may use one core only")
         elif not path.exists():
-            self.state = ("-", f"{path.name} was not built: see above for what is missing")
+            self.state = ("!" if program in OWN else "-", f"{path.name} was not built: see above for what is missing")
         else:
             self.process = subprocess.Popen([path, name, self.directory, str(client), str(server)], text=True,
                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
@@ -116,7 +116,7 @@ class Program:
         if self.state[0] == "=":
             result = self.read()
             if result[0] == "!":
-                self.state = result  # there is no telling what state it is in
+                self.state = ("!", "not tried after the failure before it")
             return result
         return self.state
 

@@ -59,8 +59,12 @@ static bool packet_send(const void *message, uint32_t length)
 
 static bool packet_call(const void *request, uint32_t length, void *reply, uint32_t reply_length)
 {
-    return packet_send(request, length) && (recv(connection, reply, reply_length, 0) == (ssize_t)reply_length ||
-                                            peer_error("recv: %s", strerror(errno)));
+    if (!packet_send(request, length))
+        return false;
+    ssize_t taken = recv(connection, reply, reply_length, 0);
+    if (taken <= 0)
+        return peer_error("recv: %s", taken == 0 ? "the end" : strerror(errno));
+    return taken == (ssize_t)reply_length || peer_error("a reply of the wrong length");
 }
 
 static void disconnect(void)
