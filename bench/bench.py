@@ -40,7 +40,7 @@ PEERS = [
     ("cache line", "floor", "line", ["apart"]),
     ("memcpy", "floor", "memcpy", ["free"]),
     (report.OURS, "lightmessaging", "spinning", ["free", "one"]),
-    (report.ASLEEP, "lightmessaging", "sleeping", ["apart", "one"]),
+    (report.ASLEEP, "lightmessaging", "sleeping", ["apart", "free", "one"]),
     ("AF_UNIX SEQPACKET", "raw", "seqpacket", ["apart", "free", "one"]),
     ("AF_UNIX STREAM", "raw", "stream", ["apart", "free", "one"]),
     ("AF_UNIX, epoll", "raw", "epoll", ["free"]),
@@ -217,7 +217,7 @@ def all_at_once(results, folder, seconds, contenders, works):
 def measure_peers(results, folder, effort):
     contenders = [(peer, layout) for peer in PEERS for layout in peer[3][:effort["layouts"]]]
     free = [(peer, "free") for peer in PEERS if peer[0] in (report.OURS, "AF_UNIX, epoll", "ZeroMQ", "nng, req/rep")]
-    idle = [(peer, peer[3][0]) for peer in PEERS if peer[0] in (report.OURS, report.ASLEEP, "AF_UNIX, epoll")]
+    idle = [(peer, "free") for peer in PEERS if peer[0] in (report.OURS, report.ASLEEP, "AF_UNIX, epoll")]
     for title, orders in [
         ("two-way", [("calls", size) for size in effort["sizes"]]),
         ("one-way, connecting, lending, threads", [("oneway", 64), ("connect", 0), ("lend", MIB), ("lend", 16 * MIB)] +

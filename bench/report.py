@@ -165,12 +165,12 @@ def add_rest(t, run):
     threads = run.data["threads"]
     t.add(f"{threads[-1]} threads on one connection", run.number(OURS, "free", "threads", threads[-1]), "one thread",
           run.number(OURS, "free", "threads", threads[0]), "≥", 1, "calls/s")
-    for peer, layout in (OURS, "free"), (ASLEEP, "apart"):
+    for peer in OURS, ASLEEP:
         for index, who in enumerate(["service", "client"]):
             t.add(f"Quiet {who}{', no spin' if peer == ASLEEP else ''}",
-                  run.number(peer, layout, "quiet", 0, index), "", 1, "≤", 0, "wake-ups/s")
+                  run.number(peer, "free", "quiet", 0, index), "", 1, "≤", 0, "wake-ups/s")
     spinning, asleep = (value and value / 1e3 for value in (run.number(OURS, "free", "beat", 0),
-                                                            run.number(ASLEEP, "apart", "beat", 0)))
+                                                            run.number(ASLEEP, "free", "beat", 0)))
     t.add("A message a second: CPU", spinning, "no spinning", asleep, "≤", 1, "µs/s")
     cost = run.data["cost"]
     for what, key, scale, limit, unit in ("compile time", "ms", 1, 150, "ms"), ("text", "text", KIB, 64, "KiB"):
@@ -235,11 +235,10 @@ def connection_table(run):
 def idle_table(run):
     rows = []
     for peer in run.peers():
-        for layout in run.layouts(peer):
-            beat = [run.number(peer, layout, "beat", 0, i) for i in (0, 1)]
-            quiet = [run.number(peer, layout, "quiet", 0, i) for i in (0, 1)]
-            if beat[0] is not None:
-                rows.append([peer, *[show(value, 1e-3) for value in beat], *map(show, quiet)])
+        beat = [run.number(peer, "free", "beat", 0, i) for i in (0, 1)]
+        quiet = [run.number(peer, "free", "quiet", 0, i) for i in (0, 1)]
+        if beat[0] is not None:
+            rows.append([peer, *[show(value, 1e-3) for value in beat], *map(show, quiet)])
     return table(["Peer", "Service, µs/s", "Client, µs/s", "Quiet service, wake-ups/s", "Quiet client, wake-ups/s"],
                  rows)
 
