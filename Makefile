@@ -10,7 +10,8 @@ headers := $(wildcard include/*/*.h include/*/*/*.h examples/*.h bench/*.h)
 sources  = find include examples bench tests -name '*.[ch]' -o -name '*.cpp'
 
 peers = floor lightmessaging raw pipe iceoryx sdbus zeromq nng
-peer_sources = $(addprefix bench/,child.c measure.c nursery.c peer_main.c stream.c unix_socket.c usage.c work.c)
+peer_objects = $(patsubst %,build/bench/%.o,child measure nursery peer_main stream unix_socket usage work)
+neighbour_objects = $(patsubst %,build/bench/%.o,neighbours nuisance child measure)
 libraries_iceoryx = $(addprefix -isystem ,$(lastword $(wildcard /usr/include/iceoryx/v*))) -liceoryx_binding_c
 libraries_sdbus   = -lsystemd
 libraries_zeromq  = -lzmq
@@ -44,13 +45,15 @@ bench-quick:
 
 bench-programs: $(peers:%=build/bench/peer_%) build/bench/neighbours
 
-build/bench/peer_%: bench/peer_%.c $(peer_sources) $(headers)
+build/bench/%.o: bench/%.c $(headers)
 	@mkdir -p $(@D)
-	$(CC) $(STRICT) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^) $(libraries_$*)
+	$(CC) $(STRICT) -pthread $(CFLAGS) -c -o $@ $<
 
-build/bench/neighbours: $(addprefix bench/,neighbours.c nuisance.c child.c measure.c) $(headers)
-	@mkdir -p $(@D)
-	$(CC) $(STRICT) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)
+build/bench/peer_%: bench/peer_%.c $(peer_objects) $(headers)
+	$(CC) $(STRICT) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(peer_objects) $(libraries_$*)
+
+build/bench/neighbours: $(neighbour_objects)
+	$(CC) -pthread $(LDFLAGS) -o $@ $^
 
 bench-record:
 	@sed -i -e '/^<!-- run -->/,/^<!-- end -->/{/^<!--/!d}' -e '/^<!-- run -->/r build/bench/report.md' docs/PERFORMANCE.md
