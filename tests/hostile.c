@@ -25,7 +25,7 @@ struct hello {
 };
 
 struct words {
-    uint32_t tail, producer_waits, pad1[14], head, consumer_sleeps, pad2[14];
+    uint32_t tail, pad1[15], producer_waits, pad2[15], head, pad3[15], consumer_sleeps, pad4[15];
 };
 
 struct memory {
@@ -374,7 +374,7 @@ static void silent_connections_keep_nobody_out(void)
  */
 static void hostile_indices_close_the_connection(void)
 {
-    static const uint32_t tails[] = {1, 31, 33, RING + 32, 0x7fffffe0, 0x80000000, 0xffffffe0, 0xffffffff};
+    static const uint32_t tails[] = {1, 32, 63, RING + 64, 0x7fffffc0, 0x80000000, 0xffffffc0, 0xffffffff};
     struct victim victim = start_victim();
     for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
         struct peer evil = open_channel();
@@ -384,6 +384,11 @@ static void hostile_indices_close_the_connection(void)
         close_peer(&evil);
     }
     end_victim(&victim);
+}
+
+static uint32_t extent_of(uint32_t length)
+{
+    return (32 + length + 63) / 64 * 64;
 }
 
 static void put_frame(struct peer *evil, const struct frame *frame)
@@ -438,7 +443,7 @@ static void put_frames(struct peer *evil, const struct frame *frames, size_t cou
     uint32_t at = 0;
     for (size_t i = 0; i < count; i++) {
         memcpy(evil->requests + at, &frames[i], sizeof *frames);
-        at += 32 + (frames[i].length + 31) / 32 * 32;
+        at += extent_of(frames[i].length);
     }
     store(&evil->memory->requests.tail, at);
     bell(evil->socket);
@@ -563,7 +568,7 @@ static void a_client_made_by_hand_is_answered(void)
  */
 static void hostile_reply_heads_close_the_connection(void)
 {
-    static const uint32_t heads[] = {1, 0x80000000, 0xffffffe0}; /* 32 would be an honest one */
+    static const uint32_t heads[] = {1, 0x80000000, 0xffffffc0}; /* 64 would be an honest one */
     struct victim victim = start_victim();
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
         struct peer evil = open_channel();
@@ -647,7 +652,7 @@ static void a_client_that_reads_nothing_goes(void)
     struct victim victim = start_victim();
     struct peer evil = open_channel();
     struct frame frame = {.kind = 1, .length = 60000, .total = 60000, .token = 1};
-    uint32_t extent = 32 + (60000 + 31) / 32 * 32, tail = 0;
+    uint32_t extent = extent_of(60000), tail = 0;
     bool closed = false;
     uint64_t end = th_now_ms() + (th_on_valgrind() ? 80000 : 20000);
     while (!closed && th_now_ms() < end) {
@@ -727,7 +732,7 @@ static void expect_zeroes(const void *bytes, size_t length)
 /* That a frame has its message's bytes, and zeroes behind them; where the next one is. */
 static const uint8_t *expect_frame(const uint8_t *at, struct frame expected, const void *payload)
 {
-    const size_t extent = 32 + (expected.length + 31) / 32 * 32;
+    const size_t extent = extent_of(expected.length);
     expected.kind = 1;
     expected.total = expected.length;
     assert_memory_equal(at, &expected, sizeof expected);
@@ -817,9 +822,9 @@ static void mix_replies(struct memory *memory, const struct hello *hello)
     struct frame piece = {.kind = 2, .length = 4096, .total = 100000, .token = token};
     struct frame whole = {.kind = 1, .length = 8, .total = 8, .token = token};
     memcpy(replies, &piece, sizeof piece);
-    memcpy(replies + 32 + 4096, &whole, sizeof whole);
-    memcpy(replies + 32 + 4096 + 32, "surprise", 8);
-    store(&memory->replies.tail, 32 + 4096 + 32 + 32);
+    memcpy(replies + extent_of(4096), &whole, sizeof whole);
+    memcpy(replies + extent_of(4096) + 32, "surprise", 8);
+    store(&memory->replies.tail, extent_of(4096) + extent_of(8));
 }
 
 static void scribble(struct memory *memory, const struct hello *hello, enum evil_way way)
@@ -829,7 +834,7 @@ static void scribble(struct memory *memory, const struct hello *hello, enum evil
     memory->largest_message = 0xffffffff;
     store(&memory->welcomed, 1);
     if (way == BAD_TAIL)
-        store(&memory->replies.tail, hello->reply_size + 32);
+        store(&memory->replies.tail, hello->reply_size + 64);
     if (way == BAD_HEAD)
         store(&memory->requests.head, 0x80000000);
     if (way == MIXED_REPLY)

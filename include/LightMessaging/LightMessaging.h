@@ -102,6 +102,18 @@ typedef struct LMResponseBuffer {
     uint8_t slack[LM_INLINE_MAX];
 } LMResponseBuffer;
 
+/*
+ * Looking before sleeping: who waits for a message looks at memory for a while before it sleeps, if its last waits were
+ * short enough for that to pay. It makes a call between two busy cores take less than a microsecond instead of tens,
+ * and costs up to that many microseconds of processor time before a sleep; who has nothing to do sleeps for good, and a
+ * waiter whose looks find nothing looks ever more rarely. Nobody looks who is allowed one core only (when it opens the
+ * channel, or makes the run loop).
+ *
+ * Switch it off where the battery or the other programs on the machine matter more: with LM_SPIN_NEVER for a service or
+ * a connection, or with LM_SPIN_US=0 in the environment, whose number of microseconds is the upper bound for a process.
+ */
+#define LM_SPIN_NEVER UINT32_MAX
+
 /* As a timeout: wait for ever. */
 #define LM_TIMEOUT_NEVER UINT32_MAX
 
@@ -178,6 +190,13 @@ LM_API kern_return_t LMConnectionSendTwoWayWithDescriptors(LMConnectionRef conne
                                                            const void *data, uint32_t length, const int *descriptors,
                                                            uint32_t count, uint32_t milliseconds,
                                                            LMResponseBuffer *response);
+
+/*
+ * How long a thread of this process that waits for the service looks before it sleeps: 1 to 1000 microseconds, 0 for
+ * the default, which is 50, or LM_SPIN_NEVER. For all connections of this process to the name, and kept when the service
+ * restarts. Connects first, with errors as above; KERN_INVALID_ARGUMENT for a longer time.
+ */
+LM_API kern_return_t LMConnectionSetSpin(LMConnectionRef connection, uint32_t microseconds);
 
 /*
  * Sends and goes on; the callback is called once, in the thread that runs the loop, with what LMConnectionSendTwoWay
@@ -294,7 +313,8 @@ typedef struct {
     uint32_t userCount;
     const gid_t *groups; /* whose members may call, further groups included; copied */
     uint32_t groupCount;
-    LMServicePolicy policy; /* gets the service's userInfo */
+    LMServicePolicy policy;    /* gets the service's userInfo */
+    uint32_t spinMicroseconds; /* 1 to 1000, or LM_SPIN_NEVER; 50. See "Looking before sleeping" */
 } LMServiceOptions;
 
 /*

@@ -66,6 +66,7 @@ LM_INTERNAL int lm_channel_map(struct lm_channel *channel, int memory, uint32_t 
     struct lm_ring replies = {&channel->memory->replies, bytes + request_size, reply_size};
     channel->out.ring = is_client ? requests : replies;
     channel->in.ring = is_client ? replies : requests;
+    channel->in.takes = !is_client;
     return lm_sys_populate(channel->memory, LM_MEMORY_RINGS) < 0 ? -ENOMEM : 0;
 }
 

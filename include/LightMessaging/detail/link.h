@@ -85,6 +85,8 @@ struct lm_link {
     uint32_t largest_reply;
     struct lm_assembly reply; /* a large one on its way */
     int64_t asked_at;         /* when the kernel was last asked whether the service lives */
+    int64_t put_at;           /* when something was last put in without ringing; both by the coarse clock */
+    struct lm_spin spin;      /* of threads that wait */
 };
 
 LM_INTERNAL void lm_link_lock(struct lm_link *link)

@@ -127,6 +127,7 @@ LM_INTERNAL struct lm_link *lm_link_create(const char *name)
     lm_object_init(&link->object, lm_link_destroy);
     link->object.deallocated = lm_link_deallocated;
     lm_channel_init(&link->channel, -1);
+    lm_spin_init(&link->spin, LM_SPIN_DEFAULT);
     strcpy(link->name, name);
     lm_link_enlist(link);
     return link;
@@ -170,6 +171,7 @@ LM_INTERNAL int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
         if (result == 0)
             lm_link_move_rest(link, dead, payload);
     }
+    link->spin = dead->spin;
     lm_link_unlock(dead);
     free(payload);
     if (result == 0 && lm_producer_must_ring(&link->channel.out))

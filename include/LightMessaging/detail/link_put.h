@@ -18,7 +18,7 @@ struct lm_request {
     uint64_t position;       /* of the frame that the service takes, */
     bool queued;             /* once it is in the ring */
     bool rung;               /* the service was asleep, and alive */
-    int64_t put_at;          /* when a call was put in that did not ring */
+    int64_t put_at;          /* when it was put in, if it did not ring */
     struct lm_call *call;    /* whose it is; NULL: a one-way message's */
     struct lm_object *owner; /* of an asynchronous one, which may end while the lock is given up */
     struct lm_list in_unsent;
@@ -40,10 +40,10 @@ LM_INTERNAL uint32_t lm_request_part(const struct lm_request *request)
 /* Whether to ask the kernel if a service that does not sleep still lives: a bell would have told, but none is rung. */
 LM_INTERNAL bool lm_link_may_be_dead(struct lm_link *link)
 {
-    int64_t now = lm_now_coarse();
-    if (now - link->asked_at < LM_TRUST_NANOSECONDS)
+    link->put_at = lm_now_coarse();
+    if (link->put_at - link->asked_at < LM_TRUST_NANOSECONDS)
         return false;
-    link->asked_at = now;
+    link->asked_at = link->put_at;
     return true;
 }
 
@@ -93,8 +93,7 @@ LM_INTERNAL void lm_link_place(struct lm_link *link, struct lm_request *request)
     request->queued = last;
     lm_producer_put(&link->channel.out, &frame, (const unsigned char *)request->data + offset);
     request->rung = lm_link_publish(link);
-    if (request->token && !request->rung)
-        request->put_at = lm_now();
+    request->put_at = link->put_at;
 }
 
 /* Gives up a request of which a part may be in the ring: the service must hear of it before anything else. */

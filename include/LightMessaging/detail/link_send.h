@@ -9,8 +9,10 @@
 /* Waits for room, unless there is some now. */
 LM_INTERNAL int lm_link_wait_room(struct lm_link *link, uint32_t extent, int64_t deadline)
 {
+    if (lm_link_look(link, true, deadline))
+        return 0;
     int result = lm_producer_must_wait(&link->channel.out, extent);
-    return result == 1 ? lm_link_wait(link, NULL, deadline) : result;
+    return result == 1 ? lm_link_sleep(link, NULL, deadline) : result;
 }
 
 /* Returns when the ring has room. */
@@ -140,7 +142,7 @@ LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, const struct lm_request 
  */
 LM_INTERNAL bool lm_request_came_late(const struct lm_request *request)
 {
-    return !request->rung && lm_now() - request->put_at < LM_TRUST_NANOSECONDS;
+    return !request->rung && lm_now_coarse() - request->put_at < LM_TRUST_NANOSECONDS;
 }
 
 /* Queues the request. After a failure nothing of it will be taken. -EPIPE: the service was dead before. */
@@ -163,15 +165,18 @@ LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
 /* Waits until the service has taken the queued request. */
 LM_INTERNAL int lm_link_wait_taken(struct lm_link *link, const struct lm_request *request)
 {
+    bool announced = false;
     for (;;) {
-        int result = lm_producer_must_wait(&link->channel.out, LM_NEVER_FITS);
-        if (result >= 0)
-            result = lm_producer_taken(&link->channel.out, request->position);
+        int result = lm_producer_taken(&link->channel.out, request->position);
         if (result != 0)
             return result < 0 ? result : 0;
-        result = lm_link_wait(link, NULL, request->deadline);
+        if (!announced && lm_link_look(link, true, request->deadline))
+            continue;
+        result = announced ? lm_link_sleep(link, NULL, request->deadline)
+                           : lm_producer_must_wait(&link->channel.out, LM_NEVER_FITS);
         if (result < 0)
             return result;
+        announced = !announced;
     }
 }
 

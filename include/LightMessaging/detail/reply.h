@@ -46,6 +46,7 @@ LM_INTERNAL void lm_session_forget_answer(struct lm_session *session, struct lm_
     lm_user_give_bytes(session->user, bytes);
     lm_user_give_descriptors(session->user, answer->descriptor_count);
     lm_list_remove(&answer->in_backlog);
+    lm_store_relaxed(&session->answers_wait, !lm_list_empty(&session->backlog));
     lm_answer_free(answer);
 }
 
@@ -101,30 +102,29 @@ LM_INTERNAL int lm_session_await_room(struct lm_session *session, const struct l
 }
 
 /* Puts as much of the answer as fits until the ring's index is at `enough`, and lets the client see it. 1: all of it;
- * 0: that is enough; -EAGAIN: the client will ring when there is room. */
-LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer, uint64_t enough)
+ * 0: that is enough; -EAGAIN: there is no room, and if `will_sleep`, the client will ring when there is. */
+LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer, uint64_t enough, bool will_sleep)
 {
     int result = 0;
     while (result == 0 && session->channel.out.tail < enough) {
         result = lm_answer_put(answer, &session->channel);
-        if (result == -EAGAIN || result == -EBUSY) {
-            result = lm_session_await_room(session, answer, result == -EBUSY);
-        } else if (result >= 0) {
+        if (result >= 0)
             lm_session_publish(session);
-        }
+        else if (result == -EAGAIN || result == -EBUSY)
+            result = will_sleep ? lm_session_await_room(session, answer, result == -EBUSY) : -EAGAIN;
     }
     return result;
 }
 
-/* Sends what waits, in order, as far as there is room and it is fair. 1: it is others' turn; 0: nothing waits, or the
- * client will ring. */
-LM_INTERNAL int lm_session_flush(struct lm_session *session)
+/* Sends what waits, in order, as far as there is room and it is fair. 1: it is others' turn; 0: nothing waits, or there
+ * is no room; `will_sleep` as above. */
+LM_INTERNAL int lm_session_flush(struct lm_session *session, bool will_sleep)
 {
     struct lm_list *first;
     uint64_t enough = session->channel.out.tail + LM_FAIR_BYTES;
     while (!lm_session_is_cut(session) && (first = lm_list_first(&session->backlog)) != NULL) {
         struct lm_answer *answer = LM_CONTAINER(first, struct lm_answer, in_backlog);
-        int result = lm_session_put(session, answer, enough);
+        int result = lm_session_put(session, answer, enough, will_sleep);
         if (result <= 0)
             return result == -EAGAIN ? 0 : result < 0 ? result : 1;
         lm_session_forget_answer(session, answer);
@@ -190,6 +190,7 @@ LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answ
     }
     session->backlog_bytes += rest;
     lm_list_append(&session->backlog, &kept->in_backlog);
+    lm_store_relaxed(&session->answers_wait, true);
     return 0;
 }
 
@@ -208,7 +209,7 @@ LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *an
     if (lm_session_is_cut(session) || session->peer_gone)
         return -EPIPE;
     /* All that fits, in the caller's own time: it costs less than a copy for later. */
-    int result = lm_list_empty(&session->backlog) ? lm_session_put(session, answer, UINT64_MAX)
+    int result = lm_list_empty(&session->backlog) ? lm_session_put(session, answer, UINT64_MAX, true)
                                                   : lm_session_pass(session, answer);
     if (result == -EAGAIN)
         result = lm_session_keep(session, answer);

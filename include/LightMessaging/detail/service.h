@@ -135,6 +135,7 @@ LM_INTERNAL struct lm_service *lm_service_create(CFMachPortCallBack callback, co
     lm_timer_init(&service->timer, &service->object, lm_service_tick);
     service->registration.listener = service->registration.lock = -1;
     service->largest_message = LM_LARGEST_MESSAGE;
+    service->spin = LM_SPIN_DEFAULT;
     service->callback = callback;
     service->port = lm_port_create(LM_PORT_RECEIVE, &service->object, 0);
     if (!service->port) {

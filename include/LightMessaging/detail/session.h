@@ -35,6 +35,8 @@ struct lm_session {
     uint64_t backlog_bytes;
     uint32_t descriptors_counted; /* of the channel's parcels, in the user's quota */
     bool look_again;              /* records were read while requests were: there may be room for answers */
+    uint32_t answers_wait;        /* the backlog is not empty; may be read without the lock, as a hint */
+    uint32_t room_seen;           /* where the reply ring's head was when the backlog was last looked at; the loop's */
     int64_t hello_deadline;
 };
 
@@ -193,8 +195,7 @@ LM_INTERNAL int lm_session_receive_with_descriptors(struct lm_session *session, 
     return result;
 }
 
-/* Handles the next frame. With the lock. 1: it completed a message; 0: it didn't; -EAGAIN: there is none, and the
- * client will ring. */
+/* Handles the next frame. With the lock. 1: it completed a message; 0: it didn't; -EAGAIN: there is none. */
 LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, struct lm_arrival *arrival)
 {
     struct lm_consumer *in = &session->channel.in;
@@ -203,7 +204,7 @@ LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, 
         return -EPIPE;
     int result = lm_consumer_peek(in, &frame);
     if (result == 0)
-        return lm_consumer_may_sleep(in) ? -EAGAIN : 0;
+        return -EAGAIN;
     if (result > 0)
         result = frame.descriptors ? lm_session_receive_with_descriptors(session, &frame, message)
                                    : lm_session_receive(session, &frame, message);
