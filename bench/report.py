@@ -271,12 +271,13 @@ def missing(run, key):
 
 
 def disturbance(run):
-    """A cache line takes as long in one round as in another, unless something else wants the cores."""
-    p50s = run.rows.get(("cache line", "apart", "calls", 64), {}).get("p50s")
-    if not p50s or max(p50s) < 2 * min(p50s):
-        return []
-    return [f"**The machine was busy with something else**: in different rounds the cache line took "
-            f"{', '.join(map(show, p50s))} µs. The figures are not to be relied on.\n"]
+    """A small round trip takes as long in one round as in another, unless something else wants the cores."""
+    found = [f"{peer} on {LAYOUT_NAMES[layout]} ({', '.join(map(show, row['p50s']))})"
+             for (peer, layout, work, a), row in run.rows.items()
+             if work == "calls" and a == 64 and row.get("p50s") and max(row["p50s"]) > 2 * min(row["p50s"])]
+    return [f"**Something else was busy on the machine.** Peers whose 64-byte round trips took more than twice as long in "
+            f"one round as in another, with each round's p50 in µs: {'; '.join(found)}. Rely on none of their figures.\n"
+            ] if found else []
 
 
 def write_report(run):
