@@ -33,6 +33,7 @@ LAYOUTS = {
     "one": (CORES[0], CORES[0]),
     "apart": (CORES[0], CORES[1] if len(CORES) > 1 else None),
     "free": (-1, -1 if len(CORES) > 1 else None),
+    "any": (-1, -1),  # to see whether it works, also on one core
 }
 
 # Title, program, its name there, layouts in which it makes sense.
@@ -58,11 +59,11 @@ OWN = {"floor", "lightmessaging", "raw", "pipe"}  # programs that need nothing i
 
 KIB, MIB = 1 << 10, 1 << 20
 EFFORTS = {
-    "full": dict(layouts=3, rounds=4, ms=150, sizes=[64, 4 * KIB, 64 * KIB, MIB, 16 * MIB], threads=[1, 2, 4, 8],
+    "full": dict(rounds=4, ms=100, sizes=[64, 4 * KIB, 64 * KIB, MIB, 16 * MIB], threads=[1, 2, 4, 8],
                  connections=[1, 10, 100, 1000, 10000], idle=30, neighbours=(10, 2000), compiles=5),
-    "quick": dict(layouts=3, rounds=2, ms=30, sizes=[64, 64 * KIB, MIB], threads=[1, 8],
+    "quick": dict(rounds=2, ms=30, sizes=[64, 64 * KIB, MIB], threads=[1, 8],
                   connections=[1, 10, 100], idle=4, neighbours=(4, 200), compiles=2),
-    "smoke": dict(layouts=1, rounds=1, ms=1, sizes=[64, 64 * KIB], threads=[2],
+    "smoke": dict(layout="any", rounds=1, ms=1, sizes=[64, 64 * KIB], threads=[2],
                   connections=[3], idle=1, neighbours=(2, 10), compiles=0),
 }
 PERCENTS = [*range(100), 99.5, 99.9, 100]  # of the quantiles that are kept
@@ -215,9 +216,11 @@ def all_at_once(results, folder, seconds, contenders, works):
 
 
 def measure_peers(results, folder, effort):
-    contenders = [(peer, layout) for peer in PEERS for layout in peer[3][:effort["layouts"]]]
-    free = [(peer, "free") for peer in PEERS if peer[0] in (report.OURS, "AF_UNIX, epoll", "ZeroMQ", "nng, req/rep")]
-    idle = [(peer, "free") for peer in PEERS if peer[0] in (report.OURS, report.ASLEEP, "AF_UNIX, epoll")]
+    only = effort.get("layout")
+    contenders = [(peer, layout) for peer in PEERS for layout in ([only] if only else peer[3])]
+    many = (report.OURS, "AF_UNIX, epoll", "ZeroMQ", "nng, req/rep")
+    free = [(peer, only or "free") for peer in PEERS if peer[0] in many]
+    idle = [(peer, only or "free") for peer in PEERS if peer[0] in (report.OURS, report.ASLEEP, "AF_UNIX, epoll")]
     for title, orders in [
         ("two-way", [("calls", size) for size in effort["sizes"]]),
         ("one-way, connecting, lending, threads", [("oneway", 64), ("connect", 0), ("lend", MIB), ("lend", 16 * MIB)] +

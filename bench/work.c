@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { WARM_UP_SHARE = 5, FEWEST = 10, BATCH = 32, MOST_THREADS = 8, SMALL = 64, SETTLE = 200000 /* us */ };
+enum { WARM_UP_SHARE = 5, FEWEST = 6, BATCH = 32, MOST_THREADS = 8, SMALL = 64, SETTLE = 200000 /* us */ };
 
 static uint64_t number;
 
