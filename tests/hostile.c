@@ -21,7 +21,7 @@ static const char NAME[] = "test.victim";
 enum { MAGIC = 0x4c4d5331, RING = 65536, RINGS = 4096, MEMORY = RINGS + 2 * RING };
 
 struct hello {
-    uint32_t magic, version, request_size, reply_size, largest_reply, reserved[3];
+    uint32_t magic, version, request_size, reply_size, largest_reply, borrows, reserved[2];
 };
 
 struct words {
@@ -30,7 +30,7 @@ struct words {
 
 struct memory {
     struct words requests, replies;
-    uint32_t welcomed, largest_message;
+    uint32_t welcomed, largest_message, borrows;
 };
 
 struct frame {
@@ -46,7 +46,7 @@ struct peer {
     uint8_t *requests, *replies;
 };
 
-static const struct hello GOOD_HELLO = {MAGIC, 1, RING, RING, 1u << 20, {0, 0, 0}};
+static const struct hello GOOD_HELLO = {MAGIC, 1, RING, RING, 1u << 20, 0, {0, 0}};
 
 static struct sockaddr_un address_of(const char *name)
 {
@@ -851,7 +851,7 @@ static void a_client_sees_nothing_but_its_answer(void)
         assert_true(th_now_ms() < end);
     const uint8_t *rest = expect_frame(peer.replies, (struct frame){.length = 5, .token = 7}, "hello");
     expect_zeroes(rest, (size_t)(peer.replies + RING - rest));
-    expect_zeroes(&peer.memory->largest_message + 1, RINGS - 2 * sizeof(struct words) - 8);
+    expect_zeroes(&peer.memory->borrows + 1, RINGS - 2 * sizeof(struct words) - 12);
     close_peer(&peer);
     end_victim(&victim);
 }

@@ -49,7 +49,7 @@ LM_INTERNAL struct lm_segment *lm_channel_reuse(struct lm_channel *channel, uint
 }
 
 /* A new one. */
-LM_INTERNAL struct lm_segment *lm_channel_extend(struct lm_channel *channel, uint32_t length)
+LM_INTERNAL struct lm_segment *lm_channel_extend(struct lm_channel *channel, uint32_t length, uint32_t largest)
 {
     struct lm_segment *segment = lm_segment_create(length);
     if (!segment)
@@ -57,23 +57,33 @@ LM_INTERNAL struct lm_segment *lm_channel_extend(struct lm_channel *channel, uin
     segment->held = 1;
     pthread_mutex_lock(&channel->lock);
     if (!lm_load_relaxed(&channel->cut))
-        lm_channel_add_segment(channel, segment);
+        lm_channel_add_segment(channel, segment, largest);
     pthread_mutex_unlock(&channel->lock);
     return segment;
 }
 
-/* A buffer for the channel, which the caller holds; NULL: no memory. */
-LM_INTERNAL struct lm_segment *lm_channel_buffer(struct lm_channel *channel, uint32_t length)
+/* A buffer for the channel, which the caller holds; NULL: no memory. `largest`: the peer takes leases of messages up to
+ * this length; 0: none. */
+LM_INTERNAL struct lm_segment *lm_channel_buffer(struct lm_channel *channel, uint32_t length, uint32_t largest)
 {
     struct lm_segment *segment = lm_channel_reuse(channel, length);
     if (!segment)
-        segment = lm_channel_extend(channel, length);
+        segment = lm_channel_extend(channel, length, largest);
     if (segment)
         segment->length = length;
     return segment;
 }
 
 /* --- Requests --- */
+
+/* The longest message that the service takes in a segment; 0: none, or it has not said so far. */
+LM_INTERNAL uint32_t lm_link_longest_lease(const struct lm_link *link)
+{
+    const struct lm_memory *memory = link->channel.memory;
+    if (!lm_link_welcomed(link) || lm_load_relaxed(&memory->borrows) != 1)
+        return 0;
+    return lm_load_relaxed(&memory->largest_message);
+}
 
 LM_API kern_return_t LMConnectionCreateBuffer(LMConnectionRef connection, uint32_t length, LMBufferRef *buffer)
 {
@@ -85,7 +95,7 @@ LM_API kern_return_t LMConnectionCreateBuffer(LMConnectionRef connection, uint32
     kern_return_t status = lm_connection_link(connection, lm_deadline_after(LM_TIMEOUT), &link);
     if (status)
         return status;
-    *buffer = lm_channel_buffer(&link->channel, length);
+    *buffer = lm_channel_buffer(&link->channel, length, lm_link_longest_lease(link));
     lm_release(&link->object);
     return *buffer ? KERN_SUCCESS : KERN_RESOURCE_SHORTAGE;
 }
@@ -132,15 +142,6 @@ LM_API kern_return_t LMConnectionSendTwoWayBuffer(LMConnectionRef connection, SI
 
 /* --- Replies --- */
 
-/* Counts a new segment against the user's quota; if that is used up, the buffer will be sent as a copy. */
-LM_INTERNAL void lm_session_count_buffer(struct lm_session *session, const struct lm_segment *buffer)
-{
-    lm_session_lock(session);
-    if (session->user && lm_channel_lends(&session->channel, buffer) && lm_session_count_segments(session) < 0)
-        lm_pool_set(&session->channel.lent, buffer->number, NULL);
-    lm_session_unlock(session);
-}
-
 LM_API kern_return_t LMReplyCreateBuffer(mach_port_t replyPort, uint32_t length, LMBufferRef *buffer)
 {
     if (buffer)
@@ -151,9 +152,7 @@ LM_API kern_return_t LMReplyCreateBuffer(mach_port_t replyPort, uint32_t length,
     if (!object)
         return MACH_SEND_INVALID_RIGHT;
     struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
-    *buffer = lm_channel_buffer(&session->channel, length);
-    if (*buffer)
-        lm_session_count_buffer(session, *buffer);
+    *buffer = lm_channel_buffer(&session->channel, length, session->lends ? session->largest_reply : 0);
     lm_release(object);
     return *buffer ? KERN_SUCCESS : KERN_RESOURCE_SHORTAGE;
 }

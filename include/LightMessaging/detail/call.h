@@ -48,7 +48,7 @@ LM_INTERNAL kern_return_t lm_call_status(struct lm_link *link, const struct lm_c
     case LM_CALL_DROPPED:
         return MACH_RCV_PORT_DIED;
     case LM_CALL_FAILED:
-        return lm_link_untaken(link, call->error);
+        return request->queued ? MACH_RCV_PORT_DIED /* no room for the reply */ : lm_link_untaken(link, call->error);
     case LM_CALL_WAITING:
         break;
     }

@@ -18,7 +18,8 @@ struct lm_memory {
     struct lm_ring_words replies;
     uint32_t welcomed; /* the service has accepted, and largest_message is set */
     uint32_t largest_message;
-    uint32_t pad[62];
+    uint32_t borrows; /* likewise: 1: it takes lent segments */
+    uint32_t pad[61];
 };
 
 #define LM_MEMORY_RINGS 4096u     /* where the rings begin */
@@ -38,6 +39,7 @@ struct lm_channel {
     struct lm_list parcels; /* that have come, in the order of their messages */
     uint32_t parcels_hold;  /* descriptors in them */
     bool notice_sent;       /* by us, without its parcel so far */
+    bool borrows;           /* this side takes lent segments: those of its own user's processes, unless it wants none */
     struct lm_pool lent, borrowed; /* segments, our own and the peer's; lend.h */
 };
 

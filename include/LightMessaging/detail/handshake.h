@@ -17,7 +17,8 @@ struct lm_hello {
     uint32_t request_size;
     uint32_t reply_size;
     uint32_t largest_reply;
-    uint32_t reserved[3];
+    uint32_t borrows; /* 1: the client takes lent segments */
+    uint32_t reserved[2];
 };
 
 /* What a service says instead of accepting. */
@@ -28,19 +29,19 @@ struct lm_refusal {
 
 /* --- Client --- */
 
-/* H2, H3: gives a connected channel its memory and sends it to the service. */
-LM_INTERNAL int lm_channel_offer(struct lm_channel *channel, uint32_t largest_reply)
+/* H2: gives the channel its memory. */
+LM_INTERNAL int lm_channel_furnish(struct lm_channel *channel, int *memory)
 {
-    struct lm_hello hello = {LM_HELLO_MAGIC,  LM_HELLO_VERSION, LM_RING_DEFAULT,
-                             LM_RING_DEFAULT, largest_reply,    {0, 0, 0}};
-    int memory = lm_sys_memfd(lm_memory_size(hello.request_size, hello.reply_size));
-    if (memory < 0)
-        return memory;
-    int result = lm_channel_map(channel, memory, hello.request_size, hello.reply_size, true);
-    if (result == 0)
-        result = lm_descriptors_send(channel->socket, &hello, sizeof hello, &memory, 1);
-    lm_sys_close(&memory);
-    return result;
+    *memory = lm_sys_memfd(lm_memory_size(LM_RING_DEFAULT, LM_RING_DEFAULT));
+    return *memory < 0 ? *memory : lm_channel_map(channel, *memory, LM_RING_DEFAULT, LM_RING_DEFAULT, true);
+}
+
+/* H3: sends it to the service, with what this side accepts. */
+LM_INTERNAL int lm_channel_offer(struct lm_channel *channel, int memory, uint32_t largest_reply)
+{
+    struct lm_hello hello = {LM_HELLO_MAGIC, LM_HELLO_VERSION, LM_RING_DEFAULT, LM_RING_DEFAULT,
+                             largest_reply,  channel->borrows, {0, 0}};
+    return lm_descriptors_send(channel->socket, &hello, sizeof hello, &memory, 1);
 }
 
 /* --- Service --- */
@@ -92,18 +93,16 @@ LM_INTERNAL int lm_channel_accept_memory(struct lm_channel *channel, const struc
  * H4. `refusal` is what a client is told that may not come in, or 0. -EAGAIN: the hello has not come yet; any other
  * failure: send the client away. The socket must not block.
  */
-LM_INTERNAL int lm_channel_accept(struct lm_channel *channel, kern_return_t refusal, uint32_t *largest_reply)
+LM_INTERNAL int lm_channel_accept(struct lm_channel *channel, kern_return_t refusal, struct lm_hello *hello)
 {
-    struct lm_hello hello;
     int memory = -1;
-    int result = lm_hello_receive(channel->socket, &hello, &memory);
+    int result = lm_hello_receive(channel->socket, hello, &memory);
     if (result < 0)
         return result;
     if (refusal)
         lm_channel_refuse(channel, refusal);
-    result = refusal ? -EACCES : lm_channel_accept_memory(channel, &hello, memory);
+    result = refusal ? -EACCES : lm_channel_accept_memory(channel, hello, memory);
     lm_sys_close(&memory);
-    *largest_reply = hello.largest_reply;
     return result;
 }
 
@@ -111,6 +110,7 @@ LM_INTERNAL int lm_channel_accept(struct lm_channel *channel, kern_return_t refu
 LM_INTERNAL void lm_channel_welcome(struct lm_channel *channel, uint32_t largest_message)
 {
     lm_store_relaxed(&channel->memory->largest_message, largest_message);
+    lm_store_relaxed(&channel->memory->borrows, channel->borrows);
     lm_store_ordered(&channel->memory->welcomed, 1);
     if (lm_producer_must_ring(&channel->out))
         lm_channel_ring_bell(channel);

@@ -45,16 +45,16 @@ LM_INTERNAL uint32_t lm_channel_segment_place(const struct lm_channel *channel)
     return found;
 }
 
-/* Makes a new segment one of the channel's own. False: there is no place, and it will be sent as a copy. */
-LM_INTERNAL bool lm_channel_add_segment(struct lm_channel *channel, struct lm_segment *segment)
+/* Makes a new segment one of the channel's own, if there is a place. `largest` is the peer's longest message. */
+LM_INTERNAL void lm_channel_add_segment(struct lm_channel *channel, struct lm_segment *segment, uint32_t largest)
 {
-    uint32_t place = segment->shared ? lm_channel_segment_place(channel) : LM_SEGMENTS_MAX;
+    bool may = segment->shared && segment->size <= lm_segment_size(largest);
+    uint32_t place = may ? lm_channel_segment_place(channel) : LM_SEGMENTS_MAX;
     if (place == LM_SEGMENTS_MAX || !lm_pool_fits(&channel->lent, place, segment->size))
-        return false;
+        return;
     segment->number = place;
     lm_retain(&segment->object);
     lm_pool_set(&channel->lent, place, segment);
-    return true;
 }
 
 /* --- Receiver --- */
@@ -63,7 +63,7 @@ LM_INTERNAL bool lm_channel_add_segment(struct lm_channel *channel, struct lm_se
 LM_INTERNAL int lm_channel_learn_segment(struct lm_channel *channel, const struct lm_lease *lease, int memory,
                                          uint32_t largest)
 {
-    if (lease->size <= LM_SEGMENT_DATA || lease->size > lm_segment_size(largest) ||
+    if (!channel->borrows || lease->size <= LM_SEGMENT_DATA || lease->size > lm_segment_size(largest) ||
         !lm_pool_fits(&channel->borrowed, lease->number, lease->size) || !lm_memory_safe(memory, (size_t)lease->size))
         return -EPROTO;
     struct lm_segment *segment = lm_segment_borrow(memory, (size_t)lease->size);

@@ -84,7 +84,6 @@ struct lm_link {
     bool told_welcome;     /* to whoever waits for it */
     bool wary;             /* the last link was refused: nothing is sent before the welcome */
     uint32_t largest_reply;
-    bool copies;              /* replies in lent buffers, before they are looked at */
     struct lm_assembly reply; /* a large one on its way */
     int64_t asked_at;         /* when the kernel was last asked whether the service lives */
     int64_t put_at;           /* when something was last put in without ringing; both by the coarse clock */
@@ -233,16 +232,15 @@ LM_INTERNAL int lm_link_receive_part(struct lm_link *link, const struct lm_frame
 }
 
 /* With a reference to the segment, which goes to the reply. */
-LM_INTERNAL void lm_link_receive_borrowed(struct lm_link *link, struct lm_call *call, const struct lm_frame *frame,
-                                          struct lm_segment *segment)
+LM_INTERNAL void lm_call_borrow(struct lm_call *call, const struct lm_frame *frame, struct lm_segment *segment)
 {
     LMMessage *message = lm_call_message(call);
-    if (!message)
+    if (!message) {
         lm_segment_give_back(segment);
-    if (!message || lm_message_accept(message, segment, frame->total, link->copies) < 0) {
         lm_call_fail(call, -ENOMEM);
         return;
     }
+    lm_message_borrow(message, segment, frame->total);
     message->head.msgh_id = frame->identifier;
     lm_call_end(call, LM_CALL_ANSWERED);
 }
@@ -255,7 +253,7 @@ LM_INTERNAL int lm_link_receive_lent(struct lm_link *link, const struct lm_frame
         return result;
     struct lm_call *call = lm_link_call_of(link, frame);
     if (call && call->state == LM_CALL_WAITING)
-        lm_link_receive_borrowed(link, call, frame, segment);
+        lm_call_borrow(call, frame, segment);
     else
         lm_segment_give_back(segment);
     return 0;

@@ -89,6 +89,8 @@ LM_INTERNAL void lm_link_forget(struct lm_link *link)
     lm_store_relaxed(&link->channel.cut, true);
     lm_sys_close(&link->channel.socket);
     link->channel.memory = NULL; /* not mapped in a child */
+    lm_pool_clear(&link->channel.lent);
+    lm_pool_clear(&link->channel.borrowed);
     if (listed)
         lm_release(&link->object);
 }
@@ -186,23 +188,40 @@ LM_INTERNAL bool lm_link_is_to_myself(const struct lm_link *link)
     return lm_sys_peer(link->channel.socket, &service) == 0 && service.uid == (uint32_t)geteuid();
 }
 
+/* What the process has set for channels opened from now on. */
+LM_INTERNAL void lm_link_configure(struct lm_link *link)
+{
+    lm_process_lock();
+    uint32_t largest = lm_process_1.largest_reply_plus1;
+    link->channel.borrows = !lm_process_1.private_copies;
+    lm_process_unlock();
+    link->largest_reply = largest ? largest - 1 : LM_LARGEST_MESSAGE;
+}
+
+/* H1 to H3. The memory is there before the service hears of us, so that it is woken once. */
+LM_INTERNAL int lm_link_greet(struct lm_link *link, int64_t deadline)
+{
+    int memory;
+    int result = lm_channel_furnish(&link->channel, &memory);
+    if (result == 0)
+        result = lm_registry_connect(link->channel.socket, link->name, deadline);
+    if (result == 0) {
+        link->channel.borrows = link->channel.borrows && lm_link_is_to_myself(link);
+        result = lm_channel_offer(&link->channel, memory, link->largest_reply);
+    }
+    lm_sys_close(&memory);
+    return result;
+}
+
 /* Connects a link that nobody else uses yet. */
 LM_INTERNAL int lm_link_connect(struct lm_link *link, int64_t deadline)
 {
+    lm_link_configure(link);
     lm_link_lock(link); /* so that a fork finds the socket here, or none */
     int result = link->channel.socket = lm_sys_socket(0);
     lm_link_unlock(link);
     if (result >= 0)
-        result = lm_registry_connect(link->channel.socket, link->name, deadline);
-    if (result < 0)
-        return result;
-    lm_process_lock();
-    uint32_t largest = lm_process_1.largest_reply_plus1;
-    bool copies = lm_process_1.private_copies;
-    lm_process_unlock();
-    link->copies = copies || !lm_link_is_to_myself(link);
-    link->largest_reply = largest ? largest - 1 : LM_LARGEST_MESSAGE;
-    result = lm_channel_offer(&link->channel, link->largest_reply);
+        result = lm_link_greet(link, deadline);
     if (result < 0)
         return result;
     link->port = lm_port_create(LM_PORT_SEND, &link->object, 0);

@@ -95,7 +95,9 @@ LM_INTERNAL void lm_request_load(struct lm_request *request, struct lm_link *lin
     request->queued = false;
     if (!buffer)
         return;
+    lm_link_lock(link);
     bool lends = lm_channel_lends(&link->channel, buffer);
+    lm_link_unlock(link);
     request->data = lends ? (const void *)&request->lease : buffer->data;
     request->length = lends ? (uint32_t)sizeof request->lease : buffer->length;
     request->descriptors = &buffer->memory;

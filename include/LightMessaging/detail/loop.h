@@ -20,7 +20,9 @@
 
 #define LM_LOOP_EVENTS  64    /* taken from epoll at once; the rest wait in the kernel */
 #define LM_GLANCE_EVERY 50000 /* nanoseconds; a loop that is busy with hot watches looks at epoll about so often */
-#define LM_GLANCE_MOST  64    /* passes between two such looks */
+#define LM_GLANCE_LATEST                                                                                               \
+    4000000 /* nanoseconds: a tick of the coarse clock; after this in any case, however slow callbacks are */
+#define LM_GLANCE_MOST 64 /* passes between two such looks */
 
 struct lm_loop {
     struct lm_object object;
@@ -33,6 +35,7 @@ struct lm_loop {
     uint32_t watch_count;
     uint32_t timer_count;
     uint32_t stop;
+    bool asleep;             /* in epoll, or about to be: what changes must ring the bell, once */
     uint64_t handled;        /* callbacks of sources that have run; this and the next are the running thread's own */
     uint64_t handled_enough; /* a run that was limited to one source ends here; 0: no limit */
     /* The running thread's own, like these: */
@@ -141,6 +144,14 @@ LM_INTERNAL void lm_loop_wake(struct lm_loop *loop)
     pthread_mutex_unlock(&loop->lock);
 }
 
+/* Has a loop that sleeps look again. With the lock. */
+LM_INTERNAL void lm_loop_rouse(struct lm_loop *loop)
+{
+    if (loop->asleep)
+        lm_sys_eventfd_raise(loop->bell);
+    loop->asleep = false;
+}
+
 /* --- Watches --- */
 
 LM_INTERNAL void lm_watch_init(struct lm_watch *watch, struct lm_object *object,
@@ -191,7 +202,7 @@ LM_INTERNAL int lm_loop_add_locked(struct lm_loop *loop, struct lm_watch *watch,
     lm_retain(&loop->object);
     lm_retain(watch->object);
     lm_watch_queue(watch, 0);
-    lm_sys_eventfd_raise(loop->bell);
+    lm_loop_rouse(loop);
     return 0;
 }
 
@@ -200,10 +211,8 @@ LM_INTERNAL void lm_watch_wake(struct lm_watch *watch, struct lm_loop *loop)
 {
     pthread_mutex_lock(&loop->lock);
     if (watch->loop == loop) {
-        bool may_sleep = lm_list_empty(&loop->ready);
         lm_watch_queue(watch, 0);
-        if (may_sleep)
-            lm_sys_eventfd_raise(loop->bell);
+        lm_loop_rouse(loop);
     }
     pthread_mutex_unlock(&loop->lock);
 }
@@ -281,7 +290,7 @@ LM_INTERNAL int lm_loop_set_timer(struct lm_loop *loop, struct lm_timer *timer, 
         loop->timer_count++;
         lm_retain(&loop->object);
         lm_retain(timer->object);
-        lm_sys_eventfd_raise(loop->bell);
+        lm_loop_rouse(loop);
     }
     pthread_mutex_unlock(&loop->lock);
     return result;
@@ -501,19 +510,22 @@ LM_INTERNAL int lm_loop_sleep(struct lm_loop *loop, int64_t deadline, struct lm_
     int epoll = loop->epoll;
     int patience = lm_loop_patience(loop, deadline);
     harvest->timers = loop->timer_count > 0;
+    loop->asleep = patience != 0;
     pthread_mutex_unlock(&loop->lock);
     if (result == 0)
         lm_loop_ask(loop, epoll, patience, harvest);
     if (result == 0 && harvest->timers)
         lm_loop_fire_timers(loop);
     pthread_mutex_lock(&loop->lock);
+    loop->asleep = false;
     return result;
 }
 
 /* Whether it is time to ask epoll, if only for a moment. With the lock. */
 LM_INTERNAL bool lm_loop_must_ask(struct lm_loop *loop)
 {
-    return loop->spin.limit == 0 || lm_list_empty(&loop->ready) || ++loop->passes >= loop->passes_enough;
+    return loop->spin.limit == 0 || lm_list_empty(&loop->ready) || ++loop->passes >= loop->passes_enough ||
+           lm_now_coarse() - loop->glanced > LM_GLANCE_LATEST;
 }
 
 /* Waits for something to do, by looking or by sleeping; results as lm_loop_sleep. With the lock, which is given up

@@ -66,20 +66,12 @@ LM_INTERNAL void *lm_message_reserve(LMMessage *message, uint32_t length)
     return data;
 }
 
-/* Gives the message data in a segment, with the reference to that, or a private copy. -ENOMEM, and it was given back. */
-LM_INTERNAL int lm_message_accept(LMMessage *message, struct lm_segment *segment, uint32_t length, bool copies)
+/* Gives the message data in a segment, with a reference to that. */
+LM_INTERNAL void lm_message_borrow(LMMessage *message, struct lm_segment *segment, uint32_t length)
 {
-    void *copy = copies ? lm_message_reserve(message, length) : NULL;
-    if (copy)
-        memcpy(copy, segment->data, length);
-    if (copies) {
-        lm_segment_give_back(segment);
-        return copy ? 0 : -ENOMEM;
-    }
     LMResponseBufferFree((LMResponseBuffer *)(void *)message);
     lm_message_adopt(message, segment->data, length);
     message->lent = segment;
-    return 0;
 }
 
 LM_API void *LMMessageGetData(LMMessage *message)

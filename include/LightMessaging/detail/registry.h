@@ -17,7 +17,6 @@
 
 #include "deadline.h"
 #include <stdio.h>
-#include <sys/auxv.h>
 
 #define LM_NAME_MAX       127u
 #define LM_PATH_MAX       4096 /* the kernel's limit, which strict libc headers hide */
@@ -45,14 +44,6 @@ LM_INTERNAL bool lm_name_valid(const char *name)
 }
 
 /* --- The runtime directory --- */
-
-/* A variable of the environment, unless it is empty or this program runs with more rights than who started it. */
-LM_INTERNAL const char *lm_environment(const char *variable)
-{
-    const unsigned long secure = 23; /* AT_SECURE */
-    const char *value = getauxval(secure) ? NULL : getenv(variable);
-    return value && value[0] ? value : NULL;
-}
 
 /* -EINVAL: LM_RUNTIME_DIR is not an absolute path; -ENAMETOOLONG. A relative XDG_RUNTIME_DIR is ignored, as its
  * standard asks. */

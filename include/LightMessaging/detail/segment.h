@@ -66,15 +66,15 @@ LM_INTERNAL void lm_segment_destroy(struct lm_object *object)
     free(segment);
 }
 
-/* Maps memory of checked size, all of whose pages exist then. */
-LM_INTERNAL int lm_segment_map(struct lm_segment *segment, int memory, size_t size)
+/* Maps memory of checked size. Of its pages those up to `ready` exist then. */
+LM_INTERNAL int lm_segment_map(struct lm_segment *segment, int memory, size_t size, size_t ready)
 {
     segment->shared = (struct lm_segment_head *)lm_sys_map(memory, size);
     segment->size = size;
     if (!segment->shared)
         return -ENOMEM;
     segment->data = (unsigned char *)segment->shared + LM_SEGMENT_DATA;
-    return lm_sys_populate(segment->shared, size) < 0 ? -ENOMEM : 0;
+    return lm_sys_populate(segment->shared, ready) < 0 ? -ENOMEM : 0;
 }
 
 LM_INTERNAL struct lm_segment *lm_segment_new(void)
@@ -93,7 +93,7 @@ LM_INTERNAL int lm_segment_fill(struct lm_segment *segment, size_t size)
 {
     segment->memory = lm_sys_memfd(size);
     if (segment->memory >= 0)
-        return lm_segment_map(segment, segment->memory, size);
+        return lm_segment_map(segment, segment->memory, size, size);
     segment->size = size;
     segment->data = (unsigned char *)aligned_alloc(LM_SEGMENT_DATA, size);
     return segment->data ? 0 : -ENOMEM;
@@ -109,11 +109,12 @@ LM_INTERNAL struct lm_segment *lm_segment_create(uint32_t length)
     return NULL;
 }
 
-/* A receiver's, of a memfd that stays the caller's and whose size was checked; NULL: no memory. */
+/* A receiver's, of a memfd that stays the caller's and whose size was checked; NULL: no memory. Pages that the sender
+ * never wrote are made when the program reads them, and not before: a stranger's empty memory may be large. */
 LM_INTERNAL struct lm_segment *lm_segment_borrow(int memory, size_t size)
 {
     struct lm_segment *segment = lm_segment_new();
-    if (!segment || lm_segment_map(segment, memory, size) == 0)
+    if (!segment || lm_segment_map(segment, memory, size, LM_SEGMENT_DATA) == 0)
         return segment;
     lm_release(&segment->object);
     return NULL;
@@ -156,6 +157,12 @@ LM_INTERNAL void lm_pool_clear(struct lm_pool *pool)
 
 /* --- Lending --- */
 
+/* Whether it was not a process before a fork that made or mapped it, which alone may say whose turn it is. */
+LM_INTERNAL bool lm_segment_is_ours(const struct lm_segment *segment)
+{
+    return segment->process_generation == lm_load_relaxed(&lm_process_1.generation);
+}
+
 /* Whether the sender may use it again. The acquire pairs with lm_segment_give_back: what was borrowed has been read. */
 LM_INTERNAL bool lm_segment_is_free(const struct lm_segment *segment)
 {
@@ -173,14 +180,14 @@ LM_INTERNAL struct lm_lease lm_segment_lend(struct lm_segment *segment)
 /* The sender has the message back, or never sent it. */
 LM_INTERNAL void lm_segment_take_back(struct lm_segment *segment)
 {
-    if (segment->shared)
+    if (segment->shared && lm_segment_is_ours(segment))
         lm_store_relaxed(&segment->shared->lent, 0);
 }
 
 /* The receiver has done with the data, and with its reference. */
 LM_INTERNAL void lm_segment_give_back(struct lm_segment *segment)
 {
-    if (segment->process_generation == lm_load_relaxed(&lm_process_1.generation))
+    if (lm_segment_is_ours(segment))
         lm_store_release(&segment->shared->lent, 0);
     lm_release(&segment->object);
 }

@@ -78,8 +78,6 @@ LM_INTERNAL void lm_session_forget_user(struct lm_session *session)
     lm_session_drop_backlog(session);
     lm_session_drop_parts(session);
     lm_session_drop_parcels(session);
-    lm_pool_clear(&session->channel.lent);
-    lm_session_count_segments(session);
     lm_user_leave(session->user);
     session->user = NULL;
 }
@@ -93,6 +91,8 @@ LM_INTERNAL void lm_sessions_forget(struct lm_service *service)
         lm_store_relaxed(&session->channel.cut, true);
         lm_sys_close(&session->channel.socket);
         session->channel.memory = NULL; /* not mapped in a child */
+        lm_pool_clear(&session->channel.lent);
+        lm_pool_clear(&session->channel.borrowed);
         if (session->user)
             lm_session_forget_user(session);
         lm_release(&session->object);
@@ -138,6 +138,7 @@ LM_INTERNAL struct lm_service *lm_service_create(CFMachPortCallBack callback, co
     service->registration.listener = service->registration.lock = -1;
     service->largest_message = LM_LARGEST_MESSAGE;
     service->spin = LM_SPIN_DEFAULT;
+    service->borrows = true;
     service->callback = callback;
     service->port = lm_port_create(LM_PORT_RECEIVE, &service->object, 0);
     if (!service->port) {

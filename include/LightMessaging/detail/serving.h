@@ -29,7 +29,7 @@ struct lm_service {
     CFMachPortInvalidationCallBack invalidated;
     CFMachPortContext context;
     uint32_t largest_message;
-    bool copies;   /* what comes in lent buffers */
+    bool borrows;  /* takes lent segments of its own user's processes */
     uint32_t spin; /* nanoseconds that its loop may look for more messages */
     struct lm_policy policy;
     struct lm_quota quota;          /* of each user; 0: the default */
@@ -98,8 +98,6 @@ LM_INTERNAL void lm_session_end(struct lm_session *session)
     lm_session_drop_parcels(session);
     lm_channel_leave(&session->channel);
     lm_channel_unmap(&session->channel);
-    if (session->user)
-        lm_session_count_segments(session);
     lm_sys_close(&session->channel.socket);
     struct lm_user *user = session->user;
     session->user = NULL;
@@ -180,13 +178,16 @@ LM_INTERNAL int lm_session_welcome(struct lm_service *service, struct lm_session
 {
     if (lm_session_is_cut(session))
         return -EPIPE;
-    int result = lm_channel_accept(&session->channel, session->refusal, &session->largest_reply);
+    struct lm_hello hello;
+    session->channel.borrows = service->borrows && session->client.uid == (uint32_t)geteuid();
+    int result = lm_channel_accept(&session->channel, session->refusal, &hello);
     if (result == 0)
         result = lm_user_enter(&service->users, session->client.uid, &service->quota, &session->user);
     if (result < 0)
         return result;
     session->welcomed = true;
-    session->copies = service->copies || session->client.uid != (uint32_t)geteuid();
+    session->largest_reply = hello.largest_reply;
+    session->lends = hello.borrows == 1;
     service->unfinished--;
     session->predecessor = lm_session_find_predecessor(session);
     if (session->predecessor)

@@ -35,8 +35,7 @@ struct lm_session {
     struct lm_list backlog;     /* replies that wait for room; reply.h */
     uint64_t backlog_bytes;
     uint32_t descriptors_counted; /* of the channel's parcels, in the user's quota */
-    uint64_t segments_counted;    /* bytes of the channel's own segments, likewise */
-    bool copies;                  /* what comes in lent buffers, before it is looked at */
+    bool lends;                   /* the client takes lent segments */
     bool look_again;              /* records were read while requests were: there may be room for answers */
     uint32_t answers_wait;        /* the backlog is not empty; may be read without the lock, as a hint */
     uint32_t room_seen;           /* where the reply ring's head was when the backlog was last looked at; the loop's */
@@ -81,18 +80,6 @@ LM_INTERNAL void lm_session_drop_parcels(struct lm_session *session)
     lm_channel_drop_parcels(&session->channel);
     if (session->user)
         lm_session_count_descriptors(session);
-}
-
-/* The same for the memory of buffers for replies. -EDQUOT: nothing is counted that was not before. */
-LM_INTERNAL int lm_session_count_segments(struct lm_session *session)
-{
-    uint64_t held = session->channel.lent.bytes, counted = session->segments_counted;
-    if (held > counted && lm_user_take_bytes(session->user, held - counted) < 0)
-        return -EDQUOT;
-    if (held < counted)
-        lm_user_give_bytes(session->user, counted - held);
-    session->segments_counted = held;
-    return 0;
 }
 
 /* Reads one record away, if that is what woke us. Only before the rings are looked at, so that none is read unheeded.
@@ -188,8 +175,8 @@ LM_INTERNAL int lm_session_take_lent(struct lm_session *session, const struct lm
         lm_release(&segment->object);
         return 0;
     }
-    result = lm_message_accept(message, segment, frame->total, session->copies);
-    return result < 0 ? result : 1;
+    lm_message_borrow(message, segment, frame->total);
+    return 1;
 }
 
 /* 1: a message was taken, 0: go on, -EPROTO, -ENOMEM or -EDQUOT: send the client away. */

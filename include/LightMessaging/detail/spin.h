@@ -44,7 +44,7 @@ LM_INTERNAL void lm_relax(void)
 /* What LM_SPIN_US allows at most, in nanoseconds. What is no number of microseconds is not believed. */
 LM_INTERNAL uint32_t lm_spin_allowed(void)
 {
-    const char *text = getenv("LM_SPIN_US");
+    const char *text = lm_environment("LM_SPIN_US");
     char *end = NULL;
     unsigned long microseconds = text ? strtoul(text, &end, 10) : 0;
     if (!text || end == text || *end || *text == '-' || microseconds > LM_SPIN_LONG / 1000)

@@ -27,7 +27,7 @@ LM_INTERNAL kern_return_t lm_service_configure(struct lm_service *service, const
     service->spin = lm_spin_nanoseconds(options->spinMicroseconds);
     if (options->largestMessage)
         service->largest_message = options->largestMessage;
-    service->copies = options->privateCopies;
+    service->borrows = !options->privateCopies;
     service->quota.connections = options->connectionsPerUser;
     service->quota.descriptors = options->descriptorsPerUser;
     service->quota.bytes = options->bytesPerUser;

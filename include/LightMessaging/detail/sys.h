@@ -13,6 +13,7 @@
 #include "base.h"
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -433,6 +434,14 @@ LM_INTERNAL void lm_sys_futex_wake(uint32_t *word, int most)
 LM_INTERNAL bool lm_sys_is_main_thread(void)
 {
     return LM_SYS(SYS_gettid, 0, 0, 0, 0, 0, 0) == (long)getpid();
+}
+
+/* A variable of the environment, unless it is empty or this program runs with more rights than who started it. */
+LM_INTERNAL const char *lm_environment(const char *variable)
+{
+    const unsigned long secure = 23; /* AT_SECURE */
+    const char *value = getauxval(secure) ? NULL : getenv(variable);
+    return value && value[0] ? value : NULL;
 }
 
 #endif
