@@ -9,12 +9,13 @@ examples = lol_server lol_client processes_server processes_client
 headers := $(wildcard include/*/*.h include/*/*/*.h examples/*.h bench/*.h)
 sources  = find include examples bench tests -name '*.[ch]' -o -name '*.cpp'
 
-.PHONY: help demo check hunt bench format format-check clean
+.PHONY: help demo check hunt model bench format format-check clean
 
 help:
 	@echo 'make demo          build the examples and see two processes talk'
 	@echo 'make check         run all tests (installs what they need on Debian)'
 	@echo 'make hunt          run the hunts for races in full length'
+	@echo 'make model         check the models of the protocol with spin'
 	@echo 'make bench         compare with a raw socket'
 	@echo 'make format        format the sources'
 	@echo 'make format-check  fail if one is not formatted'
@@ -39,6 +40,9 @@ check:
 
 hunt:
 	@tests/hunt
+
+model:
+	@model/check
 
 format:
 	$(sources) | xargs clang-format -i
