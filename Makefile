@@ -17,12 +17,13 @@ libraries_sdbus   = -lsystemd
 libraries_zeromq  = -lzmq
 libraries_nng     = -lnng
 
-.PHONY: help demo check hunt bench bench-quick bench-programs bench-record format format-check clean
+.PHONY: help demo check hunt model bench bench-quick bench-programs bench-record format format-check clean
 
 help:
 	@echo 'make demo          build the examples and see two processes talk'
 	@echo 'make check         run all tests (installs what they need on Debian)'
 	@echo 'make hunt          run the hunts for races in full length'
+	@echo 'make model         check the models of the protocol with spin'
 	@echo 'make bench         compare with other ways to talk (installs them on Debian); in 10 minutes'
 	@echo 'make bench-quick   the same in one minute, less exact'
 	@echo 'make bench-record  put the last run into docs/PERFORMANCE.md'
@@ -64,6 +65,9 @@ check:
 
 hunt:
 	@tests/hunt
+
+model:
+	@model/check
 
 format:
 	$(sources) | xargs clang-format -i

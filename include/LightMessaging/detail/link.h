@@ -70,6 +70,7 @@ struct lm_link {
     struct lm_list in_all;
     struct lm_table calls; /* outstanding, by token */
     struct lm_list followers;
+    uint32_t news; /* counts what waiters that give up the lock without following would miss */
     bool led;
     struct lm_list asynchronous; /* calls */
     struct lm_list unsent;       /* their requests that wait for room, in order */
@@ -122,6 +123,7 @@ LM_INTERNAL void lm_follower_wake(struct lm_follower *follower)
 /* Wakes those that wait for something other than a reply; all of them when the link is cut. */
 LM_INTERNAL void lm_link_wake_followers(struct lm_link *link)
 {
+    link->news++;
     for (struct lm_list *l = lm_list_first(&link->followers); l; l = lm_list_next(&link->followers, l)) {
         struct lm_follower *follower = LM_CONTAINER(l, struct lm_follower, in_link);
         if (!follower->call || lm_link_is_cut(link))
@@ -317,6 +319,7 @@ LM_INTERNAL int lm_link_collect(struct lm_link *link)
         if (result < 0)
             break;
         lm_consumer_advance(in, &frame);
+        link->news++;
         if (lm_consumer_must_ring(in))
             lm_channel_ring_bell(&link->channel);
         result = 1;

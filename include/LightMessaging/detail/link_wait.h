@@ -166,11 +166,13 @@ LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_call *call, int64_
     return 0;
 }
 
-/* The same, after looking for a while if that pays. */
+/* The same, after looking for a while if that pays. The lock is given up for that: what the caller waits for may have
+ * come, handed out by a thread that found no follower to wake. */
 LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_call *call, int64_t deadline)
 {
     int result = lm_link_may_wait(link, deadline);
-    if (result < 0 || lm_link_look(link, call == NULL, deadline))
+    uint32_t news = link->news;
+    if (result < 0 || lm_link_look(link, call == NULL, deadline) || link->news != news)
         return result;
     return lm_link_sleep(link, call, deadline);
 }
