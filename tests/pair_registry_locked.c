@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+#define LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 0
+#include "pair_registry.h"
+
+kern_return_t start_without_door(const char *name, CFRunLoopRef loop, CFMachPortCallBack callback)
+{
+    return LMStartService(name, loop, callback);
+}
