@@ -19,10 +19,17 @@ enum how { WITH_DOOR = 1, WITHOUT_DOOR = 2 };
 
 static void serve(const struct th_service *me)
 {
-    start_function start = (uintptr_t)me->info == WITH_DOOR ? LMStartService : start_without_door;
-    assert_int_equal(start(me->name, CFRunLoopGetCurrent(), (CFMachPortCallBack)th_echo), 0);
+    CFRunLoopRef loop = CFRunLoopGetCurrent();
+    CFMachPortCallBack callback = (CFMachPortCallBack)th_echo;
+    LMServiceRef service;
+    kern_return_t status = (uintptr_t)me->info == WITH_DOOR
+                               ? LMStartServiceWithOptions(me->name, loop, callback, NULL, NULL, &service)
+                               : start_without_door(me->name, loop, callback, &service);
+    assert_int_equal(status, 0);
     th_ready();
     th_serve_until_stopped();
+    LMServiceInvalidate(service);
+    CFRelease(service);
 }
 
 static pid_t start(const char *name, enum how how)
@@ -91,7 +98,7 @@ static void check_refused(const char *name)
     mach_port_t bootstrap, port;
     task_get_bootstrap_port(mach_task_self(), &bootstrap);
     assert_int_equal(start_here(name), KERN_INVALID_ARGUMENT);
-    assert_int_equal(start_without_door(name, CFRunLoopGetCurrent(), (CFMachPortCallBack)th_echo),
+    assert_int_equal(start_without_door(name, CFRunLoopGetCurrent(), (CFMachPortCallBack)th_echo, NULL),
                      KERN_INVALID_ARGUMENT);
     assert_int_equal(rocketbootstrap_unlock(name), KERN_INVALID_ARGUMENT);
     assert_int_equal(LMLockService(name), KERN_INVALID_ARGUMENT);

@@ -4,9 +4,8 @@
 
 #include <LightMessaging/LightMessaging.h>
 
-typedef kern_return_t (*start_function)(const char *name, CFRunLoopRef loop, CFMachPortCallBack callback);
-
-/* LMStartService of a file that says LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 0. */
-kern_return_t start_without_door(const char *name, CFRunLoopRef loop, CFMachPortCallBack callback);
+/* LMStartServiceWithOptions of a file that says LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 0. */
+kern_return_t start_without_door(const char *name, CFRunLoopRef loop, CFMachPortCallBack callback,
+                                 LMServiceRef *service);
 
 #endif

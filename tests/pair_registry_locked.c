@@ -2,7 +2,8 @@
 #define LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 0
 #include "pair_registry.h"
 
-kern_return_t start_without_door(const char *name, CFRunLoopRef loop, CFMachPortCallBack callback)
+kern_return_t start_without_door(const char *name, CFRunLoopRef loop, CFMachPortCallBack callback,
+                                 LMServiceRef *service)
 {
-    return LMStartService(name, loop, callback);
+    return LMStartServiceWithOptions(name, loop, callback, NULL, NULL, service);
 }

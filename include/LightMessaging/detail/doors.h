@@ -3,8 +3,7 @@
  * Taking a name, giving it up, and its door for sandboxed processes: a link to its socket in `unlocked`.
  *
  * Whether a name is unlocked is written in its file, so it can be said before the service is there and is kept when it
- * restarts. Who changes anything, file or socket, then makes the door as the file says, and looks at the file again:
- * whoever is last to look has seen what was written last.
+ * restarts. Who changes anything, entries or file, holds a lock meanwhile, and then makes the door as the file says.
  */
 #ifndef LM_DETAIL_DOORS_H
 #define LM_DETAIL_DOORS_H
@@ -12,61 +11,72 @@
 #include "error.h"
 #include "registry.h"
 
-/* --- The door --- */
+/* What is needed to change a name. */
+struct lm_change {
+    const char *name;
+    char path[LM_PATH_MAX]; /* of the runtime directory */
+    struct lm_folders folders;
+    int file; /* the name's; with its lock for changes */
+};
 
-LM_INTERNAL int lm_door_open(const char *path, const struct lm_folders *folders, const char *name)
+/* --- The door; with the lock for changes --- */
+
+/* -EEXIST: there is a launcher's socket, or none. */
+LM_INTERNAL int lm_door_open(const struct lm_change *change)
 {
-    struct lm_identity socket = lm_entry_identity(folders->locked, name);
-    int result = socket.inode ? -EEXIST : 0; /* 0: it is opened when the service is there */
-    for (int i = 0; i < LM_REGISTER_TRIES && result == -EEXIST; i++) {
-        if (lm_identity_same(lm_entry_identity(folders->unlocked, name), socket))
-            return 0;
-        result = lm_vacate(path, "unlocked", folders->unlocked, name);
-        if (result < 0)
-            return result;
-        result = lm_sys_link(folders->locked, name, folders->unlocked, name);
-    }
-    return result == -ENOENT ? 0 : result;
+    struct lm_identity socket = lm_entry_identity(change->folders.locked, change->name);
+    if (!socket.inode || lm_identity_same(lm_entry_identity(change->folders.unlocked, change->name), socket))
+        return 0; /* without a service it is opened when that comes */
+    int result = lm_vacate(change->path, "unlocked", change->folders.unlocked, change->name);
+    return result < 0 ? result
+                      : lm_sys_link(change->folders.locked, change->name, change->folders.unlocked, change->name);
 }
 
 /* -EPERM: there is a launcher's socket, which it put there itself. */
-LM_INTERNAL int lm_door_close(const char *path, const struct lm_folders *folders, const char *name)
+LM_INTERNAL int lm_door_close(const struct lm_change *change)
 {
-    struct lm_identity door = lm_entry_identity(folders->unlocked, name);
-    if (door.inode && lm_identity_same(door, lm_entry_identity(folders->locked, name))) {
-        lm_entry_remove(folders->unlocked, name, door);
+    struct lm_identity door = lm_entry_identity(change->folders.unlocked, change->name);
+    if (door.inode && lm_identity_same(door, lm_entry_identity(change->folders.locked, change->name))) {
+        lm_entry_remove(change->folders.unlocked, change->name, door);
         return 0;
     }
-    int result = lm_vacate(path, "unlocked", folders->unlocked, name);
+    int result = lm_vacate(change->path, "unlocked", change->folders.unlocked, change->name);
     return result == -EEXIST ? -EPERM : result;
 }
 
 /* Makes the door as the name's file says. */
-LM_INTERNAL int lm_door_settle(const char *path, const struct lm_folders *folders, const char *name)
+LM_INTERNAL int lm_door_settle(const struct lm_change *change)
 {
-    bool unlocked;
-    int result;
-    do {
-        unlocked = lm_name_is_unlocked(folders->locked, name);
-        result = unlocked ? lm_door_open(path, folders, name) : lm_door_close(path, folders, name);
-    } while (result == 0 && unlocked != lm_name_is_unlocked(folders->locked, name));
+    return lm_name_is_unlocked(change->file) ? lm_door_open(change) : lm_door_close(change);
+}
+
+LM_INTERNAL int lm_door_change(struct lm_change *change, bool unlocked)
+{
+    int result = change->file = lm_name_open(change->folders.locked, change->name);
+    if (result >= 0)
+        result = lm_name_begin_change(change->file);
+    if (result >= 0)
+        result = lm_name_mark(change->file, unlocked);
+    if (result >= 0)
+        result = lm_door_settle(change);
+    if (change->file >= 0)
+        lm_name_end_change(change->file); /* closing doesn't, while a child forked meanwhile has a copy */
+    lm_sys_close(&change->file);
     return result;
 }
 
 /* Opens the service's door to sandboxed processes, or closes it, from now on. */
 LM_INTERNAL int lm_registry_unlock(const char *name, bool unlocked)
 {
-    char path[LM_PATH_MAX];
-    struct lm_folders folders;
-    int result = lm_runtime_make(path, &folders);
+    struct lm_change change;
+    change.name = name;
+    int result = lm_runtime_make(change.path, &change.folders);
     if (result == 0)
-        result = lm_name_mark(folders.locked, name, unlocked);
+        result = lm_door_change(&change, unlocked);
+    lm_folders_close(&change.folders);
     if (result == 0)
-        result = lm_door_settle(path, &folders, name);
-    lm_folders_close(&folders);
-    if (result == 0)
-        LM_TRACE(-1, "%s \"%s\" at %s", unlocked ? "unlocked" : "locked", name, path);
-    return lm_told(LM_DEED_UNLOCK, name, path, "", result);
+        LM_TRACE(-1, "%s \"%s\" at %s", unlocked ? "unlocked" : "locked", name, change.path);
+    return lm_told(LM_DEED_UNLOCK, name, change.path, "", result);
 }
 
 LM_INTERNAL kern_return_t lm_registry_change(const char *name, bool unlocked)
@@ -137,29 +147,29 @@ LM_INTERNAL int lm_name_claim(const char *path, int locked, const char *temporar
     return result;
 }
 
-/* With the name's lock, so that rivals are told at once. On failure what is in the folders is not ours. */
-LM_INTERNAL int lm_name_take(const char *path, const struct lm_folders *folders, const char *name,
-                             struct lm_registration *registration)
+/* On failure what is in the folders is not ours. */
+LM_INTERNAL int lm_name_take(const struct lm_change *change, struct lm_registration *registration)
 {
     char temporary[LM_TEMPORARY_SIZE];
-    int result = lm_vacate(path, "unlocked", folders->unlocked, name);
+    int locked = change->folders.locked;
+    int result = lm_vacate(change->path, "unlocked", change->folders.unlocked, change->name);
     if (result < 0)
         return result;
     lm_temporary_name(temporary);
-    result = registration->listener = lm_listen_as(path, folders->locked, temporary);
+    result = registration->listener = lm_listen_as(change->path, locked, temporary);
     if (result >= 0) {
-        registration->socket = lm_entry_identity(folders->locked, temporary);
-        result = lm_name_claim(path, folders->locked, temporary, name);
+        registration->socket = lm_entry_identity(locked, temporary);
+        result = lm_name_claim(change->path, locked, temporary, change->name);
     }
-    lm_sys_unlink(folders->locked, temporary);
+    lm_sys_unlink(locked, temporary);
     return result;
 }
 
 LM_INTERNAL void lm_name_give_up(const struct lm_folders *folders, const char *name,
                                  const struct lm_registration *registration)
 {
-    lm_entry_remove(folders->locked, name, registration->socket); /* first: nobody can link it any more */
     lm_entry_remove(folders->unlocked, name, registration->socket);
+    lm_entry_remove(folders->locked, name, registration->socket);
 }
 
 LM_INTERNAL void lm_registration_close(struct lm_registration *registration)
@@ -169,42 +179,50 @@ LM_INTERNAL void lm_registration_close(struct lm_registration *registration)
     lm_sys_close(&registration->lock);
 }
 
-LM_INTERNAL int lm_registry_try(const char *path, const struct lm_folders *folders, const char *name,
-                                struct lm_registration *registration)
+/* With the name's file as the registration's lock. */
+LM_INTERNAL int lm_registry_try(struct lm_change *change, struct lm_registration *registration)
 {
-    int result = registration->lock = lm_name_lock(folders->locked, name);
+    int result = lm_name_begin_change(registration->lock);
+    if (result < 0)
+        return result;
+    change->file = registration->lock;
+    result = lm_name_take(change, registration);
     if (result >= 0)
-        result = lm_name_take(path, folders, name, registration);
-    if (result >= 0)
-        result = lm_door_settle(path, folders, name);
-    if (result >= 0)
-        return 0;
-    lm_name_give_up(folders, name, registration);
-    lm_registration_close(registration);
+        result = lm_door_settle(change);
+    if (result < 0)
+        lm_name_give_up(&change->folders, change->name, registration);
+    lm_name_end_change(registration->lock);
     return result;
 }
 
 /* -EEXIST: a live process serves the name. On failure nothing is left behind. */
 LM_INTERNAL int lm_registry_register(const char *name, struct lm_registration *registration)
 {
-    char path[LM_PATH_MAX];
-    struct lm_folders folders;
-    int result = lm_runtime_make(path, &folders);
+    struct lm_change change;
+    change.name = name;
+    int result = lm_runtime_make(change.path, &change.folders);
     if (result == 0)
-        result = lm_registry_try(path, &folders, name, registration);
-    lm_folders_close(&folders);
-    if (result == 0)
-        LM_TRACE(-1, "registered \"%s\" at %s", name, path);
-    return lm_told(LM_DEED_REGISTER, name, path, "", result);
+        result = registration->lock = lm_name_own(change.folders.locked, name);
+    if (result >= 0)
+        result = lm_registry_try(&change, registration);
+    lm_folders_close(&change.folders);
+    if (result < 0)
+        lm_registration_close(registration);
+    else
+        LM_TRACE(-1, "registered \"%s\" at %s", name, change.path);
+    return lm_told(LM_DEED_REGISTER, name, change.path, "", result);
 }
 
-/* Frees the name. Listening and the lock end last, so that a successor's socket can't be removed. */
+/* Frees the name. Listening and the owner's lock end last, so that rivals find a live service until all is removed. If
+ * somebody stopped holds the lock for changes it goes without: only what is ours is removed. */
 LM_INTERNAL void lm_registry_unregister(const char *name, struct lm_registration *registration)
 {
     char path[LM_PATH_MAX];
     struct lm_folders folders;
     if (registration->socket.inode && lm_runtime_find(path, &folders) == 0) {
+        lm_name_begin_change(registration->lock);
         lm_name_give_up(&folders, name, registration);
+        lm_name_end_change(registration->lock);
         lm_folders_close(&folders);
     }
     LM_TRACE(-1, "gave up \"%s\"", name);

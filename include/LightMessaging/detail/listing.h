@@ -28,7 +28,7 @@ LM_INTERNAL bool lm_name_is_served(int locked, const char *name)
     char path[1 + LM_NAME_MAX + 1];
     snprintf(path, sizeof path, ".%s", name);
     int file = locked < 0 ? -1 : lm_sys_open(locked, path, O_RDONLY | O_NONBLOCK | LM_O_NOFOLLOW, 0);
-    bool served = file >= 0 && lm_sys_is_locked(file);
+    bool served = file >= 0 && lm_sys_is_locked(file, LM_LOCK_OWNER);
     lm_sys_close(&file);
     return served;
 }

@@ -3,8 +3,8 @@
  * Service names, without a daemon: a socket per service in the file system (runtime.h says where), and the kernel's own
  * checks on who may reach it. Functions return a descriptor or 0, or a negative errno.
  *
- * A name is taken by who links a listening socket to it, which only one can. Before that, what a dead owner left is
- * removed. A socket that somebody listens to is never removed, whatever became of the owner's lock: it is asked, by
+ * A name is taken by who has the lock of its file and links a listening socket to it, which only one can. Before that,
+ * what a dead owner left is removed. A socket that somebody listens to is never removed, whatever became of the owner's lock: it is asked, by
  * connecting, and what is removed is first given a name that nobody else knows and looked at again.
  */
 #ifndef LM_DETAIL_REGISTRY_H
@@ -258,7 +258,16 @@ LM_INTERNAL int lm_vacate(const char *path, const char *folder_name, int folder,
     return lm_place_vacate(&place, folder);
 }
 
-/* --- The name's file: its owner's lock, and whether it is unlocked --- */
+/* --- The name's file: two locks, and whether the name is unlocked --- */
+
+/* Bytes of the file, which need not be there to be locked. */
+enum lm_name_lock {
+    LM_LOCK_OWNER = 0,  /* held as long as the name is served */
+    LM_LOCK_CHANGE = 1, /* held while the name's entries and its mark are changed */
+};
+
+#define LM_CHANGE_TRIES       2000   /* with the nap below, some tenths of a second: a change takes less than one */
+#define LM_CHANGE_NANOSECONDS 100000 /* untuned */
 
 LM_INTERNAL int lm_name_open(int locked, const char *name)
 {
@@ -274,33 +283,41 @@ LM_INTERNAL int lm_name_open(int locked, const char *name)
     return result < 0 ? result : file;
 }
 
-/* Holds the name for as long as this process lives. -EEXIST: another one does. */
-LM_INTERNAL int lm_name_lock(int locked, const char *name)
+/* The file, with the owner's lock, which is held as long as it is open. -EEXIST: another one has it. */
+LM_INTERNAL int lm_name_own(int locked, const char *name)
 {
     int file = lm_name_open(locked, name);
-    int result = file < 0 ? file : lm_sys_lock(file);
+    int result = file < 0 ? file : lm_sys_lock(file, LM_LOCK_OWNER);
     if (result < 0)
         lm_sys_close(&file);
     return result == -EAGAIN || result == -EACCES ? -EEXIST : result < 0 ? result : file;
 }
 
-LM_INTERNAL bool lm_name_is_unlocked(int locked, const char *name)
+/* -EBUSY: somebody has been changing the name for too long, because he is stopped. */
+LM_INTERNAL int lm_name_begin_change(int file)
 {
-    char path[1 + LM_NAME_MAX + 1];
-    struct stat status;
-    snprintf(path, sizeof path, ".%s", name);
-    int file = lm_entry_open(locked, path, &status);
-    bool marked = file >= 0 && ((unsigned)status.st_mode & LM_S_IFMT) == LM_S_IFREG && status.st_size > 0;
-    lm_sys_close(&file);
-    return marked;
+    int result = lm_sys_lock(file, LM_LOCK_CHANGE);
+    for (int i = 0; i < LM_CHANGE_TRIES && result == -EAGAIN; i++) {
+        lm_sys_pause(LM_CHANGE_NANOSECONDS);
+        result = lm_sys_lock(file, LM_LOCK_CHANGE);
+    }
+    return result == -EAGAIN ? -EBUSY : result;
 }
 
-LM_INTERNAL int lm_name_mark(int locked, const char *name, bool unlocked)
+LM_INTERNAL void lm_name_end_change(int file)
 {
-    int file = lm_name_open(locked, name);
-    int result = file < 0 ? file : lm_sys_truncate(file, unlocked);
-    lm_sys_close(&file);
-    return result;
+    lm_sys_unlock(file, LM_LOCK_CHANGE);
+}
+
+LM_INTERNAL bool lm_name_is_unlocked(int file)
+{
+    struct stat status;
+    return lm_sys_stat(file, &status) == 0 && status.st_size > 0;
+}
+
+LM_INTERNAL int lm_name_mark(int file, bool unlocked)
+{
+    return lm_sys_truncate(file, unlocked);
 }
 
 #endif

@@ -95,7 +95,7 @@ struct lm_file_lock {
     int16_t type;
     int16_t whence;
     int64_t start;
-    int64_t length; /* 0: to the end, wherever that comes to be */
+    int64_t length;
     int32_t pid;
 };
 #ifdef SYS_fcntl64
@@ -408,22 +408,36 @@ LM_INTERNAL int lm_sys_truncate(int file, size_t size)
     return (int)LM_SYS(SYS_ftruncate, file, size, 0, 0, 0, 0);
 }
 
-/* Takes the file's lock without waiting; it is held until the descriptor is closed or its owner dies. -EAGAIN: another
- * one has it. */
-LM_INTERNAL int lm_sys_lock(int file)
+/* Takes the lock of one byte of a file without waiting; it is held until it is given back, the descriptor and its
+ * copies are closed, or the process dies. -EAGAIN: another one has it. */
+LM_INTERNAL int lm_sys_lock(int file, int64_t byte)
 {
     struct lm_file_lock lock;
     memset(&lock, 0, sizeof lock);
     lock.type = F_WRLCK;
+    lock.start = byte;
+    lock.length = 1;
     return (int)LM_SYS(LM_SYS_FCNTL, file, LM_F_OFD_SETLK, &lock, 0, 0, 0);
 }
 
-/* Whether somebody holds the file's lock; disturbs nobody. */
-LM_INTERNAL bool lm_sys_is_locked(int file)
+LM_INTERNAL void lm_sys_unlock(int file, int64_t byte)
+{
+    struct lm_file_lock lock;
+    memset(&lock, 0, sizeof lock);
+    lock.type = F_UNLCK;
+    lock.start = byte;
+    lock.length = 1;
+    LM_SYS(LM_SYS_FCNTL, file, LM_F_OFD_SETLK, &lock, 0, 0, 0);
+}
+
+/* Whether somebody holds it; disturbs nobody. */
+LM_INTERNAL bool lm_sys_is_locked(int file, int64_t byte)
 {
     struct lm_file_lock lock;
     memset(&lock, 0, sizeof lock);
     lock.type = F_WRLCK;
+    lock.start = byte;
+    lock.length = 1;
     return LM_SYS(LM_SYS_FCNTL, file, LM_F_OFD_GETLK, &lock, 0, 0, 0) >= 0 && lock.type != F_UNLCK;
 }
 
