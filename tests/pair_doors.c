@@ -37,8 +37,8 @@ static pid_t start(const char *name, enum how how)
 static void be_told(const struct th_service *me)
 {
     LMServiceRef service;
-    kern_return_t status = LMStartServiceWithOptions(NAME, CFRunLoopGetCurrent(), (CFMachPortCallBack)th_echo, NULL,
-                                                     NULL, &service);
+    kern_return_t status =
+        LMStartServiceWithOptions(NAME, CFRunLoopGetCurrent(), (CFMachPortCallBack)th_echo, NULL, NULL, &service);
     assert_int_equal(status, (kern_return_t)(uintptr_t)me->info);
     th_ready();
     if (status)
@@ -332,7 +332,8 @@ struct expected {
 static bool check_entry(const LMServiceEntry *entry, void *info)
 {
     struct expected *expected = info;
-    assert_string_equal(entry->directory, getenv("LM_RUNTIME_DIR"));
+    if (strcmp(entry->directory, getenv("LM_RUNTIME_DIR")) != 0)
+        return true; /* the machine's own services */
     while (expected->name && strcmp(expected->name, entry->serverName) != 0)
         expected++;
     assert_non_null(expected->name);
@@ -351,7 +352,7 @@ static void check_list(struct expected *expected)
 
 static bool count_one(const LMServiceEntry *entry, void *info)
 {
-    (void)entry;
+    assert_string_equal(entry->directory, getenv("LM_RUNTIME_DIR")); /* which comes first */
     ++*(int *)info;
     return false;
 }

@@ -107,9 +107,9 @@ static void check_refused(const char *name)
 
 static bool never(const LMServiceEntry *entry, void *info)
 {
-    (void)entry, (void)info;
-    fail();
-    return false;
+    (void)info;
+    assert_string_not_equal(entry->directory, getenv("LM_RUNTIME_DIR"));
+    return true;
 }
 
 /* Intent: names of 1 to 127 bytes of anything but '/', control characters and a leading dot; all functions agree. */

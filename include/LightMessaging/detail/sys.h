@@ -329,12 +329,12 @@ LM_INTERNAL void lm_sys_unmap(void *address, size_t size)
     munmap(address, size);
 }
 
-/* Makes pages exist before they are touched. Kernels before 5.14 cannot; there a lack of memory is found on touching.
- */
+/* Makes pages exist before they are touched. Kernels before 5.14 cannot, and filters may forbid it; there a lack of
+ * memory is found on touching. */
 LM_INTERNAL int lm_sys_populate(void *address, size_t size)
 {
     int result = (int)LM_SYS(SYS_madvise, address, size, LM_MADV_POPULATE_WRITE, 0, 0, 0);
-    return result == -EINVAL || result == -ENOSYS ? 0 : result;
+    return result == -EINVAL || result == -ENOSYS || result == -EPERM ? 0 : result;
 }
 
 LM_INTERNAL int lm_sys_stat(int descriptor, struct stat *status)
