@@ -116,21 +116,37 @@ static void try_path(const char *path)
     printf("%d\n", access(path, F_OK) == 0 ? 0 : errno);
 }
 
-/* What the kernel says of the caller. */
+/* A service of this process. */
+struct served {
+    const char *name;
+    unsigned one_way; /* messages that came so far */
+};
+
+/* Says what the kernel says of the caller, and how many one-way messages came before. */
 static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
+    struct served *served = (struct served *)info;
     LMSender sender = {0, 0, 0};
-    char text[128];
+    char text[200];
     (void)port, (void)size;
+    if (!message->head.msgh_remote_port) {
+        served->one_way++;
+        return;
+    }
     LMMessageGetSender(message, &sender);
-    int length = snprintf(text, sizeof text, "%s: user %u", (const char *)info, (unsigned)sender.uid);
+    int length =
+        snprintf(text, sizeof text, "%s: user %u, %u before", served->name, (unsigned)sender.uid, served->one_way);
     LMSendReply(message->head.msgh_remote_port, text, (uint32_t)length);
 }
 
 static void serve(const char *name)
 {
-    kern_return_t status = LMCheckInService(name, CFRunLoopGetCurrent(), (CFMachPortCallBack)(void (*)(void))answer,
-                                            (void *)(uintptr_t)name);
+    static struct served services[8];
+    static unsigned count;
+    struct served *served = &services[count++ % 8];
+    served->name = name;
+    kern_return_t status =
+        LMCheckInService(name, CFRunLoopGetCurrent(), (CFMachPortCallBack)(void (*)(void))answer, served);
     printf("serving %s: %d\n", name, status);
 }
 

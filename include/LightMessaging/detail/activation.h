@@ -95,7 +95,7 @@ LM_INTERNAL bool lm_activation_claim(uint32_t index)
 LM_INTERNAL int lm_activation_find_path(uint32_t count, const char *name)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (!lm_activation_claimed(i) && lm_socket_has_name(LM_LISTEN_FIRST + (int)i, name))
+        if (lm_socket_has_name(LM_LISTEN_FIRST + (int)i, name))
             return (int)i;
     return -ENOENT;
 }
