@@ -440,10 +440,8 @@ static void what_was_sent_before_the_start_is_served(void)
 static void the_example_units_are_in_order(void)
 {
     static struct th_output output;
-    char folder[600], socket[700], service[700];
-    snprintf(folder, sizeof folder, "%s", getenv("LM_EXAMPLE_UNITS") ? getenv("LM_EXAMPLE_UNITS") : "examples/systemd");
-    snprintf(socket, sizeof socket, "%s/com.example.processes.socket", folder);
-    snprintf(service, sizeof service, "%s/com.example.processes.service", folder);
+    const char *socket = EXAMPLE_UNITS "/com.example.processes.socket";
+    const char *service = EXAMPLE_UNITS "/com.example.processes.service";
     assert_int_equal(access(socket, R_OK), 0);
     th_execute(&output, (const char *const[]){"systemd-analyze", "verify", socket, service, NULL});
     assert_string_equal(output.text, "");
