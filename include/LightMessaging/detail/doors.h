@@ -21,15 +21,42 @@ struct lm_change {
 
 /* --- The door; with the lock for changes --- */
 
+/* Which socket of this user's has the name; none if it is somebody else's. */
+LM_INTERNAL struct lm_identity lm_door_owner(const struct lm_change *change)
+{
+    struct lm_identity identity = {0, 0};
+    struct stat status;
+    int entry = lm_entry_open(change->folders.locked, change->name, &status);
+    if (entry >= 0 && lm_is_socket(&status) && status.st_uid == geteuid())
+        identity = lm_identity_of(&status);
+    lm_sys_close(&entry);
+    return identity;
+}
+
+/* Links that socket, and no other that has come in its place meanwhile. */
+LM_INTERNAL int lm_door_link(const struct lm_change *change, struct lm_identity socket)
+{
+    char temporary[LM_TEMPORARY_SIZE];
+    int unlocked = change->folders.unlocked;
+    lm_temporary_name(temporary);
+    int result = lm_sys_link(change->folders.locked, change->name, unlocked, temporary);
+    if (result < 0)
+        return result;
+    struct lm_identity linked = lm_entry_identity(unlocked, temporary);
+    result = lm_identity_same(linked, socket) ? lm_sys_rename(unlocked, temporary, change->name) : -EEXIST;
+    if (result < 0)
+        lm_entry_remove(unlocked, temporary, linked);
+    return result;
+}
+
 /* -EEXIST: there is a launcher's socket, or none. */
 LM_INTERNAL int lm_door_open(const struct lm_change *change)
 {
-    struct lm_identity socket = lm_entry_identity(change->folders.locked, change->name);
+    struct lm_identity socket = lm_door_owner(change);
     if (!socket.inode || lm_identity_same(lm_entry_identity(change->folders.unlocked, change->name), socket))
         return 0; /* without a service it is opened when that comes */
     int result = lm_vacate(change->path, "unlocked", change->folders.unlocked, change->name);
-    return result < 0 ? result
-                      : lm_sys_link(change->folders.locked, change->name, change->folders.unlocked, change->name);
+    return result < 0 ? result : lm_door_link(change, socket);
 }
 
 /* -EPERM: there is a launcher's socket, which it put there itself. */
@@ -118,15 +145,17 @@ LM_INTERNAL int lm_bind_in(int listener, const char *path, int locked, const cha
     return result < 0 ? result : lm_sys_bind(listener, &address);
 }
 
-/* A listening socket under a name that nobody looks up. */
-LM_INTERNAL int lm_listen_as(const char *path, int locked, const char *temporary)
+/* A listening socket under a name that nobody looks up; stores which one that is, if it was made. */
+LM_INTERNAL int lm_listen_as(const char *path, int locked, const char *temporary, struct lm_identity *socket)
 {
     int listener = lm_sys_socket(SOCK_NONBLOCK);
     if (listener < 0)
         return listener;
     int result = lm_bind_in(listener, path, locked, temporary);
-    if (result == 0)
+    if (result == 0) {
+        *socket = lm_entry_identity(locked, temporary);
         result = lm_socket_open_to_all(locked, temporary);
+    }
     if (result == 0)
         result = lm_sys_listen(listener, LM_LISTEN_BACKLOG);
     if (result < 0)
@@ -134,16 +163,18 @@ LM_INTERNAL int lm_listen_as(const char *path, int locked, const char *temporary
     return result < 0 ? result : listener;
 }
 
-/* Links the socket to the name, which only one can. -EEXIST: somebody else has it. */
-LM_INTERNAL int lm_name_claim(const char *path, int locked, const char *temporary, const char *name)
+/* Moves the socket to the name, which only one can. -EEXIST: somebody else has it. */
+LM_INTERNAL int lm_name_claim(const struct lm_change *change, const char *temporary, struct lm_identity socket)
 {
-    int result = -EEXIST;
+    int result = -EEXIST, locked = change->folders.locked;
     for (int i = 0; i < LM_REGISTER_TRIES && result == -EEXIST; i++) {
-        result = lm_vacate(path, "locked", locked, name);
+        result = lm_vacate(change->path, "locked", locked, change->name);
         if (result < 0)
             return result;
-        result = lm_sys_link(locked, temporary, locked, name);
+        result = lm_sys_rename(locked, temporary, change->name);
     }
+    if (result == 0 && !lm_identity_same(lm_entry_identity(locked, change->name), socket))
+        result = -EEXIST;
     return result;
 }
 
@@ -156,12 +187,11 @@ LM_INTERNAL int lm_name_take(const struct lm_change *change, struct lm_registrat
     if (result < 0)
         return result;
     lm_temporary_name(temporary);
-    result = registration->listener = lm_listen_as(change->path, locked, temporary);
-    if (result >= 0) {
-        registration->socket = lm_entry_identity(locked, temporary);
-        result = lm_name_claim(change->path, locked, temporary, change->name);
-    }
-    lm_sys_unlink(locked, temporary);
+    result = registration->listener = lm_listen_as(change->path, locked, temporary, &registration->socket);
+    if (result >= 0)
+        result = lm_name_claim(change, temporary, registration->socket);
+    if (result < 0)
+        lm_entry_remove(locked, temporary, registration->socket);
     return result;
 }
 
