@@ -30,7 +30,7 @@ void th_become(uid_t user)
 void th_hide_tmp_and_run(void)
 {
     assert_int_equal(unshare(CLONE_NEWNS), 0);
-    assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    assert_int_equal(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL), 0);
     assert_int_equal(mount("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"), 0);
     assert_int_equal(mount("none", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755"), 0);
 }
