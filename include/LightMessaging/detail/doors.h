@@ -42,10 +42,11 @@ LM_INTERNAL int lm_door_link(const struct lm_change *change, struct lm_identity 
     int result = lm_sys_link(change->folders.locked, change->name, unlocked, temporary);
     if (result < 0)
         return result;
-    struct lm_identity linked = lm_entry_identity(unlocked, temporary);
-    result = lm_identity_same(linked, socket) ? lm_sys_rename(unlocked, temporary, change->name) : -EEXIST;
+    result = lm_entry_check(unlocked, temporary, socket);
+    if (result == 0)
+        result = lm_sys_rename(unlocked, temporary, change->name);
     if (result < 0)
-        lm_entry_remove(unlocked, temporary, linked);
+        lm_sys_unlink(unlocked, temporary); /* a link of our making, to whatever it is */
     return result;
 }
 
@@ -145,6 +146,20 @@ LM_INTERNAL int lm_bind_in(int listener, const char *path, int locked, const cha
     return result < 0 ? result : lm_sys_bind(listener, &address);
 }
 
+/* Which socket it is that was just bound there; it goes again if that can't be known. */
+LM_INTERNAL int lm_bound_identity(int locked, const char *temporary, struct lm_identity *socket)
+{
+    struct stat status;
+    int entry = lm_entry_open(locked, temporary, &status);
+    if (entry < 0) {
+        lm_sys_unlink(locked, temporary);
+        return entry;
+    }
+    *socket = lm_identity_of(&status);
+    lm_sys_close(&entry);
+    return 0;
+}
+
 /* A listening socket under a name that nobody looks up; stores which one that is, if it was made. */
 LM_INTERNAL int lm_listen_as(const char *path, int locked, const char *temporary, struct lm_identity *socket)
 {
@@ -152,10 +167,10 @@ LM_INTERNAL int lm_listen_as(const char *path, int locked, const char *temporary
     if (listener < 0)
         return listener;
     int result = lm_bind_in(listener, path, locked, temporary);
-    if (result == 0) {
-        *socket = lm_entry_identity(locked, temporary);
+    if (result == 0)
+        result = lm_bound_identity(locked, temporary, socket);
+    if (result == 0)
         result = lm_socket_open_to_all(locked, temporary);
-    }
     if (result == 0)
         result = lm_sys_listen(listener, LM_LISTEN_BACKLOG);
     if (result < 0)
@@ -173,9 +188,7 @@ LM_INTERNAL int lm_name_claim(const struct lm_change *change, const char *tempor
             return result;
         result = lm_sys_rename(locked, temporary, change->name);
     }
-    if (result == 0 && !lm_identity_same(lm_entry_identity(locked, change->name), socket))
-        result = -EEXIST;
-    return result;
+    return result < 0 ? result : lm_entry_check(locked, change->name, socket);
 }
 
 /* On failure what is in the folders is not ours. */

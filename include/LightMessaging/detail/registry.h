@@ -68,6 +68,16 @@ LM_INTERNAL struct lm_identity lm_entry_identity(int directory, const char *name
     return identity;
 }
 
+/* -EEXIST: it is another one. */
+LM_INTERNAL int lm_entry_check(int directory, const char *name, struct lm_identity wanted)
+{
+    struct stat status;
+    int entry = lm_entry_open(directory, name, &status);
+    int result = entry < 0 ? entry : lm_identity_same(lm_identity_of(&status), wanted) ? 0 : -EEXIST;
+    lm_sys_close(&entry);
+    return result;
+}
+
 LM_INTERNAL void lm_temporary_name(char *name)
 {
     uint64_t random = 0;
@@ -229,13 +239,15 @@ LM_INTERNAL int lm_registry_connect(int socket, const char *name, int64_t deadli
 
 /* --- Removing what the dead left --- */
 
-/* Whether somebody listens. In doubt somebody does. */
-LM_INTERNAL bool lm_place_is_live(const struct lm_place *place)
+/* 1: somebody listens; 0: nobody does; else it can't be known. */
+LM_INTERNAL int lm_place_probe(const struct lm_place *place)
 {
     int socket = lm_sys_socket(SOCK_NONBLOCK);
     int result = socket < 0 ? socket : lm_entry_connect(socket, place, LM_FOREVER);
     lm_sys_close(&socket);
-    return result != -ECONNREFUSED;
+    if (result == -ECONNREFUSED)
+        return 0;
+    return result == 0 || result == -ETIMEDOUT || result == -EPROTOTYPE ? 1 : result;
 }
 
 /* Makes the name free in a folder. -EEXIST: what is there is in use, or no socket. */
@@ -245,11 +257,11 @@ LM_INTERNAL int lm_place_vacate(struct lm_place *place, int folder)
     place->entry = lm_entry_open(folder, place->name, &status);
     if (place->entry < 0)
         return place->entry == -ENOENT ? 0 : place->entry;
-    bool stale = lm_is_socket(&status) && !lm_place_is_live(place);
+    int live = lm_is_socket(&status) ? lm_place_probe(place) : 1;
     lm_sys_close(&place->entry);
-    if (stale)
+    if (live == 0)
         lm_entry_remove(folder, place->name, lm_identity_of(&status));
-    return stale ? 0 : -EEXIST;
+    return live > 0 ? -EEXIST : live;
 }
 
 LM_INTERNAL int lm_vacate(const char *path, const char *folder_name, int folder, const char *name)
