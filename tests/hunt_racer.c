@@ -6,8 +6,8 @@
  *   racer     puts something else in a place, waits a moment, takes it away again, ...
  *
  * What it puts there: links to what is outside, others' directories, sockets that somebody else listens on, files,
- * pipes. However that goes, no client says anything to a wrong server, no socket that somebody listens on is removed, and
- * what is outside stays as it was.
+ * pipes. However that goes, no client says anything to a wrong server, no socket that somebody listens on is removed,
+ * and what is outside stays as it was.
  */
 #include "others.h"
 
@@ -325,8 +325,8 @@ static void swap_bystander(uint64_t *random, const char *folder)
 }
 
 /*
- * Takes away one of the names that nobody looks up, while one is in use. What it puts there may be removed instead of what
- * was there, since the kernel has no removal but by name; so it puts no socket there.
+ * Takes away one of the names that nobody looks up, while one is in use. What it puts there may be removed instead of
+ * what was there, since the kernel has no removal but by name; so it puts no socket there.
  */
 static void swap_temporary(uint64_t *random)
 {

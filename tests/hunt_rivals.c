@@ -16,8 +16,8 @@
 
 static const char NAME[] = "hunt.rivals";
 
-/* Words: how many have become owner, and how often one was told that it is not; deaths that can be known by now; attempts
- * that failed although nobody was there; the last owner's process; the barrier that two start at. */
+/* Words: how many have become owner, and how often one was told that it is not; deaths that can be known by now;
+ * attempts that failed although nobody was there; the last owner's process; the barrier that two start at. */
 enum { OWNERS, TOLD, DEATHS, WRONG, OWNER, BARRIER };
 
 static kern_return_t attempt(void)

@@ -282,8 +282,8 @@ static void serve_system(int ready, void *info)
 }
 
 /*
- * Intent: who is first in /tmp gains nothing. One of three makes /tmp/lightmessaging-4242 and listens there; user 4242 is
- * told, sends nothing, and still reaches the system's services.
+ * Intent: who is first in /tmp gains nothing. A third user makes /tmp/lightmessaging-4242 and listens there; user 4242
+ * is told, sends nothing, and still reaches the system's services.
  */
 static void a_hostile_tmp_gains_nothing(void)
 {
