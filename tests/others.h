@@ -17,7 +17,7 @@ bool th_is_root(void);
 
 /* For good, with that user's own group and no further ones. */
 void th_become(uid_t user);
-/* A fresh /tmp, as every user may write to it, and a fresh /run, as only root may; for this process and its children. */
+/* A fresh /tmp that every user may write to, and a fresh /run that only root may; for this process and its children. */
 void th_hide_tmp_and_run(void);
 /* No LM_RUNTIME_DIR and no XDG_RUNTIME_DIR. */
 void th_forget_runtime_directory(void);

@@ -17,7 +17,8 @@ LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *
 
 /*
  * Opens the service to sandboxed processes, and to other users where they can reach the runtime directory. Idempotent.
- * The service need not be there yet; it stays unlocked when it restarts, until LMLockService. Of your own services only:
+ * The service need not be there yet; it stays unlocked when it restarts, until LMLockService. For your own services
+ * only:
  *
  *   KERN_INVALID_ARGUMENT     empty, too long or illegal name
  *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory is not this user's, or can't be written, as from inside a sandbox
