@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# A front door. demo and bench need only a C compiler; check installs what it needs (tests/check), hunt needs the same; the
-# build proper is Meson's.
+# A front door. demo needs only a C compiler; check and bench install what they need (tests/check, bench/run), hunt needs
+# the same as check; the build proper is Meson's.
 
 CFLAGS = -O2
 STRICT = -std=c11 -Wall -Wextra -Wpedantic -I include
@@ -9,13 +9,23 @@ examples = lol_server lol_client processes_server processes_client
 headers := $(wildcard include/*/*.h include/*/*/*.h examples/*.h bench/*.h)
 sources  = find include examples bench tests -name '*.[ch]' -o -name '*.cpp'
 
-.PHONY: help demo check hunt bench format format-check clean
+peers = floor lightmessaging raw pipe iceoryx sdbus zeromq nng
+peer_objects = $(patsubst %,build/bench/%.o,child measure nursery peer_main stream unix_socket usage work)
+neighbour_objects = $(patsubst %,build/bench/%.o,neighbours nuisance child measure)
+libraries_iceoryx = $(addprefix -isystem ,$(lastword $(wildcard /usr/include/iceoryx/v*))) -liceoryx_binding_c
+libraries_sdbus   = -lsystemd
+libraries_zeromq  = -lzmq
+libraries_nng     = -lnng
+
+.PHONY: help demo check hunt bench bench-quick bench-programs bench-record format format-check clean
 
 help:
 	@echo 'make demo          build the examples and see two processes talk'
 	@echo 'make check         run all tests (installs what they need on Debian)'
 	@echo 'make hunt          run the hunts for races in full length'
-	@echo 'make bench         compare with a raw socket'
+	@echo 'make bench         compare with other ways to talk (installs them on Debian); in 10 minutes'
+	@echo 'make bench-quick   the same in one minute, less exact'
+	@echo 'make bench-record  put the last run into docs/PERFORMANCE.md'
 	@echo 'make format        format the sources'
 	@echo 'make format-check  fail if one is not formatted'
 	@echo 'make clean         remove build/'
@@ -27,12 +37,27 @@ build/demo/%: examples/%.c $(headers)
 	@mkdir -p $(@D)
 	$(CC) $(STRICT) $(CFLAGS) $(LDFLAGS) -o $@ $<
 
-bench: build/bench/bench
-	@build/bench/bench
+bench:
+	@bench/run full
 
-build/bench/bench: $(wildcard bench/*.c) $(headers)
+bench-quick:
+	@bench/run quick
+
+bench-programs: $(peers:%=build/bench/peer_%) build/bench/neighbours
+
+build/bench/%.o: bench/%.c $(headers)
 	@mkdir -p $(@D)
-	$(CC) $(STRICT) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.c,$^)
+	$(CC) $(STRICT) -pthread $(CFLAGS) -c -o $@ $<
+
+build/bench/peer_%: bench/peer_%.c $(peer_objects) $(headers)
+	$(CC) $(STRICT) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< $(peer_objects) $(libraries_$*)
+
+build/bench/neighbours: $(neighbour_objects)
+	$(CC) -pthread $(LDFLAGS) -o $@ $^
+
+bench-record:
+	@sed -i -e '/^<!-- run -->/,/^<!-- end -->/{/^<!--/!d}' -e '/^<!-- run -->/r build/bench/report.md' docs/PERFORMANCE.md
+	@cp build/bench/*.svg docs/
 
 check:
 	@tests/check

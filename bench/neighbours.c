@@ -1,20 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ * How well a healthy client fares beside others that do not: 64-byte round trips, the medians over rounds of their
+ * percentiles, in microseconds. Prints a line a neighbour: its name, p50 and p99 alone, beside a process that only
+ * computes, and beside the neighbour, with tabs between.
+ *
+ *   neighbours ROUNDS TRIPS     (an even number of rounds: each order equally often; round trips in one)
+ *
  * The healthy client is this process, on one core; its service is on another. What goes on beside them takes turns, in
  * both orders: nothing, a process that only computes, and the nuisance itself. A flood needs computing time wherever it
  * runs, and it runs on the client's core: what the scheduler takes the client's time for shows beside the mere burner
  * too, which has as many threads, the rest is the service's doing.
  */
-#include "neighbours.h"
+#define _GNU_SOURCE
 #include "child.h"
 #include "measure.h"
 #include "nuisance.h"
 #include <LightMessaging/LightMessaging.h>
+#include <ftw.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 enum {
-    ROUNDS = 10, /* an even number: each order equally often */
-    MESSAGE = 64 /* bytes */
+    MOST_ROUNDS = 100,
+    MESSAGE = 64,  /* bytes */
+    PATIENCE = 300 /* seconds after which a run that hangs is killed */
 };
 
 enum { ALONE, BURNER, BESIDE, COLUMNS };
@@ -33,10 +43,12 @@ static const Row rows[] = {
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
+static size_t rounds;
+
 /* Percentiles of each round, in microseconds. */
 typedef struct Result {
-    double p50[ROUNDS];
-    double p99[ROUNDS];
+    double p50[MOST_ROUNDS];
+    double p99[MOST_ROUNDS];
 } Result;
 
 /* --- The service --- */
@@ -114,7 +126,7 @@ static bool run_round(const Nuisance *nuisance, Result *result, size_t round, do
 
 static bool run_rounds(const Row *row, Result *results, double *trips, size_t count)
 {
-    for (size_t round = 0; round < ROUNDS; round++) {
+    for (size_t round = 0; round < rounds; round++) {
         for (size_t turn = 0; turn < COLUMNS; turn++) {
             size_t column = round % 2 == 0 ? turn : COLUMNS - 1 - turn;
             const Nuisance *nuisance = row->columns[column];
@@ -127,42 +139,24 @@ static bool run_rounds(const Row *row, Result *results, double *trips, size_t co
 
 /* --- The table --- */
 
-static void print_head(size_t count)
-{
-    printf("\n%d-byte two-way round trips of a healthy client beside a neighbour; the service has one core, they share "
-           "the other;\nmedians of %d rounds of %zu, neighbours taking turns in both orders\n\n",
-           MESSAGE, ROUNDS, count);
-    printf("%-38s  %17s  %17s  %17s  %15s\n", "", "alone, us", "beside a mere", "beside the", "ratio of p99s");
-    printf("%-38s  %17s  %17s  %17s  %15s\n", "", "", "burner, us", "neighbour, us", "to");
-    printf("%-38s  %8s %8s  %8s %8s  %8s %8s  %7s %7s\n", "neighbour", "p50", "p99", "p50", "p99", "p50", "p99",
-           "alone", "burner");
-}
-
-/* Prints the medians of a column; that of the 99th percentiles. */
-static double print_column(Result *result, bool measured)
+/* The medians of a column's percentiles. */
+static void print_column(Result *result, bool measured)
 {
     if (!measured) {
-        printf("  %8s %8s", "-", "-");
-        return 0;
+        printf("\t-\t-");
+        return;
     }
-    measure_sort(result->p50, ROUNDS);
-    measure_sort(result->p99, ROUNDS);
-    double p99 = measure_percentile(result->p99, ROUNDS, 50);
-    printf("  %8.2f %8.2f", measure_percentile(result->p50, ROUNDS, 50), p99);
-    return p99;
+    measure_sort(result->p50, rounds);
+    measure_sort(result->p99, rounds);
+    printf("\t%.2f\t%.2f", measure_percentile(result->p50, rounds, 50), measure_percentile(result->p99, rounds, 50));
 }
 
 static void print_row(const Row *row, Result *results)
 {
-    double p99[COLUMNS];
-    printf("%-38s", row->name);
+    printf("%s", row->name);
     for (int i = 0; i < COLUMNS; i++)
-        p99[i] = print_column(&results[i], row->columns[i] != NULL);
-    printf("  %7.2f", p99[BESIDE] / p99[ALONE]);
-    if (row->columns[BURNER])
-        printf(" %7.2f\n", p99[BESIDE] / p99[BURNER]);
-    else
-        printf(" %7s\n", "-");
+        print_column(&results[i], row->columns[i] != NULL);
+    printf("\n");
     fflush(stdout);
 }
 
@@ -170,7 +164,6 @@ static bool run_rows(size_t count)
 {
     double *trips = calloc(count, sizeof *trips);
     bool done = trips != NULL;
-    print_head(count);
     for (size_t i = 0; done && i < ROWS; i++) {
         Result results[COLUMNS];
         done = run_rounds(&rows[i], results, trips, count);
@@ -181,14 +174,37 @@ static bool run_rows(size_t count)
     return done;
 }
 
-bool neighbours_run(size_t trips)
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where)
 {
-    if (measure_core(1) < 0) {
-        printf("\nneighbours: skipped: this process may use one core only\n");
-        return true;
-    }
+    (void)status, (void)type, (void)where;
+    return remove(path);
+}
+
+static bool run(size_t trips)
+{
     pid_t service = child_start(serve, NULL);
-    bool done = service > 0 && measure_pin(0, measure_core(0)) && run_rows(trips / 5 ? trips / 5 : 1);
+    bool done = service > 0 && measure_pin(0, measure_core(0)) && run_rows(trips);
     child_kill(service);
     return done;
+}
+
+int main(int argc, char **argv)
+{
+    char folder[] = "/tmp/lightmessaging-bench-XXXXXX";
+    int trips = argc == 3 ? atoi(argv[2]) : 0;
+    rounds = argc == 3 ? (size_t)atoi(argv[1]) : 0;
+    if (trips < 1 || rounds < 1 || rounds > MOST_ROUNDS) {
+        fprintf(stderr, "usage: neighbours ROUNDS TRIPS\n");
+        return 2;
+    }
+    if (measure_core(1) < 0) {
+        fprintf(stderr, "this process may use one core only\n");
+        return 1;
+    }
+    alarm(PATIENCE);
+    if (!mkdtemp(folder) || setenv("LM_RUNTIME_DIR", folder, 1) != 0)
+        return 1;
+    bool done = run((size_t)trips);
+    nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    return done ? 0 : 1;
 }

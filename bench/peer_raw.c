@@ -1,73 +1,137 @@
 /* SPDX-License-Identifier: MIT */
-/* The yardstick: a bare AF_UNIX SOCK_SEQPACKET socket with blocking send and recv, and nothing else. */
+/*
+ * The yardstick: bare AF_UNIX sockets with blocking send and recv, and nothing else. SOCK_SEQPACKET carries no message
+ * longer than the socket's buffer; SOCK_STREAM carries the long ones. The third has epoll before it, for many clients.
+ */
 #define _GNU_SOURCE
 #include "peer.h"
-#include <stdio.h>
+#include "stream.h"
+#include "unix_socket.h"
+#include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 static int connection = -1;
 
-static struct sockaddr_un address_in(const char *folder)
+/* --- SOCK_SEQPACKET --- */
+
+enum { PACKET_LARGEST = 64 << 10 };
+
+static bool packet_answer(int client)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof address.sun_path, "%s/raw", folder);
-    return address;
+    static char message[PACKET_LARGEST];
+    uint32_t length;
+    if (recv(client, message, sizeof message, 0) <= 0)
+        return false;
+    const void *reply = peer_answer(message, &length);
+    return !reply || send(client, reply, length, MSG_NOSIGNAL) == (ssize_t)length;
 }
 
-static int listen_in(const char *folder)
+static void packet_serve(const char *folder, void (*ready)(void))
 {
-    struct sockaddr_un address = address_in(folder);
-    int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int listener = unix_socket_listen(folder, SOCK_SEQPACKET);
     if (listener < 0)
-        return -1;
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 1) == 0)
-        return listener;
-    close(listener);
-    return -1;
-}
-
-static void raw_serve(const char *folder, void (*ready)(void))
-{
-    int listener = listen_in(folder);
-    if (listener < 0) {
-        perror("raw: listen");
         return;
-    }
     ready();
-    int client = accept(listener, NULL, NULL);
-    char message[PEER_LARGEST];
-    ssize_t length;
-    while ((length = recv(client, message, sizeof message, 0)) > 0) {
-        if (send(client, message, (size_t)length, MSG_NOSIGNAL) != length)
-            break;
-    }
+    unix_socket_serve_one(listener, packet_answer);
 }
 
-static bool raw_connect(const char *folder)
+static void packet_serve_all(const char *folder, void (*ready)(void))
 {
-    struct sockaddr_un address = address_in(folder);
-    connection = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (connection >= 0 && connect(connection, (struct sockaddr *)&address, sizeof address) == 0)
-        return true;
-    perror("raw: connect");
-    return false;
+    int listener = unix_socket_listen(folder, SOCK_SEQPACKET);
+    if (listener < 0)
+        return;
+    ready();
+    unix_socket_serve_all(listener, packet_answer);
 }
 
-static bool raw_call(const void *request, void *reply, uint32_t length)
+static bool packet_connect(const char *folder)
 {
-    if (send(connection, request, length, MSG_NOSIGNAL) == (ssize_t)length &&
-        recv(connection, reply, length, 0) == (ssize_t)length)
-        return true;
-    perror("raw: call");
-    return false;
+    return (connection = unix_socket_connect(folder, SOCK_SEQPACKET)) >= 0;
 }
 
-static void raw_disconnect(void)
+static bool packet_send(const void *message, uint32_t length)
+{
+    return send(connection, message, length, MSG_NOSIGNAL) == (ssize_t)length ||
+           peer_error("send: %s", strerror(errno));
+}
+
+static bool packet_call(const void *request, uint32_t length, void *reply, uint32_t reply_length)
+{
+    if (!packet_send(request, length))
+        return false;
+    ssize_t taken = recv(connection, reply, reply_length, 0);
+    if (taken <= 0)
+        return peer_error("recv: %s", taken == 0 ? "the end" : strerror(errno));
+    return taken == (ssize_t)reply_length || peer_error("a reply of the wrong length");
+}
+
+static void disconnect(void)
 {
     close(connection);
     connection = -1;
 }
 
-const Peer peer_raw = {"raw seqpacket", raw_serve, raw_connect, raw_call, raw_disconnect};
+static const PeerLack packet_lacks[] = {{"lend", "copies"}, {"connections", "is measured with epoll"}, {NULL, NULL}};
+static const Peer packet = {.name = "seqpacket",
+                            .serve = packet_serve,
+                            .connect = packet_connect,
+                            .call = packet_call,
+                            .send = packet_send,
+                            .disconnect = disconnect,
+                            .largest = PACKET_LARGEST,
+                            .lacks = packet_lacks};
+
+static const PeerLack all_lacks[] = {{"lend", "copies"}, {NULL, NULL}};
+static const Peer packet_all = {.name = "epoll",
+                                .serve = packet_serve_all,
+                                .connect = packet_connect,
+                                .call = packet_call,
+                                .send = packet_send,
+                                .disconnect = disconnect,
+                                .largest = PACKET_LARGEST,
+                                .most_connections = 10000,
+                                .lacks = all_lacks};
+
+/* --- SOCK_STREAM --- */
+
+static bool stream_answer_client(int client)
+{
+    return stream_answer(client, client);
+}
+
+static void byte_serve(const char *folder, void (*ready)(void))
+{
+    int listener = unix_socket_listen(folder, SOCK_STREAM);
+    if (listener < 0)
+        return;
+    ready();
+    unix_socket_serve_one(listener, stream_answer_client);
+}
+
+static bool byte_connect(const char *folder)
+{
+    return (connection = unix_socket_connect(folder, SOCK_STREAM)) >= 0;
+}
+
+static bool byte_send(const void *message, uint32_t length)
+{
+    return stream_write(connection, message, length);
+}
+
+static bool byte_call(const void *request, uint32_t length, void *reply, uint32_t reply_length)
+{
+    return byte_send(request, length) && stream_read(connection, reply, reply_length);
+}
+
+static const PeerLack byte_lacks[] = {{"lend", "copies"}, {"connections", "is measured as SEQPACKET"}, {NULL, NULL}};
+static const Peer bytes = {.name = "stream",
+                           .serve = byte_serve,
+                           .connect = byte_connect,
+                           .call = byte_call,
+                           .send = byte_send,
+                           .disconnect = disconnect,
+                           .lacks = byte_lacks};
+
+const Peer *const peers[] = {&packet, &bytes, &packet_all, NULL};

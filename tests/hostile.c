@@ -25,7 +25,7 @@ struct hello {
 };
 
 struct words {
-    uint32_t tail, producer_waits, pad1[14], head, consumer_sleeps, pad2[14];
+    uint32_t tail, pad1[15], producer_waits, pad2[15], head, pad3[15], consumer_sleeps, pad4[15];
 };
 
 struct memory {
@@ -374,7 +374,7 @@ static void silent_connections_keep_nobody_out(void)
  */
 static void hostile_indices_close_the_connection(void)
 {
-    static const uint32_t tails[] = {1, 31, 33, RING + 32, 0x7fffffe0, 0x80000000, 0xffffffe0, 0xffffffff};
+    static const uint32_t tails[] = {1, 32, 63, RING + 64, 0x7fffffc0, 0x80000000, 0xffffffc0, 0xffffffff};
     struct victim victim = start_victim();
     for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
         struct peer evil = open_channel();
@@ -384,6 +384,11 @@ static void hostile_indices_close_the_connection(void)
         close_peer(&evil);
     }
     end_victim(&victim);
+}
+
+static uint32_t extent_of(uint32_t length)
+{
+    return (32 + length + 63) / 64 * 64;
 }
 
 static void put_frame(struct peer *evil, const struct frame *frame)
@@ -403,7 +408,8 @@ static void hostile_frames_close_the_connection(void)
 {
     static const struct frame frames[] = {
         {.kind = 0, .length = 4, .total = 4},
-        {.kind = 6, .length = 4, .total = 4},
+        {.kind = 6, .length = 4, .total = 4}, /* lent: of another length */
+        {.kind = 7, .length = 4, .total = 4},
         {.kind = 99, .length = 4, .total = 4},
         {.kind = 127, .length = 4, .total = 4},
         {.kind = 5, .length = 0, .total = 0, .token = 1}, /* dropped: only in replies */
@@ -438,7 +444,7 @@ static void put_frames(struct peer *evil, const struct frame *frames, size_t cou
     uint32_t at = 0;
     for (size_t i = 0; i < count; i++) {
         memcpy(evil->requests + at, &frames[i], sizeof *frames);
-        at += 32 + (frames[i].length + 31) / 32 * 32;
+        at += extent_of(frames[i].length);
     }
     store(&evil->memory->requests.tail, at);
     bell(evil->socket);
@@ -554,6 +560,97 @@ static void a_client_made_by_hand_is_answered(void)
     end_victim(&victim);
 }
 
+struct lease {
+    uint32_t number, reserved;
+    uint64_t size;
+};
+
+/* Lends `length` bytes in a segment, whose memory comes with it unless that is -1. */
+static void lend(struct peer *evil, const struct lease *lease, uint32_t length, int memory, unsigned copies)
+{
+    struct frame frame = {.kind = 6, .length = sizeof *lease, .token = 7, .total = length, .descriptors = copies};
+    memcpy(evil->requests + 32, lease, sizeof *lease);
+    if (copies > 0) {
+        send_record(evil->socket, "no", 2, -1, 0);
+        send_record(evil->socket, "par", 3, memory, copies);
+    }
+    put_frame(evil, &frame);
+}
+
+/*
+ * Intent: a segment is checked like the channel's memory, and what is in it against its size.
+ *   evil client                                 victim
+ *   lends what is unknown, unsafe, too small ->
+ *   closed                                      has none of them open
+ */
+static void hostile_leases_close_the_connection(void)
+{
+    enum { SIZE = 4096 + 65536, SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
+    const struct {
+        struct lease lease;
+        uint32_t length;
+        unsigned copies;
+        size_t size; /* of the memory that comes */
+        int seals;
+    } wrong[] = {
+        {{0, 0, SIZE}, 100, 0, SIZE, SEALS}, /* never seen */
+        {{7, 0, SIZE}, 100, 0, SIZE, SEALS},
+        {{8, 0, SIZE}, 100, 1, SIZE, SEALS}, /* no such number */
+        {{UINT32_MAX, 0, SIZE}, 100, 1, SIZE, SEALS},
+        {{0, 0, SIZE}, 65537, 1, SIZE, SEALS}, /* more than it holds */
+        {{0, 0, SIZE}, 0xffffffff, 1, SIZE, SEALS},
+        {{0, 0, SIZE}, 0, 1, SIZE, SEALS},   /* nothing in it */
+        {{0, 0, SIZE}, 100, 2, SIZE, SEALS}, /* two descriptors */
+        {{0, 0, SIZE + 4096}, 100, 1, SIZE, SEALS},
+        {{0, 0, 4096}, 100, 1, 4096, SEALS}, /* no room for data */
+        {{0, 0, 0}, 100, 1, 0, SEALS},
+        {{0, 0, UINT64_MAX}, 100, 1, SIZE, SEALS},
+        {{0, 0, 0x20000000}, 100, 1, 0x20000000, SEALS}, /* over the service's limit */
+        {{0, 0, SIZE}, 100, 1, SIZE, 0},
+        {{0, 0, SIZE}, 100, 1, SIZE, F_SEAL_SHRINK | F_SEAL_SEAL},
+    };
+    struct victim victim = start_victim();
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct peer evil = open_channel();
+        int memory = make_memory(wrong[i].size, wrong[i].seals);
+        lend(&evil, &wrong[i].lease, wrong[i].length, memory, wrong[i].copies);
+        close(memory);
+        if (!is_closed(evil.socket))
+            fail_msg("lease %zu was accepted", i);
+        close_peer(&evil);
+    }
+    end_victim(&victim);
+}
+
+/*
+ * Intent: the same lease in order is answered, and given back: else the test above would prove nothing.
+ *   client by hand                victim
+ *   lends 100 bytes ----------->
+ *   <----------------- the whole
+ *   the word is 0 again
+ */
+static void a_lease_made_by_hand_is_answered(void)
+{
+    enum { SIZE = 4096 + 65536 };
+    struct victim victim = start_victim();
+    struct peer peer = open_channel();
+    int memory = make_memory(SIZE, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    uint8_t *segment = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    assert_ptr_not_equal(segment, MAP_FAILED);
+    th_fill(segment + 4096, 100, 1);
+    store((uint32_t *)(void *)segment, 1);
+    lend(&peer, &(struct lease){0, 0, SIZE}, 100, memory, 1);
+    uint64_t end = th_now_ms() + 20000;
+    while (__atomic_load_n(&peer.memory->replies.tail, __ATOMIC_SEQ_CST) == 0 ||
+           __atomic_load_n((uint32_t *)(void *)segment, __ATOMIC_SEQ_CST) == 1)
+        assert_true(th_now_ms() < end);
+    assert_memory_equal(peer.replies + 32, segment + 4096, 100);
+    munmap(segment, SIZE);
+    close(memory);
+    close_peer(&peer);
+    end_victim(&victim);
+}
+
 /*
  * Intent: a hostile head of the reply ring is noticed by the victim, who produces there.
  *   evil client                     victim
@@ -563,7 +660,7 @@ static void a_client_made_by_hand_is_answered(void)
  */
 static void hostile_reply_heads_close_the_connection(void)
 {
-    static const uint32_t heads[] = {1, 0x80000000, 0xffffffe0}; /* 32 would be an honest one */
+    static const uint32_t heads[] = {1, 0x80000000, 0xffffffc0}; /* 64 would be an honest one */
     struct victim victim = start_victim();
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
         struct peer evil = open_channel();
@@ -647,7 +744,7 @@ static void a_client_that_reads_nothing_goes(void)
     struct victim victim = start_victim();
     struct peer evil = open_channel();
     struct frame frame = {.kind = 1, .length = 60000, .total = 60000, .token = 1};
-    uint32_t extent = 32 + (60000 + 31) / 32 * 32, tail = 0;
+    uint32_t extent = extent_of(60000), tail = 0;
     bool closed = false;
     uint64_t end = th_now_ms() + (th_on_valgrind() ? 80000 : 20000);
     while (!closed && th_now_ms() < end) {
@@ -727,7 +824,7 @@ static void expect_zeroes(const void *bytes, size_t length)
 /* That a frame has its message's bytes, and zeroes behind them; where the next one is. */
 static const uint8_t *expect_frame(const uint8_t *at, struct frame expected, const void *payload)
 {
-    const size_t extent = 32 + (expected.length + 31) / 32 * 32;
+    const size_t extent = extent_of(expected.length);
     expected.kind = 1;
     expected.total = expected.length;
     assert_memory_equal(at, &expected, sizeof expected);
@@ -817,9 +914,9 @@ static void mix_replies(struct memory *memory, const struct hello *hello)
     struct frame piece = {.kind = 2, .length = 4096, .total = 100000, .token = token};
     struct frame whole = {.kind = 1, .length = 8, .total = 8, .token = token};
     memcpy(replies, &piece, sizeof piece);
-    memcpy(replies + 32 + 4096, &whole, sizeof whole);
-    memcpy(replies + 32 + 4096 + 32, "surprise", 8);
-    store(&memory->replies.tail, 32 + 4096 + 32 + 32);
+    memcpy(replies + extent_of(4096), &whole, sizeof whole);
+    memcpy(replies + extent_of(4096) + 32, "surprise", 8);
+    store(&memory->replies.tail, extent_of(4096) + extent_of(8));
 }
 
 static void scribble(struct memory *memory, const struct hello *hello, enum evil_way way)
@@ -829,7 +926,7 @@ static void scribble(struct memory *memory, const struct hello *hello, enum evil
     memory->largest_message = 0xffffffff;
     store(&memory->welcomed, 1);
     if (way == BAD_TAIL)
-        store(&memory->replies.tail, hello->reply_size + 32);
+        store(&memory->replies.tail, hello->reply_size + 64);
     if (way == BAD_HEAD)
         store(&memory->requests.head, 0x80000000);
     if (way == MIXED_REPLY)
@@ -1131,6 +1228,8 @@ int main(void)
         TH_TEST(pieces_that_dont_add_up_close_the_connection),
         TH_TEST(wrong_parcels_close_the_connection),
         TH_TEST(a_client_made_by_hand_is_answered),
+        TH_TEST(hostile_leases_close_the_connection),
+        TH_TEST(a_lease_made_by_hand_is_answered),
         TH_TEST(hostile_reply_heads_close_the_connection),
         TH_TEST(flipping_bits_harms_nobody),
         TH_TEST(a_client_that_reads_nothing_goes),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Order over two channels to one service: the rest of the old one is served before the new one. */
+/* A client's channels to one service, one after another: the rest of an old one is served first; how one begins. */
 #include "harness.h"
 
 static const char NAME[] = "test.channels";
@@ -51,10 +51,31 @@ static void order_holds_over_a_new_channel(void)
     th_stop(service);
 }
 
+/*
+ * Intent: a first message that has to wait for the service's limits does not sleep past them.
+ *   client                             service
+ *   connects, large call ----------->  lets it in, answers
+ *   gives the channel up, and again
+ */
+static void a_first_large_call_meets_its_welcome(void)
+{
+    static const uint8_t data[65537];
+    pid_t service = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    for (unsigned i = 0; i < th_rounds(3000); i++) {
+        LMResponseBuffer response;
+        assert_int_equal(LMConnectionSendTwoWay(&connection, ECHO, data, sizeof data, &response), 0);
+        LMResponseBufferFree(&response);
+        th_close(&connection);
+    }
+    th_stop(service);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TH_TEST(order_holds_over_a_new_channel),
+        TH_TEST(a_first_large_call_meets_its_welcome),
     };
     return TH_MAIN(tests);
 }

@@ -21,7 +21,7 @@ static void set_up(uint64_t start)
     memset(&storage, 0, sizeof storage);
     words.head = words.tail = (uint32_t)start;
     producer = (struct lm_producer){ring, start, start, SIZE};
-    consumer = (struct lm_consumer){ring, start, start};
+    consumer = (struct lm_consumer){ring, start, start, true};
 }
 
 static struct lm_frame frame_of(uint32_t length, uint32_t token)
@@ -109,7 +109,7 @@ static void a_full_ring_has_no_room(void)
     assert_int_equal(count, SIZE / 128);
     assert_int_equal(put(0, 1), 0);
     expect(96, 0);
-    assert_int_equal(put(97, 1), 0); /* 160 bytes into 128 */
+    assert_int_equal(put(97, 1), 0); /* 192 bytes into 128 */
     assert_int_equal(put(96, count), 1);
     for (uint32_t token = 1; token <= count; token++)
         expect(96, token);
@@ -129,7 +129,7 @@ static void a_frame_may_fill_the_ring(void)
 static void a_quiet_ring_stays_on_its_first_pages(void)
 {
     static uint8_t big[16 * 4096] __attribute__((aligned(4096)));
-    const uint32_t strides[] = {1, 32, 64, 96, 100};
+    const uint32_t strides[] = {1, 32, 64, 128, 200};
     for (size_t i = 0; i < sizeof strides / sizeof *strides; i++) {
         set_up(0);
         producer.ring.bytes = consumer.ring.bytes = big;
@@ -149,7 +149,7 @@ static void what_is_unpublished_is_not_seen(void)
 {
     set_up(0);
     struct lm_frame frame = frame_of(0, 1);
-    assert_int_equal(lm_producer_prepare(&producer, 32), 1);
+    assert_int_equal(lm_producer_prepare(&producer, lm_frame_extent(0)), 1);
     lm_producer_put(&producer, &frame, "");
     expect_empty();
     lm_producer_publish(&producer);
@@ -231,7 +231,7 @@ static void the_rest_of_a_dead_ring_is_read_aside(void)
 
 static void a_hostile_tail_is_refused(void)
 {
-    const uint32_t offsets[] = {1, 31, 33, SIZE + 32, SIZE + 1, 0x80000000u, (uint32_t)-32, (uint32_t)-1};
+    const uint32_t offsets[] = {1, 32, 63, SIZE + 64, SIZE + 1, 0x80000000u, (uint32_t)-64, (uint32_t)-1};
     for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
         struct lm_frame frame;
         set_up(64);
@@ -243,11 +243,11 @@ static void a_hostile_tail_is_refused(void)
 
 static void a_hostile_head_is_refused(void)
 {
-    const uint32_t offsets[] = {1, 31, (uint32_t)-32, SIZE, 128, 0x80000000u};
+    const uint32_t offsets[] = {1, 32, (uint32_t)-64, SIZE, 192, 0x80000000u};
     for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
         set_up(64);
         assert_int_equal(put(0, 1), 1);
-        assert_int_equal(put(0, 2), 1); /* 64 to 128 */
+        assert_int_equal(put(0, 2), 1); /* 64 to 192 */
         words.head = 64 + offsets[i];
         assert_int_equal(lm_producer_refresh(&producer), -EPROTO);
         assert_int_equal(lm_producer_must_wait(&producer, SIZE), -EPROTO);
@@ -273,11 +273,11 @@ static void headers_are_validated(void)
         uint64_t in_ring;
         bool valid;
     } cases[] = {
-        {{.kind = 1}, 32, true},
+        {{.kind = 1}, 64, true},
         {{.kind = 1, .length = 32, .total = 32}, 64, true},
         {{.kind = 1, .length = 33, .total = 33}, 64, false},
-        {{.kind = 1, .length = 33, .total = 33}, 96, true},
-        {{.kind = 1, .length = 65536, .total = 65536}, 65568, true},
+        {{.kind = 1, .length = 33, .total = 33}, 128, true},
+        {{.kind = 1, .length = 65536, .total = 65536}, 65600, true},
         {{.kind = 1, .length = 65537, .total = 65537}, 1u << 20, false},
         {{.kind = 1, .length = UINT32_MAX, .total = UINT32_MAX}, UINT32_MAX, false},
         {{.kind = 1, .length = UINT32_MAX - 30, .total = UINT32_MAX}, 64, false},
@@ -288,6 +288,12 @@ static void headers_are_validated(void)
         {{.kind = 2, .length = 8, .total = 9}, 64, true},
         {{.kind = 0}, 64, false},
         {{.kind = 6}, 64, false},
+        {{.kind = 6, .length = 16, .total = 1}, 64, true},
+        {{.kind = 6, .length = 16, .total = 1, .descriptors = 1}, 64, true},
+        {{.kind = 6, .length = 16, .total = 1, .descriptors = 2}, 64, false},
+        {{.kind = 6, .length = 16, .total = 0}, 64, false},
+        {{.kind = 6, .length = 17, .total = 17}, 64, false},
+        {{.kind = 7}, 64, false},
         {{.kind = 127}, 64, false},
         {{.kind = 128}, 64, true},
         {{.kind = UINT32_MAX}, 64, true},
@@ -311,7 +317,7 @@ static void a_skip_goes_to_the_start_or_is_refused(void)
     assert_int_equal(consumer.head, SIZE);
     set_up(4096);
     memcpy(storage.bytes + 4096, &skip, sizeof skip);
-    words.tail = SIZE - 32; /* less than it skips */
+    words.tail = SIZE - 64; /* less than it skips */
     assert_int_equal(lm_consumer_peek(&consumer, &frame), -EPROTO);
     set_up(0);
     memcpy(storage.bytes, &skip, sizeof skip);
@@ -327,10 +333,10 @@ static void sizes_are_checked(void)
         assert_true(lm_ring_size_valid(good[i]));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(lm_ring_size_valid(bad[i]));
-    assert_int_equal(lm_frame_extent(0), 32);
+    assert_int_equal(lm_frame_extent(0), 64);
     assert_int_equal(lm_frame_extent(1), 64);
     assert_int_equal(lm_frame_extent(32), 64);
-    assert_int_equal(lm_frame_extent(33), 96);
+    assert_int_equal(lm_frame_extent(33), 128);
 }
 
 int main(void)

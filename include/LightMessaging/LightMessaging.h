@@ -82,6 +82,7 @@ typedef struct LMMessage {
     mach_msg_header_t head;
     mach_msg_body_t body;
     struct lm_parcel *descriptors; /* LMMessageTakeDescriptor; NULL: none */
+    struct lm_segment *lent;       /* where the data are, if they came in a lent buffer */
     union {
         struct {
             mach_msg_ool_descriptor_t descriptor;
@@ -105,6 +106,18 @@ typedef struct LMResponseBuffer {
     uint8_t slack[LM_INLINE_MAX];
 } LMResponseBuffer;
 
+/*
+ * Looking before sleeping: who waits for a message looks at memory for a while before it sleeps, if its last waits were
+ * short enough for that to pay. It makes a call between two busy cores take less than a microsecond instead of tens,
+ * and costs up to that many microseconds of processor time before a sleep; who has nothing to do sleeps for good, and a
+ * waiter whose looks find nothing looks ever more rarely. Nobody looks who is allowed one core only (when it opens the
+ * channel, or makes the run loop).
+ *
+ * Switch it off where the battery or the other programs on the machine matter more: with LM_SPIN_NEVER for a service or
+ * a connection, or with LM_SPIN_US=0 in the environment, whose number of microseconds is the upper bound for a process.
+ */
+#define LM_SPIN_NEVER UINT32_MAX
+
 /* As a timeout: wait for ever. */
 #define LM_TIMEOUT_NEVER UINT32_MAX
 
@@ -119,6 +132,9 @@ typedef struct lm_async *LMCallRef;
 
 /* What is told of a service's comings and goings. */
 typedef struct lm_observer *LMObserverRef;
+
+/* A buffer to fill and send; see "Lent buffers". */
+typedef struct lm_segment *LMBufferRef;
 
 /* How an asynchronous call ended. The response is freed after the callback, which may consume it; it is an empty
  * message unless the status is 0. */
@@ -183,6 +199,13 @@ LM_API kern_return_t LMConnectionSendTwoWayWithDescriptors(LMConnectionRef conne
                                                            LMResponseBuffer *response);
 
 /*
+ * How long a thread of this process that waits for the service looks before it sleeps: 1 to 1000 microseconds, 0 for
+ * the default, which is 50, or LM_SPIN_NEVER. For all connections of this process to the name, and kept when the service
+ * restarts. Connects first, with errors as above; KERN_INVALID_ARGUMENT for a longer time.
+ */
+LM_API kern_return_t LMConnectionSetSpin(LMConnectionRef connection, uint32_t microseconds);
+
+/*
  * Sends and goes on; the callback is called once, in the thread that runs the loop, with what LMConnectionSendTwoWay
  * would return. The data are copied, and go out in the order of the sends as the service makes room; nothing waits here
  * but connecting, when thousands of others are connecting too. A call keeps its run loop running until it has ended.
@@ -217,6 +240,55 @@ LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response);
 /* Frees what the response holds and leaves an empty message. Idempotent. A service calls it on requests, cast from
  * LMMessage *. */
 LM_API void LMResponseBufferFree(LMResponseBuffer *response);
+
+/* --- Lent buffers --- */
+
+/*
+ * For large data: a buffer in memory that goes to the other side as it is, so that sending takes equally long whatever
+ * its size. What a program fills there anyway (a picture, a file that is read) is never copied. Buffers are used again,
+ * and warm, once the receiver has freed the message; a program that sends one after another makes no system call.
+ *
+ *     LMBufferRef buffer;
+ *     LMConnectionCreateBuffer(&connection, length, &buffer);
+ *     draw(LMBufferGetBytes(buffer), LMBufferGetLength(buffer));
+ *     LMConnectionSendTwoWayBuffer(&connection, DRAWN, &buffer, &response);
+ *     LMBufferFree(buffer);
+ *
+ * A sending function takes the buffer and sets yours to NULL, unless nothing of the message will arrive: then it is
+ * still yours, to be sent again or freed. What it holds at first is undefined: zeroes, or what you sent before. Each
+ * channel lends up to 8 buffers and 256 MiB at a time in each direction; beyond that, without memfds, or on another
+ * connection than it was made for, a buffer is sent as a copy, and all else is the same.
+ *
+ * The receiver gets an ordinary message, and can read and write its data until it frees it. They are private if the
+ * other side is another user's process, or if the receiver wants that (LMServiceOptions, LMSetPrivateCopies): then they
+ * are copied. Else a sender that goes on writing to a buffer that it has sent can change what the receiver reads.
+ *
+ * One thread at a time may use a buffer.
+ */
+
+/* A buffer for requests of that many bytes, at least one, 4096-aligned. Connects if need be, with errors as for sending;
+ * KERN_RESOURCE_SHORTAGE: no memory. */
+LM_API kern_return_t LMConnectionCreateBuffer(LMConnectionRef connection, uint32_t length, LMBufferRef *buffer);
+/* A buffer for the reply to that call, likewise. The port is still to be used. MACH_SEND_INVALID_RIGHT: not a reply
+ * port, or used before. */
+LM_API kern_return_t LMReplyCreateBuffer(mach_port_t replyPort, uint32_t length, LMBufferRef *buffer);
+LM_API void *LMBufferGetBytes(LMBufferRef buffer);
+LM_API uint32_t LMBufferGetLength(LMBufferRef buffer);
+/* Gives a buffer up that was not sent. NULL is nothing. */
+LM_API void LMBufferFree(LMBufferRef buffer);
+/* As LMConnectionSendOneWay and LMConnectionSendTwoWay; the first waits until the service has taken the message. */
+LM_API kern_return_t LMConnectionSendOneWayBuffer(LMConnectionRef connection, SInt32 messageId, LMBufferRef *buffer);
+LM_API kern_return_t LMConnectionSendOneWayBufferWithTimeout(LMConnectionRef connection, SInt32 messageId,
+                                                             LMBufferRef *buffer, uint32_t milliseconds);
+LM_API kern_return_t LMConnectionSendTwoWayBuffer(LMConnectionRef connection, SInt32 messageId, LMBufferRef *buffer,
+                                                  LMResponseBuffer *response);
+LM_API kern_return_t LMConnectionSendTwoWayBufferWithTimeout(LMConnectionRef connection, SInt32 messageId,
+                                                             LMBufferRef *buffer, uint32_t milliseconds,
+                                                             LMResponseBuffer *response);
+/* As LMSendReply. The reply port is used up, whatever is returned. */
+LM_API kern_return_t LMSendReplyBuffer(mach_port_t replyPort, LMBufferRef *buffer);
+/* Whether replies in lent buffers are copied before they are handed out, on channels opened from now on. */
+LM_API void LMSetPrivateCopies(bool wanted);
 
 /* --- Messages --- */
 
@@ -340,7 +412,9 @@ typedef struct {
     uint32_t userCount;
     const gid_t *groups; /* whose members may call, further groups included; copied */
     uint32_t groupCount;
-    LMServicePolicy policy; /* gets the service's userInfo */
+    LMServicePolicy policy;    /* gets the service's userInfo */
+    bool privateCopies;        /* of what comes in lent buffers; else only from other users */
+    uint32_t spinMicroseconds; /* 1 to 1000, or LM_SPIN_NEVER; 50. See "Looking before sleeping" */
 } LMServiceOptions;
 
 /*
@@ -395,6 +469,7 @@ LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
 #include "detail/observer.h"
 #include "detail/start.h"
 #include "detail/listing.h"
+#include "detail/buffer.h"
 #include "detail/sender.h"
 #include "CFMachPort.h"
 #if LIGHTMESSAGING_USE_ROCKETBOOTSTRAP

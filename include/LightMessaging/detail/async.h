@@ -208,11 +208,11 @@ LM_INTERNAL void lm_async_look(struct lm_async *async)
 }
 
 /* The job's callback. */
-LM_INTERNAL bool lm_async_ready(struct lm_object *object, uint32_t events)
+LM_INTERNAL enum lm_wish lm_async_ready(struct lm_object *object, uint32_t events)
 {
     (void)events;
     lm_async_look(LM_CONTAINER(object, struct lm_async, object));
-    return false;
+    return LM_WATCH_WAIT;
 }
 
 /* The deadline has passed. */

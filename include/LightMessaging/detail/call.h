@@ -15,12 +15,19 @@ LM_INTERNAL kern_return_t lm_link_untaken(const struct lm_link *link, int error)
     return lm_kern_return(error);
 }
 
+/* Whether only the sender has all of a message that is in the ring. */
+LM_INTERNAL bool lm_request_needs_its_sender(const struct lm_request *request)
+{
+    return lm_request_is_large(request) || request->descriptor_count > 0 || lm_request_is_lent(request);
+}
+
 /* One-way. Without the lock. MACH_SEND_INVALID_DEST: the link is cut, and the message was not taken. */
 LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *request)
 {
     lm_link_lock(link);
     int result = lm_link_send(link, request);
-    if (result == 0 && (lm_request_is_large(request) || request->descriptor_count))
+    request->taken = result == 0;
+    if (result == 0 && lm_request_needs_its_sender(request))
         result = lm_link_wait_taken(link, request);
     if (result < 0 && !lm_link_withdraw(link, request))
         result = 0;
@@ -31,9 +38,10 @@ LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *
 }
 
 /* `error` is what ended the waiting, if the call was not ended. */
-LM_INTERNAL kern_return_t lm_call_status(struct lm_link *link, const struct lm_call *call,
-                                         const struct lm_request *request, int error)
+LM_INTERNAL kern_return_t lm_call_status(struct lm_link *link, const struct lm_call *call, struct lm_request *request,
+                                         int error)
 {
+    request->taken = true;
     switch (call->state) {
     case LM_CALL_ANSWERED:
         return KERN_SUCCESS;

@@ -92,6 +92,7 @@ LM_INTERNAL int64_t lm_deadline_after_seconds(CFTimeInterval seconds)
 
 LM_INTERNAL SInt32 lm_loop_run(struct lm_loop *loop, int64_t deadline)
 {
+    loop->waiting_since = 0; /* a nested run, or none, was not waiting */
     for (;;) {
         int result = lm_loop_pass(loop, deadline);
         if (lm_load_acquire(&loop->stop) && lm_exchange(&loop->stop, 0))

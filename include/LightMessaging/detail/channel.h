@@ -10,6 +10,7 @@
 #include "deadline.h"
 #include "parcel.h"
 #include "ring.h"
+#include "segment.h"
 
 /* The first page of the shared memory. */
 struct lm_memory {
@@ -37,6 +38,7 @@ struct lm_channel {
     struct lm_list parcels; /* that have come, in the order of their messages */
     uint32_t parcels_hold;  /* descriptors in them */
     bool notice_sent;       /* by us, without its parcel so far */
+    struct lm_pool lent, borrowed; /* segments, our own and the peer's; lend.h */
 };
 
 /* What a record on the socket is, by its length. */
@@ -61,16 +63,20 @@ LM_INTERNAL int lm_channel_map(struct lm_channel *channel, int memory, uint32_t 
     channel->memory = (struct lm_memory *)lm_sys_map(memory, channel->memory_size);
     if (!channel->memory)
         return -ENOMEM;
+    lm_sys_keep_from_children(channel->memory, channel->memory_size);
     unsigned char *bytes = (unsigned char *)channel->memory + LM_MEMORY_RINGS;
     struct lm_ring requests = {&channel->memory->requests, bytes, request_size};
     struct lm_ring replies = {&channel->memory->replies, bytes + request_size, reply_size};
     channel->out.ring = is_client ? requests : replies;
     channel->in.ring = is_client ? replies : requests;
+    channel->in.takes = !is_client;
     return lm_sys_populate(channel->memory, LM_MEMORY_RINGS) < 0 ? -ENOMEM : 0;
 }
 
 LM_INTERNAL void lm_channel_unmap(struct lm_channel *channel)
 {
+    lm_pool_clear(&channel->lent);
+    lm_pool_clear(&channel->borrowed);
     if (channel->memory)
         lm_sys_unmap(channel->memory, channel->memory_size);
     channel->memory = NULL;

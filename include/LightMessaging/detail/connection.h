@@ -29,11 +29,14 @@ LM_INTERNAL struct lm_link *lm_link_of_port(mach_port_t port, const char *name)
     return NULL;
 }
 
+/* A name that is a live link's was checked when that was opened. */
 LM_INTERNAL kern_return_t lm_connection_link(LMConnectionRef connection, int64_t deadline, struct lm_link **link)
 {
     *link = lm_link_of_port(lm_load_relaxed(&connection->serverPort), connection->serverName);
     if (*link)
         return KERN_SUCCESS;
+    if (!lm_name_valid(connection->serverName))
+        return KERN_INVALID_ARGUMENT;
     int result = lm_link_get(connection->serverName, deadline, link);
     if (result == 0)
         lm_store_relaxed(&connection->serverPort, (*link)->port);
@@ -49,7 +52,7 @@ LM_INTERNAL kern_return_t lm_connection_try(LMConnectionRef connection, struct l
     *looked_up = status == KERN_SUCCESS;
     if (status)
         return status;
-    request->queued = false;
+    lm_request_load(request, link);
     status = response ? lm_link_call(link, request, response) : lm_link_post(link, request);
     lm_release(&link->object);
     return status;
@@ -57,8 +60,7 @@ LM_INTERNAL kern_return_t lm_connection_try(LMConnectionRef connection, struct l
 
 LM_INTERNAL bool lm_request_valid(LMConnectionRef connection, const struct lm_request *request)
 {
-    return connection && lm_name_valid(connection->serverName) && request->data &&
-           lm_descriptors_valid(request->descriptors, request->descriptor_count);
+    return connection && request->data && lm_descriptors_valid(request->descriptors, request->descriptor_count);
 }
 
 /* response: NULL for a one-way message. */
@@ -115,7 +117,7 @@ LM_INTERNAL struct lm_request lm_request_make(SInt32 identifier, const void *dat
     memset(&request, 0, sizeof request);
     request.identifier = identifier;
     request.data = data || length ? data : "";
-    request.length = length;
+    request.length = request.total = length;
     request.deadline = lm_deadline_after(milliseconds);
     return request;
 }
@@ -201,6 +203,28 @@ LM_API kern_return_t LMConnectionSendTwoWayData(LMConnectionRef connection, SInt
     if (response)
         lm_message_init(&response->message);
     return MACH_SEND_TOO_LARGE;
+}
+
+LM_API kern_return_t LMConnectionSetSpin(LMConnectionRef connection, uint32_t microseconds)
+{
+    struct lm_link *link;
+    if (!connection || !lm_spin_valid(microseconds))
+        return KERN_INVALID_ARGUMENT;
+    kern_return_t status = lm_connection_link(connection, lm_deadline_after(LM_TIMEOUT), &link);
+    if (status)
+        return status;
+    lm_link_lock(link);
+    lm_spin_set(&link->spin, lm_spin_nanoseconds(microseconds));
+    lm_link_unlock(link);
+    lm_release(&link->object);
+    return KERN_SUCCESS;
+}
+
+LM_API void LMSetPrivateCopies(bool wanted)
+{
+    lm_process_lock();
+    lm_process_1.private_copies = wanted;
+    lm_process_unlock();
 }
 
 LM_API void LMSetLargestReply(uint32_t bytes)

@@ -76,7 +76,7 @@ LM_INTERNAL void lm_service_pause(struct lm_service *service)
     pthread_mutex_unlock(&service->lock);
 }
 
-LM_INTERNAL bool lm_listener_ready(struct lm_object *object, uint32_t events)
+LM_INTERNAL enum lm_wish lm_listener_ready(struct lm_object *object, uint32_t events)
 {
     struct lm_service *service = LM_CONTAINER(object, struct lm_service, object);
     (void)events;
@@ -87,10 +87,10 @@ LM_INTERNAL bool lm_listener_ready(struct lm_object *object, uint32_t events)
         if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS)
             lm_service_pause(service);
         if (result < 0)
-            return false;
+            return LM_WATCH_WAIT;
         lm_service_limit_unfinished(service);
     }
-    return true;
+    return LM_WATCH_AGAIN;
 }
 
 /* Ends sessions whose hello is overdue; when the next one will be. */

@@ -69,17 +69,6 @@ LM_INTERNAL bool lm_hello_valid(const struct lm_hello *hello)
            lm_ring_size_valid(hello->reply_size);
 }
 
-/* Memory that can't shrink, grow, or fault for want of a file: only then is it safe to map. */
-LM_INTERNAL bool lm_memory_safe(int memory, size_t size)
-{
-    const int seals = LM_F_SEAL_SHRINK | LM_F_SEAL_GROW | LM_F_SEAL_SEAL;
-    struct stat status;
-    int found = lm_sys_seals(memory);
-    return found >= 0 && (found & seals) == seals && lm_sys_stat(memory, &status) == 0 &&
-           ((unsigned)status.st_mode & LM_S_IFMT) == LM_S_IFREG && (uint64_t)status.st_size == size &&
-           lm_sys_on_tmpfs(memory);
-}
-
 LM_INTERNAL void lm_channel_refuse(const struct lm_channel *channel, kern_return_t status)
 {
     struct lm_refusal refusal = {LM_HELLO_MAGIC, (uint32_t)status};

@@ -16,6 +16,7 @@
 
 #include "assembly.h"
 #include "handshake.h"
+#include "lend.h"
 #include "loop.h"
 #include "message.h"
 #include "port.h"
@@ -80,11 +81,14 @@ struct lm_link {
     bool given_up;        /* cut by this side: the service still gets what is in the ring */
     uint32_t abort_token;
     kern_return_t refusal; /* what the service said instead of a welcome, or when it sent us away */
-    bool told_welcome;     /* to asynchronous calls and observers */
+    bool told_welcome;     /* to whoever waits for it */
     bool wary;             /* the last link was refused: nothing is sent before the welcome */
     uint32_t largest_reply;
+    bool copies;              /* replies in lent buffers, before they are looked at */
     struct lm_assembly reply; /* a large one on its way */
     int64_t asked_at;         /* when the kernel was last asked whether the service lives */
+    int64_t put_at;           /* when something was last put in without ringing; both by the coarse clock */
+    struct lm_spin spin;      /* of threads that wait */
 };
 
 LM_INTERNAL void lm_link_lock(struct lm_link *link)
@@ -228,6 +232,35 @@ LM_INTERNAL int lm_link_receive_part(struct lm_link *link, const struct lm_frame
     return 0;
 }
 
+/* With a reference to the segment, which goes to the reply. */
+LM_INTERNAL void lm_link_receive_borrowed(struct lm_link *link, struct lm_call *call, const struct lm_frame *frame,
+                                          struct lm_segment *segment)
+{
+    LMMessage *message = lm_call_message(call);
+    if (!message)
+        lm_segment_give_back(segment);
+    if (!message || lm_message_accept(message, segment, frame->total, link->copies) < 0) {
+        lm_call_fail(call, -ENOMEM);
+        return;
+    }
+    message->head.msgh_id = frame->identifier;
+    lm_call_end(call, LM_CALL_ANSWERED);
+}
+
+LM_INTERNAL int lm_link_receive_lent(struct lm_link *link, const struct lm_frame *frame, const struct lm_parcel *parcel)
+{
+    struct lm_segment *segment = NULL;
+    int result = lm_channel_borrow(&link->channel, frame, parcel, link->largest_reply, &segment);
+    if (result < 0)
+        return result;
+    struct lm_call *call = lm_link_call_of(link, frame);
+    if (call && call->state == LM_CALL_WAITING)
+        lm_link_receive_borrowed(link, call, frame, segment);
+    else
+        lm_segment_give_back(segment);
+    return 0;
+}
+
 /* What it does not give to a call stays in the parcel. */
 LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
 {
@@ -245,6 +278,8 @@ LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *fra
             lm_call_end(call, LM_CALL_DROPPED);
         return 0;
     }
+    if (frame->kind == LM_FRAME_LENT)
+        return lm_link_receive_lent(link, frame, *parcel);
     if (lm_frame_is_part(frame))
         return lm_link_receive_part(link, frame, parcel);
     lm_link_receive_whole(link, frame, parcel);

@@ -127,6 +127,7 @@ LM_INTERNAL struct lm_link *lm_link_create(const char *name)
     lm_object_init(&link->object, lm_link_destroy);
     link->object.deallocated = lm_link_deallocated;
     lm_channel_init(&link->channel, -1);
+    lm_spin_init(&link->spin, LM_SPIN_DEFAULT);
     strcpy(link->name, name);
     lm_link_enlist(link);
     return link;
@@ -170,11 +171,19 @@ LM_INTERNAL int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
         if (result == 0)
             lm_link_move_rest(link, dead, payload);
     }
+    link->spin = dead->spin;
     lm_link_unlock(dead);
     free(payload);
     if (result == 0 && lm_producer_must_ring(&link->channel.out))
         lm_channel_ring_bell(&link->channel);
     return result;
+}
+
+/* Whether the service is this user's. */
+LM_INTERNAL bool lm_link_is_to_myself(const struct lm_link *link)
+{
+    struct lm_credentials service;
+    return lm_sys_peer(link->channel.socket, &service) == 0 && service.uid == (uint32_t)geteuid();
 }
 
 /* Connects a link that nobody else uses yet. */
@@ -189,7 +198,9 @@ LM_INTERNAL int lm_link_connect(struct lm_link *link, int64_t deadline)
         return result;
     lm_process_lock();
     uint32_t largest = lm_process_1.largest_reply_plus1;
+    bool copies = lm_process_1.private_copies;
     lm_process_unlock();
+    link->copies = copies || !lm_link_is_to_myself(link);
     link->largest_reply = largest ? largest - 1 : LM_LARGEST_MESSAGE;
     result = lm_channel_offer(&link->channel, link->largest_reply);
     if (result < 0)

@@ -13,16 +13,20 @@ struct lm_request {
     uint32_t token; /* 0: one-way */
     const void *data;
     uint32_t length;
+    uint32_t total;  /* the message's length: as much, unless it is lent */
     uint32_t offset; /* what is in the ring already, when it goes in pieces */
     int64_t deadline;
     uint64_t position;       /* of the frame that the service takes, */
     bool queued;             /* once it is in the ring */
     bool rung;               /* the service was asleep, and alive */
-    int64_t put_at;          /* when a call was put in that did not ring */
+    int64_t put_at;          /* when it was put in, if it did not ring */
     struct lm_call *call;    /* whose it is; NULL: a one-way message's */
     struct lm_object *owner; /* of an asynchronous one, which may end while the lock is given up */
     struct lm_list in_unsent;
-    const int *descriptors; /* that go with it; the caller's. Not with asynchronous calls */
+    struct lm_segment *buffer; /* that the message is in; NULL: an ordinary one */
+    struct lm_lease lease;     /* its data, if the buffer is lent */
+    bool taken;                /* it can't be had back: the service has it, or had */
+    const int *descriptors;    /* that go with it; the caller's. Not with asynchronous calls */
     uint32_t descriptor_count;
 };
 
@@ -40,10 +44,10 @@ LM_INTERNAL uint32_t lm_request_part(const struct lm_request *request)
 /* Whether to ask the kernel if a service that does not sleep still lives: a bell would have told, but none is rung. */
 LM_INTERNAL bool lm_link_may_be_dead(struct lm_link *link)
 {
-    int64_t now = lm_now_coarse();
-    if (now - link->asked_at < LM_TRUST_NANOSECONDS)
+    link->put_at = lm_now_coarse();
+    if (link->put_at - link->asked_at < LM_TRUST_NANOSECONDS)
         return false;
-    link->asked_at = now;
+    link->asked_at = link->put_at;
     return true;
 }
 
@@ -78,23 +82,53 @@ LM_INTERNAL uint32_t lm_request_extent(const struct lm_request *request)
     return lm_frame_extent(lm_request_part(request)) + lm_frame_extent(0);
 }
 
+/* Whether the buffer itself goes, rather than a copy. */
+LM_INTERNAL bool lm_request_is_lent(const struct lm_request *request)
+{
+    return request->data == &request->lease;
+}
+
+/* Makes the request ready for a link: lends its buffer if that is one of the link's, else its data are to be copied. */
+LM_INTERNAL void lm_request_load(struct lm_request *request, struct lm_link *link)
+{
+    struct lm_segment *buffer = request->buffer;
+    request->queued = false;
+    if (!buffer)
+        return;
+    bool lends = lm_channel_lends(&link->channel, buffer);
+    request->data = lends ? (const void *)&request->lease : buffer->data;
+    request->length = lends ? (uint32_t)sizeof request->lease : buffer->length;
+    request->descriptors = &buffer->memory;
+    request->descriptor_count = lends && buffer->memory >= 0;
+    if (lends)
+        request->lease = lm_segment_lend(buffer);
+}
+
 /* Puts the request's next part, for which there is room, and publishes it. */
 LM_INTERNAL void lm_link_place(struct lm_link *link, struct lm_request *request)
 {
     uint32_t length = lm_request_part(request), offset = request->offset;
     bool last = offset + length == request->length;
-    struct lm_frame frame = {
-        LM_FRAME_READY,  last ? LM_FRAME_MESSAGE : LM_FRAME_PIECE, length, request->token, request->identifier,
-        request->length, last ? request->descriptor_count : 0,     0};
+    struct lm_frame frame = {LM_FRAME_READY,
+                             lm_request_is_lent(request) ? LM_FRAME_LENT
+                             : last                      ? LM_FRAME_MESSAGE
+                                                         : LM_FRAME_PIECE,
+                             length,
+                             request->token,
+                             request->identifier,
+                             request->total,
+                             last ? request->descriptor_count : 0,
+                             0};
     if (link->abort_due)
         lm_link_put_abort(link);
     request->position = link->channel.out.tail;
     request->offset += length;
     request->queued = last;
     lm_producer_put(&link->channel.out, &frame, (const unsigned char *)request->data + offset);
+    if (lm_request_is_lent(request))
+        lm_sys_close(&request->buffer->memory); /* it has been sent, if it was still here */
     request->rung = lm_link_publish(link);
-    if (request->token && !request->rung)
-        request->put_at = lm_now();
+    request->put_at = link->put_at;
 }
 
 /* Gives up a request of which a part may be in the ring: the service must hear of it before anything else. */

@@ -9,8 +9,10 @@
 /* Waits for room, unless there is some now. */
 LM_INTERNAL int lm_link_wait_room(struct lm_link *link, uint32_t extent, int64_t deadline)
 {
+    if (lm_link_look(link, true, deadline))
+        return 0;
     int result = lm_producer_must_wait(&link->channel.out, extent);
-    return result == 1 ? lm_link_wait(link, NULL, deadline) : result;
+    return result == 1 ? lm_link_sleep(link, NULL, deadline) : result;
 }
 
 /* Returns when the ring has room. */
@@ -86,7 +88,7 @@ LM_INTERNAL int lm_link_admit(struct lm_link *link, const struct lm_request *req
     int result = lm_link_wait_welcome(link, request->deadline);
     if (result < 0)
         return result;
-    return request->length > lm_load_relaxed(&link->channel.memory->largest_message) ? -EMSGSIZE : 0;
+    return request->total > lm_load_relaxed(&link->channel.memory->largest_message) ? -EMSGSIZE : 0;
 }
 
 /* The line of asynchronous calls may have the turn, and who is putting it in may have given up the lock just now: only
@@ -116,9 +118,7 @@ LM_INTERNAL int lm_link_put_parts(struct lm_link *link, struct lm_request *reque
 
 LM_INTERNAL int lm_link_send_large(struct lm_link *link, struct lm_request *request)
 {
-    int result = lm_link_admit(link, request);
-    if (result == 0)
-        result = lm_link_take_turn(link, request->deadline);
+    int result = lm_link_take_turn(link, request->deadline);
     if (result < 0)
         return result;
     result = lm_link_put_parts(link, request);
@@ -129,9 +129,10 @@ LM_INTERNAL int lm_link_send_large(struct lm_link *link, struct lm_request *requ
 }
 
 /* Takes a queued request back. True: it was never taken and never will be. */
-LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, const struct lm_request *request)
+LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, struct lm_request *request)
 {
-    return !request->queued || lm_producer_withdraw(&link->channel.out, request->position) == 1;
+    request->taken = request->queued && lm_producer_withdraw(&link->channel.out, request->position) != 1;
+    return !request->taken;
 }
 
 /*
@@ -140,13 +141,15 @@ LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, const struct lm_request 
  */
 LM_INTERNAL bool lm_request_came_late(const struct lm_request *request)
 {
-    return !request->rung && lm_now() - request->put_at < LM_TRUST_NANOSECONDS;
+    return !request->rung && lm_now_coarse() - request->put_at < LM_TRUST_NANOSECONDS;
 }
 
 /* Queues the request. After a failure nothing of it will be taken. -EPIPE: the service was dead before. */
 LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
 {
     int result = link->wary ? lm_link_wait_welcome(link, request->deadline) : 0;
+    if (result == 0 && request->total > LM_PIECE_MAX)
+        result = lm_link_admit(link, request);
     if (result == 0)
         result = lm_link_wait_line(link, request->deadline);
     if (result < 0)
@@ -163,15 +166,18 @@ LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
 /* Waits until the service has taken the queued request. */
 LM_INTERNAL int lm_link_wait_taken(struct lm_link *link, const struct lm_request *request)
 {
+    bool announced = false;
     for (;;) {
-        int result = lm_producer_must_wait(&link->channel.out, LM_NEVER_FITS);
-        if (result >= 0)
-            result = lm_producer_taken(&link->channel.out, request->position);
+        int result = lm_producer_taken(&link->channel.out, request->position);
         if (result != 0)
             return result < 0 ? result : 0;
-        result = lm_link_wait(link, NULL, request->deadline);
+        if (!announced && lm_link_look(link, true, request->deadline))
+            continue;
+        result = announced ? lm_link_sleep(link, NULL, request->deadline)
+                           : lm_producer_must_wait(&link->channel.out, LM_NEVER_FITS);
         if (result < 0)
             return result;
+        announced = !announced;
     }
 }
 

@@ -11,12 +11,28 @@
 #define LM_PARCELS_MAX  1024 /* descriptors whose messages have not come: many more than an honest service sends */
 #define LM_FAIR_RECORDS 64   /* read in one go; there are more only if the service rings without need */
 
+/* Whether the service has let us in, and nobody has been told. Who waits for it must not sleep then: it rings once. */
+LM_INTERNAL bool lm_link_has_news(const struct lm_link *link)
+{
+    return !link->told_welcome && lm_link_welcomed(link);
+}
+
 LM_INTERNAL void lm_link_note_welcome(struct lm_link *link)
 {
-    if (link->told_welcome || !lm_link_welcomed(link))
+    if (!lm_link_has_news(link))
         return;
     link->told_welcome = true;
     lm_link_tell_asynchronous(link);
+}
+
+/* Something may have come, or room been made: whoever finds out sees to all of it, unless the service is `gone`. */
+LM_INTERNAL void lm_link_attend(struct lm_link *link, bool gone)
+{
+    if (gone || lm_link_collect(link) < 0)
+        lm_link_die(link);
+    lm_link_wake_followers(link);
+    lm_link_note_welcome(link);
+    lm_link_put_unsent(link);
 }
 
 /* What the record that ended the sleep means; `length` as lm_channel_listen returns it. */
@@ -24,21 +40,77 @@ LM_INTERNAL void lm_link_woken(struct lm_link *link, const union lm_record *reco
 {
     lm_link_heed(link, record, length);
     bool alive = length < 0 || (length >= LM_RECORD_BELL && length <= LM_RECORD_PARCEL);
-    if (!alive || link->channel.parcels_hold > LM_PARCELS_MAX || lm_link_collect(link) < 0)
-        lm_link_die(link);
-    lm_link_wake_followers(link);
-    lm_link_note_welcome(link);
-    lm_link_put_unsent(link);
+    lm_link_attend(link, !alive || link->channel.parcels_hold > LM_PARCELS_MAX);
 }
+
+/* --- Looking --- */
+
+/* What a waiter looks at: where the peer's indices were when it last had the lock. */
+struct lm_outlook {
+    const struct lm_channel *channel;
+    uint32_t replies, room;
+    bool wants_room;
+};
+
+LM_INTERNAL bool lm_outlook_has_changed(const struct lm_outlook *outlook)
+{
+    const struct lm_memory *memory = outlook->channel->memory;
+    return lm_load_relaxed(&memory->replies.tail) != outlook->replies ||
+           (outlook->wants_room && lm_load_relaxed(&memory->requests.head) != outlook->room);
+}
+
+/* Looks without a pause, for a moment. */
+LM_INTERNAL bool lm_outlook_look(const struct lm_outlook *outlook)
+{
+    for (int i = 0; i < LM_SPIN_EAGER; i++)
+        if (lm_outlook_has_changed(outlook))
+            return true;
+    return false;
+}
+
+/* Looks until something has changed, for `limit` nanoseconds or until the deadline: false. */
+LM_INTERNAL bool lm_outlook_spin(const struct lm_outlook *outlook, int64_t limit, int64_t deadline, int64_t *waited)
+{
+    for (int64_t begin = lm_now(), now = begin; now - begin < limit && now < deadline; now = lm_now()) {
+        for (int i = 0; i < LM_SPIN_PATIENT; i++) {
+            if (lm_outlook_has_changed(outlook)) {
+                *waited = now - begin;
+                return true;
+            }
+            lm_relax();
+        }
+    }
+    return false;
+}
+
+/* Looks again and again before sleeping, if that pays: true if something has changed. The lock is given up meanwhile.
+ */
+LM_INTERNAL bool lm_link_look(struct lm_link *link, bool wants_room, int64_t deadline)
+{
+    struct lm_outlook outlook = {&link->channel, (uint32_t)link->channel.in.head, (uint32_t)link->channel.out.head,
+                                 wants_room};
+    if (!lm_spin_pays(&link->spin))
+        return false;
+    lm_link_unlock(link);
+    int64_t waited = 0;
+    bool found = lm_outlook_look(&outlook) || lm_outlook_spin(&outlook, link->spin.limit, deadline, &waited);
+    lm_link_lock(link);
+    if (found) {
+        lm_spin_learn(&link->spin, waited, true);
+        lm_link_attend(link, false);
+    }
+    return found;
+}
+
+/* --- Sleeping --- */
 
 LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline)
 {
     union lm_record record;
     long length = -EAGAIN;
-    bool was_welcomed = lm_link_welcomed(link);
     link->led = true;
     memset(&record, 0, sizeof record);
-    if (lm_consumer_may_sleep(&link->channel.in) && lm_link_welcomed(link) == was_welcomed) {
+    if (lm_consumer_may_sleep(&link->channel.in) && !lm_link_has_news(link)) {
         lm_link_unlock(link);
         length = lm_channel_listen(&link->channel, &record, sizeof record, deadline);
         lm_link_lock(link);
@@ -77,17 +149,30 @@ LM_INTERNAL int lm_link_may_wait(struct lm_link *link, int64_t deadline)
     return -ETIMEDOUT;
 }
 
-/* Waits until something may have changed for the caller, who looks again and comes back. */
-LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_call *call, int64_t deadline)
+/* Sleeps until something may have changed for the caller, who looks again and comes back. */
+LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_call *call, int64_t deadline)
 {
     int result = lm_link_may_wait(link, deadline);
     if (result < 0)
         return result;
+    bool spun = lm_spin_pays(&link->spin);
+    int64_t begin = link->spin.limit ? lm_now() : 0;
     if (link->led)
         lm_link_follow(link, call, false, deadline);
     else
         lm_link_lead(link, deadline);
+    if (begin)
+        lm_spin_learn(&link->spin, lm_now() - begin + (spun ? link->spin.limit : 0), spun);
     return 0;
+}
+
+/* The same, after looking for a while if that pays. */
+LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_call *call, int64_t deadline)
+{
+    int result = lm_link_may_wait(link, deadline);
+    if (result < 0 || lm_link_look(link, call == NULL, deadline))
+        return result;
+    return lm_link_sleep(link, call, deadline);
 }
 
 /* Whether a thread is putting a large message in, rather than the line of asynchronous calls. */
@@ -128,9 +213,9 @@ LM_INTERNAL void lm_link_leave_to_pumps(struct lm_link *link)
     lm_link_put_unsent(link);
     if (link->led || lm_link_is_cut(link))
         return;
-    bool missed = link->pump_missed, was_welcomed = lm_link_welcomed(link);
+    bool missed = link->pump_missed;
     link->pump_missed = false;
-    if (!lm_consumer_may_sleep(&link->channel.in) || lm_link_welcomed(link) != was_welcomed || missed)
+    if (!lm_consumer_may_sleep(&link->channel.in) || lm_link_has_news(link) || missed)
         lm_link_wake_pumps(link);
 }
 
@@ -179,7 +264,7 @@ LM_INTERNAL bool lm_link_pump(struct lm_link *link)
 }
 
 /* The loop's callback. Pumps that nobody needs any more are taken off. */
-LM_INTERNAL bool lm_pump_ready(struct lm_object *object, uint32_t events)
+LM_INTERNAL enum lm_wish lm_pump_ready(struct lm_object *object, uint32_t events)
 {
     struct lm_link *link = LM_CONTAINER(object, struct lm_pump, object)->link;
     (void)events;
@@ -190,7 +275,7 @@ LM_INTERNAL bool lm_pump_ready(struct lm_object *object, uint32_t events)
     if (lm_list_empty(&link->asynchronous))
         lm_link_stop_pumps(link);
     lm_link_unlock(link);
-    return more;
+    return more ? LM_WATCH_AGAIN : LM_WATCH_WAIT;
 }
 
 LM_INTERNAL bool lm_link_has_pump(const struct lm_link *link, const struct lm_loop *loop)

@@ -4,6 +4,10 @@
  * level-triggered as the watch asks; every event goes through the ready queue, and a watch that has more to do than is
  * fair in one go asks to be queued again. Callbacks run in the thread that runs the loop, without its lock; everything
  * else may be called from any thread. A watched object is kept alive while it is watched and while its callback runs.
+ *
+ * A watch that expects more soon, in memory that it can look at, may ask to be kept hot: then the loop looks there
+ * instead of sleeping, for as long as that pays (spin.h), and at epoll only now and then. Before the loop sleeps it
+ * cools: it calls all hot watches once more, which must see to it that they are woken, since they can't stay hot then.
  */
 #ifndef LM_DETAIL_LOOP_H
 #define LM_DETAIL_LOOP_H
@@ -12,8 +16,11 @@
 #include "list.h"
 #include "object.h"
 #include "process.h"
+#include "spin.h"
 
-#define LM_LOOP_EVENTS 64 /* taken from epoll at once; the rest wait in the kernel */
+#define LM_LOOP_EVENTS  64    /* taken from epoll at once; the rest wait in the kernel */
+#define LM_GLANCE_EVERY 50000 /* nanoseconds; a loop that is busy with hot watches looks at epoll about so often */
+#define LM_GLANCE_MOST  64    /* passes between two such looks */
 
 struct lm_loop {
     struct lm_object object;
@@ -21,25 +28,42 @@ struct lm_loop {
     int epoll, bell;         /* opened on first use */
     struct lm_table watches; /* epoll knows a watch by its name here, so that a late event finds nothing */
     struct lm_list ready;
+    struct lm_list hot;    /* watches that are looked at instead of being waited for */
     struct lm_list timers; /* earliest first */
     uint32_t watch_count;
     uint32_t timer_count;
     uint32_t stop;
     uint64_t handled;        /* callbacks of sources that have run; this and the next are the running thread's own */
     uint64_t handled_enough; /* a run that was limited to one source ends here; 0: no limit */
+    /* The running thread's own, like these: */
+    struct lm_spin spin;
+    int64_t waiting_since;  /* 0: not waiting */
+    bool cooling;           /* about to sleep */
+    uint32_t passes;        /* since the last look at epoll, */
+    uint32_t passes_enough; /* which is due after so many */
+    int64_t glanced;        /* when that was */
     struct lm_list in_process;
+};
+
+/* What a watch's callback wants next. */
+enum lm_wish {
+    LM_WATCH_WAIT = 0,  /* to be called when there are events */
+    LM_WATCH_AGAIN = 1, /* to be called in the next pass */
+    LM_WATCH_HOT = 2    /* to be looked at; only if lm_loop_keeps_hot */
 };
 
 /* Embedded in what it watches for. */
 struct lm_watch {
     struct lm_loop *loop; /* NULL when not watched; holds a reference */
     struct lm_object *object;
-    /* `events` of epoll since the last call, 0 if it was queued otherwise. True: queue it again. */
-    bool (*ready)(struct lm_object *object, uint32_t events);
+    /* `events` of epoll since the last call, 0 if it was queued otherwise. */
+    enum lm_wish (*ready)(struct lm_object *object, uint32_t events);
+    bool (*has_come)(struct lm_object *object); /* of one that may be hot: a look at its memory; in the loop's thread */
     uint32_t name;
     uint32_t pending;
     bool in_background; /* it does not keep the loop running */
-    struct lm_list in_ready;
+    bool is_hot;
+    struct lm_list in_queue; /* the loop's ready or hot ones */
 };
 
 struct lm_timer {
@@ -77,6 +101,8 @@ LM_INTERNAL struct lm_loop *lm_loop_create_with(const struct lm_fork_part *part)
     lm_object_init(&loop->object, lm_loop_destroy);
     pthread_mutex_init(&loop->lock, NULL);
     loop->epoll = loop->bell = -1;
+    loop->passes_enough = 1;
+    lm_spin_init(&loop->spin, 0); /* until a watch wants more */
     lm_process_lock();
     lm_process_prepare();
     lm_process_1.fork_loops = *part;
@@ -118,7 +144,7 @@ LM_INTERNAL void lm_loop_wake(struct lm_loop *loop)
 /* --- Watches --- */
 
 LM_INTERNAL void lm_watch_init(struct lm_watch *watch, struct lm_object *object,
-                               bool (*ready)(struct lm_object *object, uint32_t events))
+                               enum lm_wish (*ready)(struct lm_object *object, uint32_t events))
 {
     memset(watch, 0, sizeof *watch);
     watch->object = object;
@@ -129,8 +155,11 @@ LM_INTERNAL void lm_watch_init(struct lm_watch *watch, struct lm_object *object,
 LM_INTERNAL void lm_watch_queue_before(struct lm_watch *watch, uint32_t events, struct lm_list *place)
 {
     watch->pending |= events;
-    if (!lm_list_contains(&watch->in_ready))
-        lm_list_append(place, &watch->in_ready);
+    if (watch->is_hot)
+        lm_list_remove(&watch->in_queue);
+    watch->is_hot = false;
+    if (!lm_list_contains(&watch->in_queue))
+        lm_list_append(place, &watch->in_queue);
 }
 
 /* The same, after all the others. */
@@ -198,7 +227,7 @@ LM_INTERNAL void lm_watch_remove(struct lm_watch *watch, int descriptor)
         return;
     pthread_mutex_lock(&loop->lock);
     lm_table_remove(&loop->watches, lm_table_find(&loop->watches, watch->name, 0));
-    lm_list_remove(&watch->in_ready);
+    lm_list_remove(&watch->in_queue);
     if (descriptor >= 0)
         lm_sys_epoll_control(loop->epoll, EPOLL_CTL_DEL, descriptor, NULL);
     watch->loop = NULL;
@@ -311,7 +340,7 @@ LM_INTERNAL struct lm_watch *lm_loop_pop(struct lm_loop *loop, uint32_t *events)
     struct lm_list *link = lm_list_first(&loop->ready);
     if (!link || lm_loop_interrupted(loop))
         return NULL;
-    struct lm_watch *watch = LM_CONTAINER(link, struct lm_watch, in_ready);
+    struct lm_watch *watch = LM_CONTAINER(link, struct lm_watch, in_queue);
     lm_list_remove(link);
     *events = watch->pending;
     watch->pending = 0;
@@ -319,21 +348,120 @@ LM_INTERNAL struct lm_watch *lm_loop_pop(struct lm_loop *loop, uint32_t *events)
     return watch;
 }
 
+/* Where a watch goes that was called. With the lock. */
+LM_INTERNAL void lm_loop_grant(struct lm_loop *loop, struct lm_watch *watch, enum lm_wish wish)
+{
+    if (watch->loop != loop || wish == LM_WATCH_WAIT)
+        return;
+    if (wish == LM_WATCH_AGAIN || lm_list_contains(&watch->in_queue)) {
+        lm_watch_queue(watch, 0);
+        return;
+    }
+    lm_list_append(&loop->hot, &watch->in_queue);
+    watch->is_hot = true;
+}
+
 /* Calls a watch that was popped, and pops the next one if more are wanted. */
 LM_INTERNAL struct lm_watch *lm_loop_call(struct lm_loop *loop, struct lm_watch *watch, uint32_t *events, bool more)
 {
     struct lm_object *object = watch->object;
     struct lm_watch *next = NULL;
-    bool again = watch->ready(object, *events);
-    if (again || more) {
+    enum lm_wish wish = watch->ready(object, *events);
+    if (wish != LM_WATCH_WAIT || more) {
         pthread_mutex_lock(&loop->lock);
-        if (again && watch->loop == loop)
-            lm_watch_queue(watch, 0);
+        lm_loop_grant(loop, watch, wish);
         next = more ? lm_loop_pop(loop, events) : NULL;
         pthread_mutex_unlock(&loop->lock);
     }
     lm_release(object);
     return next;
+}
+
+/* --- Hot watches --- */
+
+/* Whether a watch may ask to be kept hot, which is content with looks of `wanted` nanoseconds or more. In the running
+ * thread. */
+LM_INTERNAL bool lm_loop_keeps_hot(struct lm_loop *loop, uint32_t wanted)
+{
+    if (wanted > loop->spin.limit)
+        lm_spin_set(&loop->spin, wanted);
+    return wanted > 0 && !loop->cooling && lm_spin_pays(&loop->spin);
+}
+
+/* Has all hot watches called, before the loop sleeps. With the lock. */
+LM_INTERNAL void lm_loop_cool(struct lm_loop *loop)
+{
+    struct lm_list *first;
+    loop->cooling = true;
+    while ((first = lm_list_first(&loop->hot)) != NULL)
+        lm_watch_queue(LM_CONTAINER(first, struct lm_watch, in_queue), 0);
+}
+
+/* Looks once at what is hot, and queues what something has come for: true. With the lock. */
+LM_INTERNAL bool lm_loop_look(struct lm_loop *loop)
+{
+    struct lm_list *next;
+    for (struct lm_list *l = lm_list_first(&loop->hot); l; l = next) {
+        struct lm_watch *watch = LM_CONTAINER(l, struct lm_watch, in_queue);
+        next = lm_list_next(&loop->hot, l);
+        if (watch->has_come(watch->object))
+            lm_watch_queue(watch, 0);
+    }
+    return !lm_list_empty(&loop->ready);
+}
+
+/* The wait is over. */
+LM_INTERNAL void lm_loop_waited(struct lm_loop *loop, int64_t waited, bool spun)
+{
+    loop->waiting_since = 0;
+    lm_spin_learn(&loop->spin, waited, spun);
+}
+
+/* Pauses between two looks; the lock is given up meanwhile. False: that is enough. */
+LM_INTERNAL bool lm_loop_spin_on(struct lm_loop *loop, uint32_t looks, int64_t deadline)
+{
+    if (looks < LM_SPIN_EAGER)
+        return true;
+    pthread_mutex_unlock(&loop->lock);
+    int64_t now = lm_now();
+    for (int i = 0; i < LM_SPIN_PATIENT; i++)
+        lm_relax();
+    pthread_mutex_lock(&loop->lock);
+    if (loop->waiting_since == 0)
+        loop->waiting_since = now;
+    return now < deadline && now - loop->waiting_since < loop->spin.limit && !lm_loop_interrupted(loop);
+}
+
+/* Passes between two looks at epoll, so that they are about LM_GLANCE_EVERY apart; how long a pass takes is the
+ * callbacks' business. */
+LM_INTERNAL void lm_loop_pace(struct lm_loop *loop, int64_t now)
+{
+    int64_t apart = now - loop->glanced;
+    loop->glanced = now;
+    if (apart > LM_GLANCE_EVERY && loop->passes_enough > 1)
+        loop->passes_enough /= 2;
+    else if (apart < LM_GLANCE_EVERY / 2 && loop->passes_enough < LM_GLANCE_MOST)
+        loop->passes_enough *= 2;
+}
+
+/* A wait that ended in epoll is over. */
+LM_INTERNAL void lm_loop_slept(struct lm_loop *loop, int64_t since)
+{
+    loop->glanced = lm_now();
+    lm_loop_waited(loop, loop->glanced - since, loop->cooling);
+}
+
+/* Looks at what is hot until something comes, or that does not pay any more: then the loop cools. With the lock. */
+LM_INTERNAL void lm_loop_spin(struct lm_loop *loop, int64_t deadline)
+{
+    uint32_t looks = 0;
+    while (!lm_loop_look(loop)) {
+        if (!lm_loop_spin_on(loop, looks++, deadline)) {
+            lm_loop_cool(loop);
+            return;
+        }
+    }
+    lm_loop_waited(loop, loop->waiting_since ? lm_now() - loop->waiting_since : 0, true);
 }
 
 /* How long epoll may sleep. With the lock. */
@@ -352,20 +480,53 @@ struct lm_harvest {
     bool timers; /* there are some, which may be due */
 };
 
+/* Asks epoll what has happened, waiting as long as `patience` says. Without the lock. */
+LM_INTERNAL void lm_loop_ask(struct lm_loop *loop, int epoll, int patience, struct lm_harvest *harvest)
+{
+    int64_t begin = loop->spin.limit > 0 ? lm_now() : 0;
+    harvest->count = lm_sys_epoll_wait(epoll, harvest->events, LM_LOOP_EVENTS, patience);
+    if (begin && patience == 0)
+        lm_loop_pace(loop, begin);
+    else if (begin)
+        lm_loop_slept(loop, loop->waiting_since ? loop->waiting_since : begin);
+    loop->passes = 0;
+    loop->cooling = false;
+}
+
 /* Waits. -ENOENT: there is neither a watch nor a timer to wait for; another error says that the loop can't be opened.
  */
 LM_INTERNAL int lm_loop_sleep(struct lm_loop *loop, int64_t deadline, struct lm_harvest *harvest)
 {
-    pthread_mutex_lock(&loop->lock);
     int result = loop->watch_count == 0 && loop->timer_count == 0 ? -ENOENT : lm_loop_open(loop);
     int epoll = loop->epoll;
     int patience = lm_loop_patience(loop, deadline);
     harvest->timers = loop->timer_count > 0;
     pthread_mutex_unlock(&loop->lock);
-    if (result < 0)
-        return result;
-    harvest->count = lm_sys_epoll_wait(epoll, harvest->events, LM_LOOP_EVENTS, patience);
-    return 0;
+    if (result == 0)
+        lm_loop_ask(loop, epoll, patience, harvest);
+    if (result == 0 && harvest->timers)
+        lm_loop_fire_timers(loop);
+    pthread_mutex_lock(&loop->lock);
+    return result;
+}
+
+/* Whether it is time to ask epoll, if only for a moment. With the lock. */
+LM_INTERNAL bool lm_loop_must_ask(struct lm_loop *loop)
+{
+    return loop->spin.limit == 0 || lm_list_empty(&loop->ready) || ++loop->passes >= loop->passes_enough;
+}
+
+/* Waits for something to do, by looking or by sleeping; results as lm_loop_sleep. With the lock, which is given up
+ * meanwhile. */
+LM_INTERNAL int lm_loop_wait(struct lm_loop *loop, int64_t deadline, struct lm_harvest *harvest)
+{
+    harvest->count = 0;
+    if (!lm_list_empty(&loop->hot) && lm_list_empty(&loop->ready)) {
+        lm_loop_spin(loop, deadline);
+        if (loop->cooling)
+            return 0;
+    }
+    return lm_loop_must_ask(loop) ? lm_loop_sleep(loop, deadline, harvest) : 0;
 }
 
 /*
@@ -390,21 +551,19 @@ LM_INTERNAL struct lm_watch *lm_loop_collect(struct lm_loop *loop, struct lm_har
 
 /*
  * One pass: waits until something is ready, a timer is due or the deadline passes, and runs what is ready now, until
- * the loop is stopped. Returns how many watches were called, or a negative errno as lm_loop_sleep.
+ * the loop is stopped. Returns how many watches were called, or a negative errno as lm_loop_wait.
  */
 LM_INTERNAL int lm_loop_pass(struct lm_loop *loop, int64_t deadline)
 {
     struct lm_harvest harvest;
     uint32_t events = 0;
     int calls = 0;
-    int result = lm_loop_sleep(loop, deadline, &harvest);
+    pthread_mutex_lock(&loop->lock);
+    int result = lm_loop_wait(loop, deadline, &harvest);
+    struct lm_watch *watch = result < 0 ? NULL : lm_loop_collect(loop, &harvest, &events);
+    pthread_mutex_unlock(&loop->lock);
     if (result < 0)
         return result;
-    if (harvest.timers)
-        lm_loop_fire_timers(loop);
-    pthread_mutex_lock(&loop->lock);
-    struct lm_watch *watch = lm_loop_collect(loop, &harvest, &events);
-    pthread_mutex_unlock(&loop->lock);
     while (watch) {
         calls++;
         watch = lm_loop_call(loop, watch, &events, calls < harvest.ready);
@@ -441,7 +600,7 @@ LM_INTERNAL bool lm_loops_hold(void)
 LM_INTERNAL void lm_watch_forget(struct lm_watch *watch)
 {
     struct lm_loop *loop = watch->loop;
-    lm_list_remove(&watch->in_ready);
+    lm_list_remove(&watch->in_queue);
     watch->loop = NULL;
     lm_release(watch->object);
     lm_release(&loop->object);

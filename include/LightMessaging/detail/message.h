@@ -7,6 +7,7 @@
 #define LM_DETAIL_MESSAGE_H
 
 #include "parcel.h"
+#include "segment.h"
 
 #define LM_MESSAGE_HEADER offsetof(LMMessage, data.in_line.bytes)
 
@@ -36,10 +37,13 @@ LM_API void LMResponseBufferFree(LMResponseBuffer *response)
 {
     if (!response)
         return;
-    if (response->message.body.msgh_descriptor_count)
+    if (response->message.lent)
+        lm_segment_give_back(response->message.lent);
+    else if (response->message.body.msgh_descriptor_count)
         free(response->message.data.out_of_line.descriptor.address);
     lm_parcel_free(response->message.descriptors);
     response->message.descriptors = NULL;
+    response->message.lent = NULL;
     response->message.head.msgh_bits = 0;
     response->message.body.msgh_descriptor_count = 0;
     response->message.data.in_line.length = 0;
@@ -60,6 +64,22 @@ LM_INTERNAL void *lm_message_reserve(LMMessage *message, uint32_t length)
     if (data)
         lm_message_adopt(message, data, length);
     return data;
+}
+
+/* Gives the message data in a segment, with the reference to that, or a private copy. -ENOMEM, and it was given back. */
+LM_INTERNAL int lm_message_accept(LMMessage *message, struct lm_segment *segment, uint32_t length, bool copies)
+{
+    void *copy = copies ? lm_message_reserve(message, length) : NULL;
+    if (copy)
+        memcpy(copy, segment->data, length);
+    if (copies) {
+        lm_segment_give_back(segment);
+        return copy ? 0 : -ENOMEM;
+    }
+    LMResponseBufferFree((LMResponseBuffer *)(void *)message);
+    lm_message_adopt(message, segment->data, length);
+    message->lent = segment;
+    return 0;
 }
 
 LM_API void *LMMessageGetData(LMMessage *message)

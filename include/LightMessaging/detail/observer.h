@@ -151,7 +151,7 @@ LM_INTERNAL bool lm_observer_look(struct lm_observer *observer)
 }
 
 /* The job's callback: something has happened to the link, or it is time to look. */
-LM_INTERNAL bool lm_observer_ready(struct lm_object *object, uint32_t events)
+LM_INTERNAL enum lm_wish lm_observer_ready(struct lm_object *object, uint32_t events)
 {
     struct lm_observer *observer = LM_CONTAINER(object, struct lm_observer, object);
     (void)events;
@@ -160,11 +160,11 @@ LM_INTERNAL bool lm_observer_ready(struct lm_object *object, uint32_t events)
     bool is_there = observer->told == LM_SERVICE_THERE;
     pthread_mutex_unlock(&observer->lock);
     if (!news)
-        return false;
+        return LM_WATCH_WAIT;
     observer->loop->handled++;
     observer->callback(observer, observer->name, is_there, observer->info);
     lm_watch_wake(&observer->job, observer->loop); /* telling has taken time */
-    return false;
+    return LM_WATCH_WAIT;
 }
 
 /* Looks again even for a service that sent us away. */
@@ -178,11 +178,11 @@ LM_INTERNAL void lm_observer_retry(struct lm_object *object)
 }
 
 /* A name may have come. Without events it is only the watch's first call. */
-LM_INTERNAL bool lm_observer_arrived(struct lm_object *object, uint32_t events)
+LM_INTERNAL enum lm_wish lm_observer_arrived(struct lm_object *object, uint32_t events)
 {
     if (events)
         lm_observer_retry(object);
-    return false;
+    return LM_WATCH_WAIT;
 }
 
 /* --- Starting and stopping --- */

@@ -38,6 +38,7 @@ struct lm_process {
     struct lm_loop *main_loop;    /* cf_run_loop.h */
     pthread_key_t thread_loop;    /* cf_run_loop.h: a thread's loop */
     uint32_t largest_reply_plus1; /* 0: the default */
+    bool private_copies;          /* of replies in lent buffers */
     uint32_t generation;          /* of forks */
     bool prepared;
     bool thread_loop_made;

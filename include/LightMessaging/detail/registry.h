@@ -4,8 +4,9 @@
  * checks on who may reach it. Functions return a descriptor or 0, or a negative errno.
  *
  * A name is taken by who has the lock of its file and moves a listening socket to it, which only one can. Before that,
- * what a dead owner left is removed. A socket that somebody listens to is never removed, whatever became of the owner's lock: it is asked, by
- * connecting, and what is removed is first given a name that nobody else knows and looked at again.
+ * what a dead owner left is removed. A socket that somebody listens to is never removed, whatever became of the owner's
+ * lock: it is asked, by connecting, and what is removed is first given a name that nobody else knows and looked at
+ * again.
  */
 #ifndef LM_DETAIL_REGISTRY_H
 #define LM_DETAIL_REGISTRY_H

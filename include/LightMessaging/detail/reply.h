@@ -19,11 +19,12 @@
 
 struct lm_answer {
     struct lm_list in_backlog;
-    uint32_t kind; /* LM_FRAME_MESSAGE or LM_FRAME_DROPPED */
+    uint32_t kind; /* LM_FRAME_MESSAGE, LM_FRAME_LENT or LM_FRAME_DROPPED */
     uint32_t token;
     const unsigned char *data; /* from byte `data_from` of the answer on */
     uint32_t data_from;
     uint32_t length;
+    uint32_t total;      /* the message's length: as much, unless it is lent */
     uint32_t sent;       /* bytes that are in the ring already */
     unsigned char *copy; /* what `data` points to, if it is the backlog's own */
     const int *descriptors;
@@ -47,6 +48,7 @@ LM_INTERNAL void lm_session_forget_answer(struct lm_session *session, struct lm_
     lm_user_give_bytes(session->user, bytes);
     lm_user_give_descriptors(session->user, answer->descriptor_count);
     lm_list_remove(&answer->in_backlog);
+    lm_store_relaxed(&session->answers_wait, !lm_list_empty(&session->backlog));
     lm_answer_free(answer);
 }
 
@@ -69,7 +71,7 @@ LM_INTERNAL int lm_answer_put(struct lm_answer *answer, struct lm_channel *chann
                              length,
                              answer->token,
                              0,
-                             answer->length,
+                             answer->total,
                              last ? answer->descriptor_count : 0,
                              0};
     int room = lm_producer_prepare(out, lm_frame_extent(length));
@@ -102,30 +104,29 @@ LM_INTERNAL int lm_session_await_room(struct lm_session *session, const struct l
 }
 
 /* Puts as much of the answer as fits until the ring's index is at `enough`, and lets the client see it. 1: all of it;
- * 0: that is enough; -EAGAIN: the client will ring when there is room. */
-LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer, uint64_t enough)
+ * 0: that is enough; -EAGAIN: there is no room, and if `will_sleep`, the client will ring when there is. */
+LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer, uint64_t enough, bool will_sleep)
 {
     int result = 0;
     while (result == 0 && session->channel.out.tail < enough) {
         result = lm_answer_put(answer, &session->channel);
-        if (result == -EAGAIN || result == -EBUSY) {
-            result = lm_session_await_room(session, answer, result == -EBUSY);
-        } else if (result >= 0) {
+        if (result >= 0)
             lm_session_publish(session);
-        }
+        else if (result == -EAGAIN || result == -EBUSY)
+            result = will_sleep ? lm_session_await_room(session, answer, result == -EBUSY) : -EAGAIN;
     }
     return result;
 }
 
-/* Sends what waits, in order, as far as there is room and it is fair. 1: it is others' turn; 0: nothing waits, or the
- * client will ring. */
-LM_INTERNAL int lm_session_flush(struct lm_session *session)
+/* Sends what waits, in order, as far as there is room and it is fair. 1: it is others' turn; 0: nothing waits, or there
+ * is no room; `will_sleep` as above. */
+LM_INTERNAL int lm_session_flush(struct lm_session *session, bool will_sleep)
 {
     struct lm_list *first;
     uint64_t enough = session->channel.out.tail + LM_FAIR_BYTES;
     while (!lm_session_is_cut(session) && (first = lm_list_first(&session->backlog)) != NULL) {
         struct lm_answer *answer = LM_CONTAINER(first, struct lm_answer, in_backlog);
-        int result = lm_session_put(session, answer, enough);
+        int result = lm_session_put(session, answer, enough, will_sleep);
         if (result <= 0)
             return result == -EAGAIN ? 0 : result < 0 ? result : 1;
         lm_session_forget_answer(session, answer);
@@ -191,6 +192,7 @@ LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answ
     }
     session->backlog_bytes += rest;
     lm_list_append(&session->backlog, &kept->in_backlog);
+    lm_store_relaxed(&session->answers_wait, true);
     return 0;
 }
 
@@ -209,7 +211,7 @@ LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *an
     if (lm_session_is_cut(session) || session->peer_gone)
         return -EPIPE;
     /* All that fits, in the caller's own time: it costs less than a copy for later. */
-    int result = lm_list_empty(&session->backlog) ? lm_session_put(session, answer, UINT64_MAX)
+    int result = lm_list_empty(&session->backlog) ? lm_session_put(session, answer, UINT64_MAX, true)
                                                   : lm_session_pass(session, answer);
     if (result == -EAGAIN)
         result = lm_session_keep(session, answer);
@@ -227,14 +229,23 @@ LM_INTERNAL int lm_session_answer(struct lm_session *session, struct lm_answer *
     return result;
 }
 
-/* Ends the caller's wait without an answer. */
-LM_INTERNAL void lm_session_disappoint(struct lm_session *session, uint32_t token)
+/* An answer with data that stay the caller's. */
+LM_INTERNAL struct lm_answer lm_answer_make(const void *data, uint32_t length)
 {
     struct lm_answer answer;
     memset(&answer, 0, sizeof answer);
+    answer.kind = LM_FRAME_MESSAGE;
+    answer.data = (const unsigned char *)data;
+    answer.length = answer.total = length;
+    return answer;
+}
+
+/* Ends the caller's wait without an answer. */
+LM_INTERNAL void lm_session_disappoint(struct lm_session *session, uint32_t token)
+{
+    struct lm_answer answer = lm_answer_make("", 0);
     answer.kind = LM_FRAME_DROPPED;
     answer.token = token;
-    answer.data = (const unsigned char *)"";
     lm_session_answer(session, &answer);
 }
 
@@ -261,7 +272,7 @@ LM_INTERNAL kern_return_t lm_reply_status(int result)
 /* What is wrong with the answer itself; 0: nothing. */
 LM_INTERNAL kern_return_t lm_answer_fault(const struct lm_session *session, const struct lm_answer *answer)
 {
-    if (answer->length > session->largest_reply)
+    if (answer->total > session->largest_reply)
         return MACH_SEND_TOO_LARGE;
     bool whole = answer->data || answer->length == 0;
     return whole && lm_descriptors_valid(answer->descriptors, answer->descriptor_count) ? KERN_SUCCESS
@@ -300,11 +311,7 @@ LM_COLD void lm_trace_answer(struct lm_session *session, const struct lm_answer 
 LM_API kern_return_t LMSendReplyWithDescriptors(mach_port_t replyPort, const void *data, uint32_t length,
                                                 const int *descriptors, uint32_t count)
 {
-    struct lm_answer answer;
-    memset(&answer, 0, sizeof answer);
-    answer.kind = LM_FRAME_MESSAGE;
-    answer.data = (const unsigned char *)data;
-    answer.length = length;
+    struct lm_answer answer = lm_answer_make(data, length);
     answer.descriptors = descriptors;
     answer.descriptor_count = count;
     if (replyPort == MACH_PORT_NULL)

@@ -15,7 +15,7 @@
 #include "atomic.h"
 #include "sys.h"
 
-#define LM_FRAME_ALIGN 32u
+#define LM_FRAME_ALIGN 64u    /* a cache line: the producer writes none that the consumer still reads */
 #define LM_PIECE_MAX   65536u /* payload bytes in one frame: an eighth of a ring, so that both sides copy at once */
 /* 8 pieces; measured to stream faster than smaller rings, and no slower than larger ones. */
 #define LM_RING_DEFAULT  524288u
@@ -24,14 +24,17 @@
 #define LM_NEVER_FITS    UINT32_MAX /* who waits for this much room is rung whenever the consumer takes something */
 #define LM_RING_WARM     4096u      /* an empty ring starts again when it has come this far: one page */
 
-/* The published words of one ring. Each line is written by one side, but for the flag that the other clears. */
+/* The published words of one ring, each in a line of its own: the flags are looked at with every frame, and written only
+ * around a sleep. */
 struct lm_ring_words {
-    uint32_t tail;           /* producer: bytes put in */
+    uint32_t tail; /* producer: bytes put in */
+    uint32_t pad1[15];
     uint32_t producer_waits; /* producer sets (W1), consumer clears (C6) */
-    uint32_t pad1[14];
-    uint32_t head;            /* consumer: bytes taken out */
+    uint32_t pad2[15];
+    uint32_t head; /* consumer: bytes taken out */
+    uint32_t pad3[15];
     uint32_t consumer_sleeps; /* consumer sets (S1), producer clears (P6) */
-    uint32_t pad2[14];
+    uint32_t pad4[15];
 };
 
 enum lm_frame_state { LM_FRAME_READY = 0, LM_FRAME_TAKEN = 1, LM_FRAME_WITHDRAWN = 2 };
@@ -42,6 +45,7 @@ enum lm_frame_kind {
     LM_FRAME_ABORT = 3,
     LM_FRAME_SKIP = 4,
     LM_FRAME_DROPPED = 5,
+    LM_FRAME_LENT = 6,       /* a whole message, in a segment; the payload says in which */
     LM_FRAME_IGNORABLE = 128 /* from here on: may be ignored */
 };
 
@@ -54,6 +58,13 @@ struct lm_frame {
     uint32_t total; /* the whole message's length */
     uint32_t descriptors;
     uint32_t reserved;
+};
+
+/* What a frame of kind LM_FRAME_LENT carries: which segment the message is in. */
+struct lm_lease {
+    uint32_t number;
+    uint32_t reserved;
+    uint64_t size; /* of the memory, if it comes with the frame: the first time, or instead of what had the number */
 };
 
 /* The bytes of a ring, and one side's view of it. */
@@ -74,6 +85,7 @@ struct lm_consumer {
     struct lm_ring ring;
     uint64_t head; /* the next frame to read */
     uint64_t tail; /* as last read and checked */
+    bool takes;    /* the frames, with C4 */
 };
 
 LM_INTERNAL bool lm_ring_size_valid(uint32_t size)
@@ -91,7 +103,7 @@ LM_INTERNAL bool lm_ring_valid(const struct lm_ring *ring, uint64_t head, uint64
 /* Bytes that a frame with this much payload takes up. */
 LM_INTERNAL uint32_t lm_frame_extent(uint32_t length)
 {
-    return (uint32_t)sizeof(struct lm_frame) + ((length + LM_FRAME_ALIGN - 1) & ~(LM_FRAME_ALIGN - 1));
+    return ((uint32_t)sizeof(struct lm_frame) + length + LM_FRAME_ALIGN - 1) & ~(LM_FRAME_ALIGN - 1);
 }
 
 LM_INTERNAL struct lm_frame *lm_ring_frame(const struct lm_ring *ring, uint64_t position)
@@ -199,10 +211,13 @@ LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t exten
     return result < 0 ? result : 1;
 }
 
-/* P5: releases the bytes of P4 to C1; ordered before P6, against S1 and S2. */
+/* P5: releases the bytes of P4 to C1; ordered before P6, against S1 and S2. The next frame's lines, which the consumer
+ * has read meanwhile, are fetched back in the background. */
 LM_INTERNAL void lm_producer_publish(struct lm_producer *producer)
 {
     lm_store_ordered(&producer->ring.words->tail, (uint32_t)producer->tail);
+    lm_prefetch_to_write(lm_ring_frame(&producer->ring, producer->tail));
+    lm_prefetch_to_write(lm_ring_frame(&producer->ring, producer->tail + LM_CACHE_LINE));
 }
 
 /* P6: whether the consumer must be rung. It is true once per sleep. */
@@ -210,6 +225,12 @@ LM_INTERNAL bool lm_producer_must_ring(struct lm_producer *producer)
 {
     uint32_t *flag = &producer->ring.words->consumer_sleeps;
     return lm_load_ordered(flag) && lm_exchange(flag, 0);
+}
+
+/* Whether room was made since the last look, likewise before W1. */
+LM_INTERNAL bool lm_producer_has_more_room(const struct lm_producer *producer)
+{
+    return lm_load_relaxed(&producer->ring.words->head) != (uint32_t)producer->head;
 }
 
 /* W1, W2: announces the wait, which is not taken back: another thread may be waiting too, and a spare bell is harmless;
@@ -271,7 +292,13 @@ LM_INTERNAL void lm_frame_fetch(const struct lm_frame *shared, struct lm_frame *
 
 LM_INTERNAL bool lm_frame_kind_known(uint32_t kind)
 {
-    return (kind >= LM_FRAME_MESSAGE && kind <= LM_FRAME_DROPPED) || kind >= LM_FRAME_IGNORABLE;
+    return (kind >= LM_FRAME_MESSAGE && kind <= LM_FRAME_LENT) || kind >= LM_FRAME_IGNORABLE;
+}
+
+/* The memory of a segment is the one descriptor that comes with a message in it. */
+LM_INTERNAL uint32_t lm_frame_descriptors_max(uint32_t kind)
+{
+    return kind == LM_FRAME_MESSAGE ? LM_DESCRIPTORS_MAX : kind == LM_FRAME_LENT ? 1 : 0;
 }
 
 /* The only checking of a header. `in_ring` is what has been published from its start on, at least a header. */
@@ -279,9 +306,11 @@ LM_INTERNAL bool lm_frame_valid(const struct lm_frame *frame, uint64_t in_ring)
 {
     if (!lm_frame_kind_known(frame->kind) || frame->length > LM_PIECE_MAX)
         return false;
-    if (frame->descriptors > (frame->kind == LM_FRAME_MESSAGE ? LM_DESCRIPTORS_MAX : 0))
+    if (frame->descriptors > lm_frame_descriptors_max(frame->kind) || lm_frame_extent(frame->length) > in_ring)
         return false;
-    if (frame->total < frame->length || lm_frame_extent(frame->length) > in_ring)
+    if (frame->kind == LM_FRAME_LENT)
+        return frame->length == sizeof(struct lm_lease) && frame->total > 0;
+    if (frame->total < frame->length)
         return false;
     return frame->kind != LM_FRAME_PIECE || (frame->length > 0 && frame->length < frame->total);
 }
@@ -311,6 +340,8 @@ LM_INTERNAL int lm_consumer_peek(struct lm_consumer *consumer, struct lm_frame *
         int result = consumer->tail == consumer->head ? lm_consumer_refresh(consumer) : 0;
         if (result < 0 || consumer->tail == consumer->head)
             return result;
+        if (consumer->takes)
+            lm_prefetch_to_write(lm_ring_frame(&consumer->ring, consumer->head)); /* for C4 */
         lm_frame_fetch(lm_ring_frame(&consumer->ring, consumer->head), frame);
         if (!lm_frame_valid(frame, consumer->tail - consumer->head))
             return -EPROTO;
@@ -351,6 +382,12 @@ LM_INTERNAL void lm_consumer_awake(struct lm_consumer *consumer)
     lm_store_relaxed(&consumer->ring.words->consumer_sleeps, 0);
 }
 
+/* Whether something was put in since the last look, for who looks again and again before S1. */
+LM_INTERNAL bool lm_consumer_has_more(const struct lm_consumer *consumer)
+{
+    return lm_load_relaxed(&consumer->ring.words->tail) != (uint32_t)consumer->head;
+}
+
 /* S1, S2: announces the sleep; true if the ring is empty and the producer will ring. */
 LM_INTERNAL bool lm_consumer_may_sleep(struct lm_consumer *consumer)
 {
@@ -368,7 +405,7 @@ LM_INTERNAL bool lm_consumer_may_sleep(struct lm_consumer *consumer)
  */
 LM_INTERNAL struct lm_consumer lm_consumer_of_rest(const struct lm_producer *producer, struct lm_ring_words *own)
 {
-    struct lm_consumer rest = {producer->ring, producer->head, producer->tail};
+    struct lm_consumer rest = {producer->ring, producer->head, producer->tail, false};
     memset(own, 0, sizeof *own);
     own->tail = (uint32_t)producer->tail;
     rest.ring.words = own;

@@ -80,6 +80,8 @@ LM_INTERNAL void lm_session_forget_user(struct lm_session *session)
     lm_session_drop_backlog(session);
     lm_session_drop_parts(session);
     lm_session_drop_parcels(session);
+    lm_pool_clear(&session->channel.lent);
+    lm_session_count_segments(session);
     lm_user_leave(session->user);
     session->user = NULL;
 }
@@ -137,6 +139,7 @@ LM_INTERNAL struct lm_service *lm_service_create(CFMachPortCallBack callback, co
     lm_timer_init(&service->timer, &service->object, lm_service_tick);
     service->registration.listener = service->registration.lock = -1;
     service->largest_message = LM_LARGEST_MESSAGE;
+    service->spin = LM_SPIN_DEFAULT;
     service->callback = callback;
     service->port = lm_port_create(LM_PORT_RECEIVE, &service->object, 0);
     if (!service->port) {

@@ -29,6 +29,8 @@ struct lm_service {
     CFMachPortInvalidationCallBack invalidated;
     CFMachPortContext context;
     uint32_t largest_message;
+    bool copies;   /* what comes in lent buffers */
+    uint32_t spin; /* nanoseconds that its loop may look for more messages */
     struct lm_policy policy;
     struct lm_quota quota;          /* of each user; 0: the default */
     struct lm_list users;           /* that have clients here */
@@ -109,6 +111,8 @@ LM_INTERNAL void lm_session_end(struct lm_session *session)
     lm_session_drop_parcels(session);
     lm_channel_leave(&session->channel);
     lm_channel_unmap(&session->channel);
+    if (session->user)
+        lm_session_count_segments(session);
     lm_sys_close(&session->channel.socket);
     struct lm_user *user = session->user;
     session->user = NULL;
@@ -209,6 +213,7 @@ LM_INTERNAL int lm_session_welcome(struct lm_service *service, struct lm_session
     if (result < 0)
         return result;
     session->welcomed = true;
+    session->copies = service->copies || session->client.uid != (uint32_t)geteuid();
     service->unfinished--;
     session->predecessor = lm_session_find_predecessor(session);
     if (session->predecessor)
@@ -240,7 +245,31 @@ LM_INTERNAL int lm_session_attend(struct lm_session *session, uint32_t events)
     if (lm_session_is_cut(session))
         return -EPIPE;
     int result = lm_session_heed(session, events);
-    return result < 0 ? result : lm_session_flush(session);
+    if (result == 0)
+        result = lm_session_flush(session, false);
+    session->room_seen = (uint32_t)session->channel.out.head;
+    return result;
+}
+
+/* Whether there is something for the session to do, for a loop that keeps it hot. */
+LM_INTERNAL bool lm_session_has_come(struct lm_object *object)
+{
+    const struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
+    if (lm_consumer_has_more(&session->channel.in))
+        return true;
+    return lm_load_relaxed(&session->answers_wait) &&
+           lm_load_relaxed(&session->channel.memory->replies.head) != session->room_seen;
+}
+
+/* Has the client ring when there is something to do. 1: there is now; 0: there is not; else send it away. */
+LM_INTERNAL int lm_session_rest(struct lm_session *session)
+{
+    lm_session_lock(session);
+    int result = lm_session_is_cut(session) ? -EPIPE : lm_session_flush(session, true);
+    if (result == 0)
+        result = !lm_consumer_may_sleep(&session->channel.in);
+    lm_session_unlock(session);
+    return result;
 }
 
 /* Bytes that went either way, or wait to. With the lock. */
@@ -249,37 +278,36 @@ LM_INTERNAL uint64_t lm_session_traffic(const struct lm_session *session)
     return session->channel.in.head + session->channel.out.tail + session->backlog_bytes;
 }
 
-/* Takes the next step under the lock; results as lm_session_step, and -EBUSY: the turn was long enough. */
+/* The next step; results as lm_session_step, and -EBUSY: the turn was long enough. With the lock. */
 LM_INTERNAL int lm_session_advance(struct lm_session *session, uint64_t enough, LMMessage *message,
                                    struct lm_arrival *arrival)
 {
-    int result = -EBUSY;
-    lm_message_init(message);
-    lm_session_lock(session);
     if (!lm_service_valid(session->service))
-        result = -EPIPE; /* what is left untaken goes to a successor */
-    else if (lm_session_traffic(session) < enough)
-        result = lm_session_step(session, message, arrival);
-    lm_session_unlock(session);
-    return result;
+        return -EPIPE; /* what is left untaken goes to a successor */
+    if (lm_session_traffic(session) >= enough)
+        return -EBUSY;
+    lm_message_init(message);
+    return lm_session_step(session, message, arrival);
 }
 
-/* Takes requests, as many as are fair. 0: there are no more; 1: there may be; else send the client away. */
-LM_INTERNAL int lm_session_take_requests(struct lm_session *session, uint64_t enough)
+/* Takes requests, as many as are fair. 0: there are no more; 1: there may be; else send the client away. With the lock,
+ * which is given up while the callback runs. */
+LM_INTERNAL int lm_session_take_requests(struct lm_session *session)
 {
-    struct lm_service *service = session->service;
+    uint64_t enough = lm_session_traffic(session) + LM_FAIR_BYTES;
     struct lm_arrival arrival = {0, 0};
     LMResponseBuffer request;
-    for (int i = 0; i < LM_FAIR_STEPS; i++) {
+    for (int i = 0; i < LM_FAIR_STEPS && !lm_loop_interrupted(session->service->loop); i++) {
         int result = lm_session_advance(session, enough, &request.message, &arrival);
         if (result == -EAGAIN || result == -EBUSY)
             return result == -EBUSY;
         if (result < 0)
             return result;
-        if (result > 0)
-            lm_service_deliver(service, session, &request.message, &arrival);
-        if (lm_loop_interrupted(service->loop))
-            return 1;
+        if (result == 0)
+            continue;
+        lm_session_unlock(session);
+        lm_service_deliver(session->service, session, &request.message, &arrival);
+        lm_session_lock(session);
     }
     return 1;
 }
@@ -288,11 +316,10 @@ LM_INTERNAL int lm_session_take_requests(struct lm_session *session, uint64_t en
 LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events)
 {
     lm_session_lock(session);
-    int answers = lm_session_attend(session, events);
-    uint64_t enough = lm_session_traffic(session) + LM_FAIR_BYTES;
     session->look_again = false;
+    int answers = lm_session_attend(session, events);
+    int requests = answers < 0 ? answers : lm_session_take_requests(session);
     lm_session_unlock(session);
-    int requests = answers < 0 ? answers : lm_session_take_requests(session, enough);
     return requests == 0 ? answers || session->look_again : requests;
 }
 
@@ -305,22 +332,29 @@ LM_INTERNAL void lm_session_explain(struct lm_session *session, int error)
     lm_session_unlock(session);
 }
 
-/* The loop's callback: true to be called again soon. */
-LM_INTERNAL bool lm_session_ready(struct lm_object *object, uint32_t events)
+/* The loop's callback. */
+LM_INTERNAL enum lm_wish lm_session_ready(struct lm_object *object, uint32_t events)
 {
     struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
     int result = session->welcomed ? 0 : lm_session_open(session);
     if (result == -EAGAIN && !(events & EPOLLRDHUP))
-        return false;
+        return LM_WATCH_WAIT;
     if (result == 0 && lm_session_must_wait(session))
-        return true;
+        return LM_WATCH_AGAIN;
     if (result == 0)
         result = lm_session_serve(session, events);
+    if (result == 0 && !session->peer_gone) {
+        if (lm_loop_keeps_hot(session->service->loop, session->service->spin))
+            return LM_WATCH_HOT;
+        result = lm_session_rest(session);
+    } else if (result == 0) {
+        result = -EPIPE;
+    }
     if (result < 0)
         lm_session_explain(session, result);
-    if (result < 0 || (result == 0 && session->peer_gone))
+    if (result < 0)
         lm_session_end(session);
-    return result > 0;
+    return result > 0 ? LM_WATCH_AGAIN : LM_WATCH_WAIT;
 }
 
 LM_INTERNAL int lm_session_watch(struct lm_session *session, struct lm_loop *loop)
@@ -342,6 +376,7 @@ LM_INTERNAL struct lm_session *lm_session_create(struct lm_service *service, int
     session->object.deallocated = lm_session_deallocated;
     lm_channel_init(&session->channel, socket);
     lm_watch_init(&session->watch, &session->object, lm_session_ready);
+    session->watch.has_come = lm_session_has_come;
     session->service = service;
     session->largest_message = service->largest_message;
     session->hello_deadline = lm_now() + LM_HELLO_NANOSECONDS;

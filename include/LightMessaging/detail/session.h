@@ -9,6 +9,7 @@
 
 #include "assembly.h"
 #include "handshake.h"
+#include "lend.h"
 #include "loop.h"
 #include "message.h"
 #include "port.h"
@@ -34,7 +35,11 @@ struct lm_session {
     struct lm_list backlog;     /* replies that wait for room; reply.h */
     uint64_t backlog_bytes;
     uint32_t descriptors_counted; /* of the channel's parcels, in the user's quota */
+    uint64_t segments_counted;    /* bytes of the channel's own segments, likewise */
+    bool copies;                  /* what comes in lent buffers, before it is looked at */
     bool look_again;              /* records were read while requests were: there may be room for answers */
+    uint32_t answers_wait;        /* the backlog is not empty; may be read without the lock, as a hint */
+    uint32_t room_seen;           /* where the reply ring's head was when the backlog was last looked at; the loop's */
     int64_t hello_deadline;
 };
 
@@ -76,6 +81,18 @@ LM_INTERNAL void lm_session_drop_parcels(struct lm_session *session)
     lm_channel_drop_parcels(&session->channel);
     if (session->user)
         lm_session_count_descriptors(session);
+}
+
+/* The same for the memory of buffers for replies. -EDQUOT: nothing is counted that was not before. */
+LM_INTERNAL int lm_session_count_segments(struct lm_session *session)
+{
+    uint64_t held = session->channel.lent.bytes, counted = session->segments_counted;
+    if (held > counted && lm_user_take_bytes(session->user, held - counted) < 0)
+        return -EDQUOT;
+    if (held < counted)
+        lm_user_give_bytes(session->user, counted - held);
+    session->segments_counted = held;
+    return 0;
 }
 
 /* Reads one record away, if that is what woke us. Only before the rings are looked at, so that none is read unheeded.
@@ -159,8 +176,25 @@ LM_INTERNAL int lm_session_take_part(struct lm_session *session, const struct lm
     return 1;
 }
 
+/* The same for a message in a segment, which a sender that takes its message back has again. */
+LM_INTERNAL int lm_session_take_lent(struct lm_session *session, const struct lm_frame *frame,
+                                     const struct lm_parcel *parcel, LMMessage *message)
+{
+    struct lm_segment *segment = NULL;
+    int result = lm_channel_borrow(&session->channel, frame, parcel, session->largest_message, &segment);
+    if (result < 0)
+        return result;
+    if (!lm_consumer_take(&session->channel.in)) {
+        lm_release(&segment->object);
+        return 0;
+    }
+    result = lm_message_accept(message, segment, frame->total, session->copies);
+    return result < 0 ? result : 1;
+}
+
 /* 1: a message was taken, 0: go on, -EPROTO, -ENOMEM or -EDQUOT: send the client away. */
-LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_frame *frame, LMMessage *message)
+LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_frame *frame,
+                                   const struct lm_parcel *parcel, LMMessage *message)
 {
     if (frame->kind >= LM_FRAME_IGNORABLE)
         return 0;
@@ -172,6 +206,8 @@ LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_f
         return -EPROTO;
     if (lm_frame_is_part(frame))
         return lm_session_take_part(session, frame, message);
+    if (frame->kind == LM_FRAME_LENT)
+        return lm_session_take_lent(session, frame, parcel, message);
     return lm_session_take_whole(session, frame, message);
 }
 
@@ -185,16 +221,15 @@ LM_INTERNAL int lm_session_receive_with_descriptors(struct lm_session *session, 
     if (result == 0)
         result = lm_session_count_descriptors(session);
     if (result == 0)
-        result = lm_session_receive(session, frame, message);
-    if (result > 0)
+        result = lm_session_receive(session, frame, parcel, message);
+    if (result > 0 && frame->kind != LM_FRAME_LENT)
         message->descriptors = parcel;
     else
         lm_parcel_free(parcel);
     return result;
 }
 
-/* Handles the next frame. With the lock. 1: it completed a message; 0: it didn't; -EAGAIN: there is none, and the
- * client will ring. */
+/* Handles the next frame. With the lock. 1: it completed a message; 0: it didn't; -EAGAIN: there is none. */
 LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, struct lm_arrival *arrival)
 {
     struct lm_consumer *in = &session->channel.in;
@@ -203,10 +238,10 @@ LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, 
         return -EPIPE;
     int result = lm_consumer_peek(in, &frame);
     if (result == 0)
-        return lm_consumer_may_sleep(in) ? -EAGAIN : 0;
+        return -EAGAIN;
     if (result > 0)
         result = frame.descriptors ? lm_session_receive_with_descriptors(session, &frame, message)
-                                   : lm_session_receive(session, &frame, message);
+                                   : lm_session_receive(session, &frame, NULL, message);
     if (result < 0)
         return result;
     arrival->token = frame.token;

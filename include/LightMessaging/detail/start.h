@@ -29,8 +29,12 @@ LM_INTERNAL kern_return_t lm_service_configure(struct lm_service *service, const
 {
     if (options->largestMessage && options->largestMessage < LM_PIECE_MAX)
         return KERN_INVALID_ARGUMENT;
+    if (!lm_spin_valid(options->spinMicroseconds))
+        return KERN_INVALID_ARGUMENT;
+    service->spin = lm_spin_nanoseconds(options->spinMicroseconds);
     if (options->largestMessage)
         service->largest_message = options->largestMessage;
+    service->copies = options->privateCopies;
     service->quota.connections = options->connectionsPerUser;
     service->quota.descriptors = options->descriptorsPerUser;
     service->quota.bytes = options->bytesPerUser;

@@ -318,10 +318,13 @@ LM_INTERNAL void *lm_sys_map(int memory, size_t size)
 {
     void *address =
         lm_sys_fault(SYS_munmap) ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
-    if (address == MAP_FAILED)
-        return NULL;
+    return address == MAP_FAILED ? NULL : address;
+}
+
+/* A forked child will not have that mapping. */
+LM_INTERNAL void lm_sys_keep_from_children(void *address, size_t size)
+{
     LM_SYS(SYS_madvise, address, size, LM_MADV_DONTFORK, 0, 0, 0);
-    return address;
 }
 
 LM_INTERNAL void lm_sys_unmap(void *address, size_t size)
@@ -494,6 +497,17 @@ LM_INTERNAL int lm_sys_epoll_control(int epoll, int operation, int descriptor, s
 LM_INTERNAL int lm_sys_epoll_wait(int epoll, struct epoll_event *events, int most, int milliseconds)
 {
     return (int)LM_SYS(SYS_epoll_pwait, epoll, events, most, milliseconds, 0, 8);
+}
+
+/* On how many cores this thread may run; 1 if the kernel does not say. */
+LM_INTERNAL int lm_sys_core_count(void)
+{
+    unsigned long cores[1024 / sizeof(unsigned long)]; /* for 8192 of them, the most that Linux is built for */
+    long bytes = LM_SYS(SYS_sched_getaffinity, 0, sizeof cores, cores, 0, 0, 0);
+    int count = 0;
+    for (long i = 0; i < bytes / (long)sizeof *cores; i++)
+        count += __builtin_popcountl(cores[i]);
+    return count > 0 ? count : 1;
 }
 
 LM_INTERNAL void lm_sys_yield(void)

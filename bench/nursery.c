@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "nursery.h"
+#include "child.h"
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { BATCH = 64 }; /* clients that start at the same time */
+
+static int order_pipe[2];
+static int report_pipe[2];
+static int ready_pipe[2]; /* a byte from each client: whether it could connect */
+
+static bool connect_quietly(const WorkPlace *place)
+{
+    char request[64] = {0};
+    char reply[64];
+    PeerHead head = {sizeof request, sizeof reply, 0};
+    memcpy(request, &head, sizeof head);
+    return place->peer->connect(place->folder) && place->peer->call(request, sizeof request, reply, sizeof reply);
+}
+
+static void be_quiet(const WorkPlace *place)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    bool connected = connect_quietly(place);
+    if (write(ready_pipe[1], &connected, 1) != 1 || !connected)
+        _exit(1);
+    for (;;)
+        pause();
+}
+
+/* The last client's pid; -1 if one could not connect. */
+static pid_t start_batch(const WorkPlace *place, uint32_t count)
+{
+    pid_t newest = -1;
+    bool all = true;
+    bool one;
+    for (uint32_t i = 0; i < count; i++) {
+        newest = fork();
+        if (newest < 0)
+            return -1;
+        if (newest == 0)
+            be_quiet(place);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        all = read(ready_pipe[0], &one, 1) == 1 && one && all;
+    return all ? newest : -1;
+}
+
+static void run(const void *argument)
+{
+    uint32_t wanted;
+    uint32_t there = 0;
+    pid_t newest = 0;
+    close(order_pipe[1]); /* else this would not end with its parent's end */
+    if (pipe(ready_pipe) != 0)
+        return;
+    child_ready();
+    while (read(order_pipe[0], &wanted, sizeof wanted) == sizeof wanted) {
+        while (newest >= 0 && there < wanted) {
+            uint32_t count = wanted - there < BATCH ? wanted - there : BATCH;
+            newest = start_batch(argument, count);
+            there += count;
+        }
+        if (write(report_pipe[1], &newest, sizeof newest) != sizeof newest)
+            return;
+    }
+}
+
+bool nursery_start(WorkPlace *place)
+{
+    if (pipe(order_pipe) != 0 || pipe(report_pipe) != 0)
+        return false;
+    place->nursery = child_start(run, place);
+    place->orders = order_pipe[1];
+    place->reports = report_pipe[0];
+    return place->nursery > 0;
+}
+
+bool nursery_grow(WorkPlace *place, uint32_t clients)
+{
+    if (clients <= place->quiet_clients)
+        return true;
+    if (write(place->orders, &clients, sizeof clients) != sizeof clients ||
+        read(place->reports, &place->quiet_client, sizeof place->quiet_client) != sizeof place->quiet_client)
+        return peer_error("the nursery is gone");
+    place->quiet_clients = clients;
+    return place->quiet_client > 0 || peer_error("a client could not connect");
+}

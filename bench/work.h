@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* The works, which are the same for all peers. Durations are in nanoseconds. */
+#ifndef BENCH_WORK_H
+#define BENCH_WORK_H
+
+#include "peer.h"
+#include <sys/types.h>
+
+enum {
+    WORK_MOST_TRIPS = 200000, /* that are noted at a time */
+    WORK_QUANTILES = 1001     /* from the 0th to the 100th percentile, in tenths */
+};
+
+typedef struct WorkOrder {
+    char work[32];
+    uint32_t a; /* what they mean is in the table of work.c */
+    uint32_t b;
+    uint32_t milliseconds; /* how long to go on */
+} WorkOrder;
+
+typedef struct WorkPlace {
+    const Peer *peer;
+    const char *folder;
+    pid_t server;
+    pid_t nursery;
+    int orders;  /* to the nursery: how many quiet clients there shall be */
+    int reports; /* from it: the pid of one of them, -1 if it failed */
+    uint32_t quiet_clients;
+    pid_t quiet_client;
+    uint64_t resident_before; /* of the server, before there were any clients */
+    uint64_t descriptors_before;
+    double values[WORK_QUANTILES + 2];
+    double *durations; /* WORK_MOST_TRIPS */
+    char *request;     /* PEER_LARGEST */
+    char *reply;
+} WorkPlace;
+
+/* After the server was started, before anything else. */
+bool work_prepare(WorkPlace *place);
+/* False, after peer_error, if the peer has no such thing. */
+bool work_can(const Peer *peer, const WorkOrder *order);
+/* Does it; the number of values, -1 after peer_error. */
+int64_t work_run(WorkPlace *place, const WorkOrder *order);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether a waiter looks again and again before it sleeps, and for how long. Waking another core costs tens of
+ * microseconds, a look at a shared cache line a tenth of one; but looking costs all of a core. So each waiter keeps a
+ * running estimate of its waits, and spins only where they are short: at most `limit` nanoseconds at a time, and after
+ * spins that found nothing ever more rarely. The owner's lock guards it.
+ */
+#ifndef LM_DETAIL_SPIN_H
+#define LM_DETAIL_SPIN_H
+
+#include "deadline.h"
+
+/* A wake across cores takes about as long on a virtual machine: who spins longer loses more than it can win. */
+#define LM_SPIN_DEFAULT 50000
+/* Waits that seem worth it, in nanoseconds: when both sides sleep a call takes up to this long, and less than one if
+ * they spin. */
+#define LM_SPIN_WORTH   200000
+#define LM_SPIN_LONG    1000000 /* longer waits count as this long */
+#define LM_SPIN_WEIGHT  4       /* of the last wait, one part in so many */
+#define LM_SPIN_MISSES  10      /* then one wait in two to the power of this tries again */
+#define LM_SPIN_EAGER   256     /* looks without a pause and without a look at the clock: some 200 ns */
+#define LM_SPIN_PATIENT 16      /* paused looks between two looks at the clock */
+
+struct lm_spin {
+    uint32_t allowed;  /* nanoseconds, by the environment and the cores; 0: never */
+    uint32_t limit;    /* nanoseconds, as was asked for and is allowed; 0: never */
+    uint32_t expected; /* of the next wait */
+    uint32_t misses;   /* spins in a row that found nothing */
+    uint32_t passes;   /* waits without a spin that are left because of them */
+};
+
+/* Lets the core's other thread go first, or the processor save energy. */
+LM_INTERNAL void lm_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || (defined(__ARM_ARCH) && __ARM_ARCH >= 7)
+    __asm__ __volatile__("yield" ::: "memory");
+#else
+    __asm__ __volatile__("" ::: "memory");
+#endif
+}
+
+/* What LM_SPIN_US allows at most, in nanoseconds. What is no number of microseconds is not believed. */
+LM_INTERNAL uint32_t lm_spin_allowed(void)
+{
+    const char *text = getenv("LM_SPIN_US");
+    char *end = NULL;
+    unsigned long microseconds = text ? strtoul(text, &end, 10) : 0;
+    if (!text || end == text || *end || *text == '-' || microseconds > LM_SPIN_LONG / 1000)
+        return LM_SPIN_LONG;
+    return (uint32_t)microseconds * 1000;
+}
+
+/* What the interface speaks of: microseconds, 0 for the default, or LM_SPIN_NEVER, which is UINT32_MAX. */
+LM_INTERNAL bool lm_spin_valid(uint32_t microseconds)
+{
+    return microseconds <= LM_SPIN_LONG / 1000 || microseconds == UINT32_MAX;
+}
+
+LM_INTERNAL uint32_t lm_spin_nanoseconds(uint32_t microseconds)
+{
+    if (microseconds == UINT32_MAX)
+        return 0;
+    return microseconds ? microseconds * 1000 : LM_SPIN_DEFAULT;
+}
+
+/* At most so many nanoseconds, from here on. */
+LM_INTERNAL void lm_spin_set(struct lm_spin *spin, uint32_t wanted)
+{
+    spin->limit = lm_min32(wanted, spin->allowed);
+}
+
+/* None if this thread has one core only: it would keep the other side from running. */
+LM_INTERNAL void lm_spin_init(struct lm_spin *spin, uint32_t wanted)
+{
+    memset(spin, 0, sizeof *spin);
+    spin->allowed = lm_sys_core_count() > 1 ? lm_spin_allowed() : 0;
+    spin->expected = LM_SPIN_LONG;
+    lm_spin_set(spin, wanted);
+}
+
+/* Whether the next wait begins with a spin. */
+LM_INTERNAL bool lm_spin_pays(const struct lm_spin *spin)
+{
+    return spin->limit > 0 && spin->expected <= LM_SPIN_WORTH && spin->passes == 0;
+}
+
+/* How long a wait took, that began with a spin or did not. */
+LM_INTERNAL void lm_spin_learn(struct lm_spin *spin, int64_t waited, bool spun)
+{
+    uint32_t wait = waited < LM_SPIN_LONG ? (uint32_t)waited : LM_SPIN_LONG;
+    spin->expected = spin->expected - spin->expected / LM_SPIN_WEIGHT + wait / LM_SPIN_WEIGHT;
+    if (spun && wait <= spin->limit) {
+        spin->misses = 0;
+    } else if (spun) {
+        spin->misses += spin->misses < LM_SPIN_MISSES;
+        spin->passes = 1u << spin->misses;
+    } else if (spin->passes > 0) {
+        spin->passes--;
+    }
+}
+
+#endif
