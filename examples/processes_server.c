@@ -209,7 +209,8 @@ static void answer(CFMachPortRef port, LMMessage *request, CFIndex size, void *i
 
 int main(void)
 {
-    kern_return_t error = LMStartService(PROCESSES_SERVICE, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer);
+    /* Under systemd, the socket that was called; else it registers. */
+    kern_return_t error = LMCheckInService(PROCESSES_SERVICE, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer, NULL);
     if (error != KERN_SUCCESS) {
         fprintf(stderr, "processes_server: %s: %s\n", PROCESSES_SERVICE, mach_error_string(error));
         return 1;

@@ -28,6 +28,9 @@
  * BOOTSTRAP_... was never taken by the service and never will be, and can be repeated; MACH_RCV_... means that it was
  * taken and no answer came.
  *
+ * With LM_DEBUG=1 in its environment, a program that uses this writes a line per event to its standard error stream:
+ * the time, the process, the connection, what happened; of errors which name, which path, and what to do about it.
+ *
  * Threads: every function may be called from any thread. A connection may be shared by all threads.
  * Lengths are bytes, from 0 to 2^32 - 1. Message ids are yours. Data arrive as they were sent, aligned to 16 bytes.
  */
@@ -339,9 +342,52 @@ LM_API int LMMessageCopySenderPidfd(LMMessage *message);
 LM_API kern_return_t LMStartService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback);
 LM_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFRunLoopRef runLoop,
                                                 CFMachPortCallBack callback, void *userInfo);
-/* Takes the service over from the launcher that holds its socket; without a launcher it registers like the others. */
+/*
+ * Takes the service over from the launcher that holds its socket, such as systemd; without one it registers like the
+ * others. The socket is one of those that LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES speak of: the one that has the
+ * service's name (FileDescriptorName= in a unit), else the one whose path ends in it. Several services of a process
+ * take one each. It is the service's from then on, and closed with it; the launcher keeps its own copy, so the name
+ * stays. What clients sent while the service was being started is served. Whether the service is unlocked is up to the
+ * launcher: it is if the socket is in the `unlocked` folder. Besides the errors above:
+ *
+ *   KERN_INVALID_ARGUMENT     the launcher's variables don't fit each other, or its socket does not listen, or is not
+ *                             AF_UNIX and SOCK_SEQPACKET
+ *   BOOTSTRAP_SERVICE_ACTIVE  this process has checked the service in before
+ */
 LM_API kern_return_t LMCheckInService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback,
                                       void *userInfo);
+
+/*
+ * Closes a service's door to sandboxed processes and other users, as rocketbootstrap_unlock opens it; whoever is
+ * connected stays so. Idempotent; the service need not be there. It holds until the next unlocking, which starting a
+ * service is unless LIGHTMESSAGING_USE_ROCKETBOOTSTRAP is 0.
+ *
+ *   KERN_INVALID_ARGUMENT     empty, too long or illegal name
+ *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory is not this user's to write; or a launcher holds the socket there
+ */
+LM_API kern_return_t LMLockService(const char *serverName);
+
+/* A name in a runtime directory; valid until the callback returns. */
+typedef struct {
+    const char *serverName;
+    const char *directory; /* the runtime directory */
+    bool isUnlocked;       /* sandboxed processes and other users can reach it */
+    bool isServed;         /* a process holds the name. False: its process died, or a launcher holds the socket, or the
+                              name is another user's, of whom that can't be seen */
+} LMServiceEntry;
+
+/* False to hear no more. */
+typedef bool (*LMServiceEntryCallBack)(const LMServiceEntry *entry, void *info);
+
+/*
+ * Calls back, before it returns, for each name in this user's runtime directory and in /run/lightmessaging that can be
+ * seen from here, in no order. It asks the directories only and disturbs no service. No directory is no name.
+ *
+ *   KERN_INVALID_ARGUMENT     NULL callback, or LM_RUNTIME_DIR is not an absolute path
+ *   BOOTSTRAP_NOT_PRIVILEGED  the user's runtime directory is not to be trusted: it is somebody else's, or others may
+ *                             write to it
+ */
+LM_API kern_return_t LMListServices(LMServiceEntryCallBack callback, void *info);
 
 /* Whether a client may call: asked once per client, in the run loop's thread, before anything of it is looked at. */
 typedef bool (*LMServicePolicy)(const LMSender *sender, void *userInfo);
@@ -378,6 +424,9 @@ typedef struct {
 LM_API kern_return_t LMStartServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
                                                CFMachPortCallBack callback, void *userInfo,
                                                const LMServiceOptions *options, LMServiceRef *service);
+LM_API kern_return_t LMCheckInServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
+                                                 CFMachPortCallBack callback, void *userInfo,
+                                                 const LMServiceOptions *options, LMServiceRef *service);
 /* Stops the service: the name is free, its clients' waits end with an error, no further callback begins. Idempotent,
  * any thread. The same as CFMachPortInvalidate. */
 LM_API void LMServiceInvalidate(LMServiceRef service);
@@ -419,6 +468,7 @@ LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
 #include "detail/async.h"
 #include "detail/observer.h"
 #include "detail/start.h"
+#include "detail/listing.h"
 #include "detail/buffer.h"
 #include "detail/sender.h"
 #include "CFMachPort.h"

@@ -15,8 +15,15 @@
    long as LIGHTMESSAGING_TIMEOUT says. Errors as in LMConnectionSendOneWay; `port` is MACH_PORT_NULL after one. */
 LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port);
 
-/* Opens the service to sandboxed processes. Idempotent. BOOTSTRAP_UNKNOWN_SERVICE if it is not registered,
-   BOOTSTRAP_NOT_PRIVILEGED if it is not this user's. */
+/*
+ * Opens the service to sandboxed processes, and to other users where they can reach the runtime directory. Idempotent.
+ * The service need not be there yet; it stays unlocked when it restarts, until LMLockService. For your own services
+ * only:
+ *
+ *   KERN_INVALID_ARGUMENT     empty, too long or illegal name
+ *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory is not this user's, or can't be written, as from inside a sandbox
+ *   BOOTSTRAP_NAME_IN_USE     a launcher's socket, or something that is no socket, is in the place of the door
+ */
 LM_API kern_return_t rocketbootstrap_unlock(const char *name);
 
 /* Gives a CFMachPort's port a name. Errors as in LMStartService. MACH_SEND_INVALID_RIGHT: not a CFMachPort's port, or

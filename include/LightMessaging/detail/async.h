@@ -181,6 +181,17 @@ LM_INTERNAL bool lm_async_settle(struct lm_async *async, kern_return_t *status)
     return call;
 }
 
+LM_COLD void lm_trace_outcome(struct lm_async *async, kern_return_t status)
+{
+    pthread_mutex_lock(&async->lock);
+    const char *name = async->link ? async->link->name : "a service that is gone";
+    if (status)
+        lm_trace_status("call asynchronously", name, -1, status);
+    else
+        lm_trace(-1, "call of \"%s\" was answered: message %d", name, (int)async->request.identifier);
+    pthread_mutex_unlock(&async->lock);
+}
+
 LM_INTERNAL void lm_async_look(struct lm_async *async)
 {
     kern_return_t status = KERN_SUCCESS;
@@ -188,6 +199,8 @@ LM_INTERNAL void lm_async_look(struct lm_async *async)
         return;
     lm_async_stop(async);
     async->loop->handled++;
+    if (lm_tracing())
+        lm_trace_outcome(async, status);
     LMResponseBuffer empty;
     lm_message_init(&empty.message);
     async->callback(async, status, status == KERN_SUCCESS ? async->call.response : &empty, async->info);
@@ -255,20 +268,16 @@ LM_INTERNAL kern_return_t lm_async_start(struct lm_async *async, struct lm_link 
     return lm_kern_return(result);
 }
 
-LM_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                                 uint32_t length, uint32_t milliseconds, CFRunLoopRef runLoop,
-                                                 LMReplyCallBack callback, void *info, LMCallRef *call)
+LM_INTERNAL kern_return_t lm_async_send(LMConnectionRef connection, const struct lm_request *request,
+                                        CFRunLoopRef runLoop, LMReplyCallBack callback, void *info, LMCallRef *call)
 {
     struct lm_link *link;
-    struct lm_request request = lm_request_make(messageId, data, length, milliseconds);
-    if (call)
-        *call = NULL;
-    if (!lm_request_valid(connection, &request) || !runLoop || !callback)
+    if (!lm_request_valid(connection, request) || !runLoop || !callback)
         return KERN_INVALID_ARGUMENT;
-    kern_return_t status = lm_connection_link(connection, request.deadline, &link);
+    kern_return_t status = lm_connection_link(connection, request->deadline, &link);
     if (status)
         return status;
-    struct lm_async *async = lm_async_create(&request, runLoop);
+    struct lm_async *async = lm_async_create(request, runLoop);
     if (!async) {
         lm_release(&link->object);
         return KERN_RESOURCE_SHORTAGE;
@@ -282,6 +291,19 @@ LM_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SIn
         *call = NULL;
     if (status || !call)
         lm_release(&async->object);
+    return status;
+}
+
+LM_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SInt32 messageId, const void *data,
+                                                 uint32_t length, uint32_t milliseconds, CFRunLoopRef runLoop,
+                                                 LMReplyCallBack callback, void *info, LMCallRef *call)
+{
+    struct lm_request request = lm_request_make(messageId, data, length, milliseconds);
+    if (call)
+        *call = NULL;
+    kern_return_t status = lm_async_send(connection, &request, runLoop, callback, info, call);
+    if (lm_tracing())
+        lm_trace_message(connection, &request, "call asynchronously", status);
     return status;
 }
 

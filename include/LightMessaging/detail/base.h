@@ -21,6 +21,9 @@
 #define LM_API      static inline
 #define LM_INTERNAL static inline
 
+/* What hardly ever runs: kept out of the callers' code. */
+#define LM_COLD static __attribute__((cold, noinline, unused))
+
 #ifdef __cplusplus
 #    define LM_EXTERN_C extern "C"
 #else

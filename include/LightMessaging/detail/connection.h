@@ -64,8 +64,8 @@ LM_INTERNAL bool lm_request_valid(LMConnectionRef connection, const struct lm_re
 }
 
 /* response: NULL for a one-way message. */
-LM_INTERNAL kern_return_t lm_connection_send(LMConnectionRef connection, struct lm_request *request,
-                                             LMResponseBuffer *response)
+LM_INTERNAL kern_return_t lm_connection_deliver(LMConnectionRef connection, struct lm_request *request,
+                                                LMResponseBuffer *response)
 {
     bool looked_up = false;
     if (!lm_request_valid(connection, request))
@@ -76,6 +76,37 @@ LM_INTERNAL kern_return_t lm_connection_send(LMConnectionRef connection, struct 
     bool had_waited = response && request->queued;
     status = lm_connection_try(connection, request, response, &looked_up);
     return !looked_up && had_waited ? MACH_SEND_INVALID_DEST : status;
+}
+
+/* What became of a message. */
+LM_COLD void lm_trace_message(LMConnectionRef connection, const struct lm_request *request, const char *deed,
+                              kern_return_t status)
+{
+    const char *name = connection ? connection->serverName : NULL;
+    struct lm_link *link = NULL;
+    if (lm_name_valid(name))
+        link = lm_link_of_port(lm_load_relaxed(&connection->serverPort), name);
+    if (link)
+        lm_link_lock(link);
+    int socket = link ? link->channel.socket : -1;
+    if (status)
+        lm_trace_status(deed, name, socket, status);
+    else
+        lm_trace(socket, "%s \"%s\": message %d of %u bytes", deed, name, (int)request->identifier,
+                 (unsigned)request->length);
+    if (link) {
+        lm_link_unlock(link);
+        lm_release(&link->object);
+    }
+}
+
+LM_INTERNAL kern_return_t lm_connection_send(LMConnectionRef connection, struct lm_request *request,
+                                             LMResponseBuffer *response)
+{
+    kern_return_t status = lm_connection_deliver(connection, request, response);
+    if (lm_tracing())
+        lm_trace_message(connection, request, response ? "call" : "send to", status);
+    return status;
 }
 
 /* No data are NULL with a length, which lm_request_valid finds, or "". */

@@ -63,12 +63,17 @@ LM_INTERNAL int lm_deadline_milliseconds(int64_t deadline)
     return milliseconds > INT_MAX ? INT_MAX : (int)milliseconds;
 }
 
-/* Sleeps until *word is no longer `value`, somebody wakes it, or the deadline passes; may return early. */
+#define LM_NAP_NANOSECONDS 1000000 /* between two looks where the kernel doesn't wake us; untuned */
+
+/* Sleeps until *word is no longer `value`, somebody wakes it, or the deadline passes; may return early. Where futexes
+ * are forbidden it looks again and again. */
 LM_INTERNAL void lm_sleep_on(uint32_t *word, uint32_t value, int64_t deadline)
 {
     int64_t left = lm_deadline_left(deadline);
     struct lm_timespec timeout = {(long)(left / 1000000000), (long)(left % 1000000000)};
-    lm_sys_futex_wait(word, value, left == LM_FOREVER ? NULL : &timeout);
+    int result = lm_sys_futex_wait(word, value, left == LM_FOREVER ? NULL : &timeout);
+    if (result == -EPERM || result == -ENOSYS || result == -EACCES)
+        lm_sys_pause(left < LM_NAP_NANOSECONDS ? left : LM_NAP_NANOSECONDS);
 }
 
 #endif

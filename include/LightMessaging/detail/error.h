@@ -17,7 +17,9 @@ LM_INTERNAL kern_return_t lm_kern_return(int error)
     case EACCES:
     case EPERM:
     case EROFS:
+    case EXDEV:
     case ELOOP:
+    case ENOSYS: /* a system call that a sandbox forbids */
         return BOOTSTRAP_NOT_PRIVILEGED;
     case EWOULDBLOCK:
     case ETIMEDOUT:
@@ -36,6 +38,14 @@ LM_INTERNAL kern_return_t lm_kern_return(int error)
     default:
         return KERN_RESOURCE_SHORTAGE;
     }
+}
+
+/* The same for what changes the registry rather than asks it. */
+LM_INTERNAL kern_return_t lm_registry_status(int error)
+{
+    if (error == -EEXIST)
+        return BOOTSTRAP_NAME_IN_USE;
+    return error == -ENOENT || error == -ENOTDIR ? BOOTSTRAP_NOT_PRIVILEGED : lm_kern_return(error);
 }
 
 #endif

@@ -373,6 +373,8 @@ LM_INTERNAL void lm_link_die(struct lm_link *link)
         return;
     lm_link_collect(link);
     lm_link_heed_last(link);
+    LM_TRACE(link->channel.socket, "channel to \"%s\" ended: %s", link->name,
+             link->given_up ? "given up" : mach_error_string(link->refusal ? link->refusal : MACH_SEND_INVALID_DEST));
     lm_channel_cut(&link->channel);
     lm_link_wake_followers(link);
     lm_link_tell_asynchronous(link);

@@ -223,7 +223,7 @@ LM_INTERNAL int lm_link_connect(struct lm_link *link, int64_t deadline)
     if (result >= 0)
         result = lm_link_greet(link, deadline);
     if (result < 0)
-        return result;
+        return lm_told(LM_DEED_OFFER, link->name, "the service's socket", "", result);
     link->port = lm_port_create(LM_PORT_SEND, &link->object, 0);
     return link->port ? 0 : -ENOMEM;
 }

@@ -45,6 +45,8 @@ struct lm_process {
     struct lm_fork_part fork_links, fork_services, fork_loops;
     struct lm_mode modes[2];
     struct lm_allocator allocators[2];
+    uint32_t trace;          /* trace.h */
+    uint64_t checked_in[16]; /* activation.h: of the launcher's sockets, those that services have taken */
 };
 
 /* All zero at first: a zeroed mutex is an unlocked one on Linux's libcs, and so are lists and tables empty. */

@@ -1,122 +1,110 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Service names, without a daemon: a socket per service in the file system, and the kernel's own checks on who may
- * reach it.
+ * Service names, without a daemon: a socket per service in the file system (runtime.h says where), and the kernel's own
+ * checks on who may reach it. Functions return a descriptor or 0, or a negative errno.
  *
- *     RUNTIME/locked/NAME       the socket; the folder is its user's alone (0700)
- *     RUNTIME/locked/.NAME      a file that the living owner of the name holds locked
- *     RUNTIME/unlocked/NAME     another link to the socket of an unlocked service; the folder that sandboxes get (0755)
- *
- * RUNTIME is $LM_RUNTIME_DIR, else $XDG_RUNTIME_DIR/lightmessaging, else /run/lightmessaging for root and
- * /tmp/lightmessaging-UID for others. Look-ups try it and then /run/lightmessaging. Work in a directory is done
- * relative to a descriptor of it whose owner and mode were checked. Functions return a descriptor or 0, or a negative
- * errno.
+ * A name is taken by who has the lock of its file and moves a listening socket to it, which only one can. Before that,
+ * what a dead owner left is removed. A socket that somebody listens to is never removed, whatever became of the owner's
+ * lock: it is asked, by connecting, and what is removed is first given a name that nobody else knows and looked at
+ * again.
  */
 #ifndef LM_DETAIL_REGISTRY_H
 #define LM_DETAIL_REGISTRY_H
 
-#include "deadline.h"
-#include <stdio.h>
+#include "runtime.h"
 
-#define LM_NAME_MAX       127u
-#define LM_PATH_MAX       4096 /* the kernel's limit, which strict libc headers hide */
-#define LM_SYSTEM_RUNTIME "/run/lightmessaging"
 #define LM_LISTEN_BACKLOG 4096 /* clamped by the kernel to net.core.somaxconn, which is 4096 unless set otherwise */
+#define LM_REGISTER_TRIES 100  /* at a name that others take and leave meanwhile; untuned */
+#define LM_TEMPORARY_SIZE 48
+
+/* Which file an entry is. All zero: none. */
+struct lm_identity {
+    uint64_t device;
+    uint64_t inode;
+};
 
 struct lm_registration {
     int listener;
-    int lock;
+    int lock;                  /* -1 with a launcher's socket */
+    struct lm_identity socket; /* ours in the file system; none with a launcher's */
 };
 
-/* 1 to 127 bytes, a NUL within the first 128, no '/' or control characters, not starting with '.'. */
-LM_INTERNAL bool lm_name_valid(const char *name)
+/* --- Entries --- */
+
+LM_INTERNAL struct lm_identity lm_identity_of(const struct stat *status)
 {
-    if (!name || name[0] == '\0' || name[0] == '.')
-        return false;
-    for (size_t i = 0; i <= LM_NAME_MAX; i++) {
-        unsigned char byte = (unsigned char)name[i];
-        if (byte == '\0')
-            return true;
-        if (byte < 0x20 || byte == 0x7f || byte == '/')
-            return false;
-    }
-    return false;
+    struct lm_identity identity = {(uint64_t)status->st_dev, (uint64_t)status->st_ino};
+    return identity;
 }
 
-/* --- The runtime directory --- */
-
-/* -EINVAL: LM_RUNTIME_DIR is not an absolute path; -ENAMETOOLONG. A relative XDG_RUNTIME_DIR is ignored, as its
- * standard asks. */
-LM_INTERNAL int lm_runtime_path(char *path, size_t size)
+LM_INTERNAL bool lm_identity_same(struct lm_identity a, struct lm_identity b)
 {
-    const char *directory = lm_environment("LM_RUNTIME_DIR");
-    const char *session = lm_environment("XDG_RUNTIME_DIR");
-    int length;
-    if (directory && directory[0] != '/')
-        return -EINVAL;
-    if (directory)
-        length = snprintf(path, size, "%s", directory);
-    else if (session && session[0] == '/')
-        length = snprintf(path, size, "%s/lightmessaging", session);
-    else if (geteuid() == 0)
-        length = snprintf(path, size, "%s", LM_SYSTEM_RUNTIME);
-    else
-        length = snprintf(path, size, "/tmp/lightmessaging-%u", (unsigned)geteuid());
-    return length < 0 || (size_t)length >= size ? -ENAMETOOLONG : 0;
+    return a.device == b.device && a.inode == b.inode;
 }
 
-/* Opens a directory that only root or `owner` may change; stores who owns it. */
-LM_INTERNAL int lm_directory_open(int parent, const char *path, uint32_t owner, uint32_t *found)
+LM_INTERNAL bool lm_is_socket(const struct stat *status)
+{
+    return ((unsigned)status->st_mode & LM_S_IFMT) == LM_S_IFSOCK;
+}
+
+/* The entry itself, not what it links to. */
+LM_INTERNAL int lm_entry_open(int directory, const char *name, struct stat *status)
+{
+    int entry = lm_sys_open(directory, name, LM_O_PATH | LM_O_NOFOLLOW, 0);
+    int result = entry < 0 ? entry : lm_sys_stat(entry, status);
+    if (result < 0)
+        lm_sys_close(&entry);
+    return result < 0 ? result : entry;
+}
+
+/* Which socket the entry is; none if it isn't one. */
+LM_INTERNAL struct lm_identity lm_entry_identity(int directory, const char *name)
+{
+    struct lm_identity identity = {0, 0};
+    struct stat status;
+    int entry = lm_entry_open(directory, name, &status);
+    if (entry >= 0 && lm_is_socket(&status))
+        identity = lm_identity_of(&status);
+    lm_sys_close(&entry);
+    return identity;
+}
+
+/* -EEXIST: it is another one. */
+LM_INTERNAL int lm_entry_check(int directory, const char *name, struct lm_identity wanted)
 {
     struct stat status;
-    int directory = lm_sys_open(parent, path, LM_O_PATH | LM_O_DIRECTORY | LM_O_NOFOLLOW, 0);
-    if (directory < 0)
-        return directory;
-    int result = lm_sys_stat(directory, &status);
-    if (result == 0 && ((status.st_uid != owner && status.st_uid != 0) || (status.st_mode & 022)))
-        result = -EPERM;
-    if (result < 0)
-        lm_sys_close(&directory);
-    *found = (uint32_t)status.st_uid;
-    return result < 0 ? result : directory;
+    int entry = lm_entry_open(directory, name, &status);
+    int result = entry < 0 ? entry : lm_identity_same(lm_identity_of(&status), wanted) ? 0 : -EEXIST;
+    lm_sys_close(&entry);
+    return result;
 }
 
-/* Makes the directory with that mode, whatever the umask, unless it exists; then opens it. It must be this user's. */
-LM_INTERNAL int lm_directory_make(int parent, const char *path, unsigned mode)
+LM_INTERNAL void lm_temporary_name(char *name)
 {
-    uint32_t owner = 0;
-    int result = lm_sys_mkdir(parent, path, mode);
-    if (result == 0)
-        lm_sys_chmod(parent, path, mode);
-    else if (result != -EEXIST)
-        return result;
-    int directory = lm_directory_open(parent, path, (uint32_t)geteuid(), &owner);
-    if (directory >= 0 && owner != (uint32_t)geteuid()) {
-        lm_sys_close(&directory);
-        return -EPERM;
-    }
-    return directory;
+    uint64_t random = 0;
+    lm_sys_random(&random, sizeof random);
+    snprintf(name, LM_TEMPORARY_SIZE, "...%d-%016llx", (int)getpid(), (unsigned long long)random);
 }
 
-/* The user's runtime directory, made if need be, with its two folders. */
-LM_INTERNAL int lm_runtime_make(void)
+/*
+ * Removes the entry if it is that socket. Between a look and a removal it could be replaced; under a name that nobody
+ * knows it can't.
+ */
+LM_INTERNAL void lm_entry_remove(int directory, const char *name, struct lm_identity wanted)
 {
-    char path[LM_PATH_MAX];
-    int result = lm_runtime_path(path, sizeof path);
-    if (result < 0)
-        return result;
-    bool system = strcmp(path, LM_SYSTEM_RUNTIME) == 0;
-    int runtime = lm_directory_make(LM_AT_FDCWD, path, system ? 0755 : 0700);
-    if (runtime < 0)
-        return runtime;
-    int unlocked = lm_directory_make(runtime, "unlocked", 0755);
-    int locked = unlocked < 0 ? unlocked : lm_directory_make(runtime, "locked", 0700);
-    lm_sys_close(&unlocked);
-    lm_sys_close(&runtime);
-    return locked;
+    char temporary[LM_TEMPORARY_SIZE];
+    if (!wanted.inode || !lm_identity_same(lm_entry_identity(directory, name), wanted))
+        return;
+    lm_temporary_name(temporary);
+    if (lm_sys_rename(directory, name, temporary) < 0)
+        return;
+    if (lm_identity_same(lm_entry_identity(directory, temporary), wanted))
+        lm_sys_unlink(directory, temporary);
+    else
+        lm_sys_rename(directory, temporary, name);
 }
 
-/* --- Looking up --- */
+/* --- Addresses --- */
 
 /* The path of an entry that is open, short enough for a socket's address. */
 LM_INTERNAL void lm_descriptor_address(struct sockaddr_un *address, int descriptor, const char *below)
@@ -125,6 +113,32 @@ LM_INTERNAL void lm_descriptor_address(struct sockaddr_un *address, int descript
     address->sun_family = AF_UNIX;
     snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d%s", descriptor, below);
 }
+
+/* The plain path, for where there is no /proc. Nobody but the directory's owner can have changed it. */
+LM_INTERNAL int lm_path_address(struct sockaddr_un *address, const char *path, const char *folder, const char *name)
+{
+    memset(address, 0, sizeof *address);
+    address->sun_family = AF_UNIX;
+    int length = snprintf(address->sun_path, sizeof address->sun_path, "%s/%s/%s", path, folder, name);
+    return length < 0 || (size_t)length >= sizeof address->sun_path ? -ENAMETOOLONG : 0;
+}
+
+/* Whether an error with an address below /proc says that there is no /proc: the rest of it was open. */
+LM_INTERNAL bool lm_means_no_proc(int error)
+{
+    return error == -ENOENT || error == -ENOTDIR;
+}
+
+/* --- Looking up --- */
+
+/* Where a service may be: an entry of a folder. */
+struct lm_place {
+    const char *name;
+    const char *path; /* of the runtime directory */
+    const char *folder;
+    uint32_t owner; /* of the folder */
+    int entry;      /* of O_PATH */
+};
 
 /* Waits, at most until the deadline, while the service's queue of new connections is full. */
 LM_INTERNAL int lm_connect_until(int socket, const struct sockaddr_un *address, int64_t deadline)
@@ -139,40 +153,50 @@ LM_INTERNAL int lm_connect_until(int socket, const struct sockaddr_un *address, 
     return result == -EAGAIN ? -ETIMEDOUT : result;
 }
 
-/* Connects to the socket that `entry` is, which must be listened on by root or the directory's owner. */
-LM_INTERNAL int lm_entry_connect(int socket, int entry, uint32_t owner, int64_t deadline)
+LM_INTERNAL int lm_entry_connect(int socket, const struct lm_place *place, int64_t deadline)
 {
     struct sockaddr_un address;
-    struct lm_credentials server = {0, 0, 0};
-    lm_descriptor_address(&address, entry, "");
+    lm_descriptor_address(&address, place->entry, "");
     int result = lm_connect_until(socket, &address, deadline);
-    if (result == 0)
-        result = lm_sys_peer(socket, &server);
-    return result == 0 && server.uid != 0 && server.uid != owner ? -EPERM : result;
+    if (!lm_means_no_proc(result))
+        return result;
+    result = lm_path_address(&address, place->path, place->folder, place->name);
+    return result < 0 ? result : lm_connect_until(socket, &address, deadline);
 }
 
-/* Where a service may be. */
-struct lm_place {
-    int runtime;
-    uint32_t owner;
-    const char *name;
-};
-
-LM_INTERNAL int lm_folder_connect(int socket, const struct lm_place *place, const char *folder, int64_t deadline)
+/* Connects to the place's socket, on which root or the folder's owner must listen. */
+LM_INTERNAL int lm_place_connect(int socket, const struct lm_place *place, const struct stat *status, int64_t deadline)
 {
-    char path[sizeof "unlocked/" + LM_NAME_MAX];
-    struct stat status;
-    snprintf(path, sizeof path, "%s/%s", folder, place->name);
-    int entry = lm_sys_open(place->runtime, path, LM_O_PATH | LM_O_NOFOLLOW, 0);
-    if (entry < 0)
-        return entry;
-    int result = lm_sys_stat(entry, &status);
-    if (result == 0 && ((unsigned)status.st_mode & LM_S_IFMT) != LM_S_IFSOCK)
-        result = -ENOENT;
+    struct lm_credentials server = {0, 0, 0};
+    if (!lm_is_socket(status))
+        return -ENOENT;
+    int result = lm_entry_connect(socket, place, deadline);
     if (result == 0)
-        result = lm_entry_connect(socket, entry, place->owner, deadline);
-    lm_sys_close(&entry);
+        result = lm_sys_peer(socket, &server);
+    if (result == 0 && server.uid != 0 && server.uid != place->owner)
+        return -EPERM;
+    if (result == 0)
+        LM_TRACE(socket, "connected to \"%s\" at %s/%s, which process %d of user %u listens on", place->name,
+                 place->path, place->folder, (int)server.pid, (unsigned)server.uid);
     return result;
+}
+
+LM_INTERNAL int lm_folder_connect(int socket, struct lm_place *place, const struct lm_directory *runtime,
+                                  int64_t deadline)
+{
+    struct lm_directory folder;
+    struct stat status;
+    int result = lm_folder_open(runtime, place->folder, &folder);
+    if (result == 0) {
+        result = place->entry = lm_entry_open(folder.descriptor, place->name, &status);
+        place->owner = folder.owner;
+        lm_sys_close(&folder.descriptor);
+    }
+    if (result >= 0) {
+        result = lm_place_connect(socket, place, &status, deadline);
+        lm_sys_close(&place->entry);
+    }
+    return lm_told(LM_DEED_LOOK_UP, place->name, place->path, place->folder, result);
 }
 
 /* Whether an error of one place means that the next should be asked. A folder that can't be entered hides whether the
@@ -184,157 +208,129 @@ LM_INTERNAL bool lm_absent(int error)
 
 LM_INTERNAL int lm_runtime_connect(int socket, const char *path, const char *name, int64_t deadline)
 {
-    struct lm_place place = {-1, 0, name};
-    place.runtime = lm_directory_open(LM_AT_FDCWD, path, (uint32_t)geteuid(), &place.owner);
-    if (place.runtime < 0)
-        return place.runtime;
-    int result = lm_folder_connect(socket, &place, "locked", deadline);
+    struct lm_place place = {name, path, "locked", 0, -1};
+    struct lm_directory runtime;
+    int result = lm_runtime_open(path, &runtime);
+    if (result < 0)
+        return lm_told(LM_DEED_LOOK_UP, name, path, "", result);
+    result = lm_folder_connect(socket, &place, &runtime, deadline);
     if (lm_absent(result)) {
-        int unlocked = lm_folder_connect(socket, &place, "unlocked", deadline);
+        place.folder = "unlocked";
+        int unlocked = lm_folder_connect(socket, &place, &runtime, deadline);
         result = lm_absent(unlocked) && result == -EACCES ? result : unlocked;
     }
-    lm_sys_close(&place.runtime);
+    lm_sys_close(&runtime.descriptor);
     return result;
 }
 
-/* Connects a fresh socket to the named service. After a failure the socket is of no use. */
+/* Connects a fresh socket to the named service. After a failure the socket is of no use. Where the user's directory is
+ * somebody else's doing, as it can be in /tmp, there is still the system's. */
 LM_INTERNAL int lm_registry_connect(int socket, const char *name, int64_t deadline)
 {
     char path[LM_PATH_MAX];
     int result = lm_runtime_path(path, sizeof path);
     if (result < 0)
-        return result;
+        return lm_told(LM_DEED_LOOK_UP, name, path, "", result);
     result = lm_runtime_connect(socket, path, name, deadline);
-    if (!lm_absent(result) || strcmp(path, LM_SYSTEM_RUNTIME) == 0)
+    if ((!lm_absent(result) && result != -EPERM) || strcmp(path, LM_SYSTEM_RUNTIME) == 0)
         return result;
     int system = lm_runtime_connect(socket, LM_SYSTEM_RUNTIME, name, deadline);
-    return lm_absent(system) ? result : system;
+    return lm_absent(system) || system == -EPERM ? result : system;
 }
 
-/* --- Registering --- */
+/* --- Removing what the dead left --- */
 
-/* Holds the name for as long as this process lives. -EEXIST: another one does. */
-LM_INTERNAL int lm_name_lock(int locked, const char *name)
+/* 1: somebody listens; 0: nobody does; else it can't be known. */
+LM_INTERNAL int lm_place_probe(const struct lm_place *place)
+{
+    int socket = lm_sys_socket(SOCK_NONBLOCK);
+    int result = socket < 0 ? socket : lm_entry_connect(socket, place, LM_FOREVER);
+    lm_sys_close(&socket);
+    if (result == -ECONNREFUSED)
+        return 0;
+    return result == 0 || result == -ETIMEDOUT || result == -EPROTOTYPE ? 1 : result;
+}
+
+/* Makes the name free in a folder. -EEXIST: what is there is in use, or no socket. */
+LM_INTERNAL int lm_place_vacate(struct lm_place *place, int folder)
+{
+    struct stat status;
+    place->entry = lm_entry_open(folder, place->name, &status);
+    if (place->entry < 0)
+        return place->entry == -ENOENT ? 0 : place->entry;
+    int live = lm_is_socket(&status) ? lm_place_probe(place) : 1;
+    lm_sys_close(&place->entry);
+    if (live == 0)
+        lm_entry_remove(folder, place->name, lm_identity_of(&status));
+    return live > 0 ? -EEXIST : live;
+}
+
+LM_INTERNAL int lm_vacate(const char *path, const char *folder_name, int folder, const char *name)
+{
+    struct lm_place place = {name, path, folder_name, 0, -1};
+    return lm_place_vacate(&place, folder);
+}
+
+/* --- The name's file: two locks, and whether the name is unlocked --- */
+
+/* Bytes of the file, which need not be there to be locked. */
+enum lm_name_lock {
+    LM_LOCK_OWNER = 0,  /* held as long as the name is served */
+    LM_LOCK_CHANGE = 1, /* held while the name's entries and its mark are changed */
+};
+
+#define LM_CHANGE_TRIES       2000   /* with the nap below, some tenths of a second: a change takes less than one */
+#define LM_CHANGE_NANOSECONDS 100000 /* untuned */
+
+LM_INTERNAL int lm_name_open(int locked, const char *name)
 {
     char path[1 + LM_NAME_MAX + 1];
+    struct stat status;
     snprintf(path, sizeof path, ".%s", name);
-    int file = lm_sys_open(locked, path, O_RDWR | O_CREAT | LM_O_NOFOLLOW, 0600);
-    if (file < 0)
-        return file;
-    int result = lm_sys_lock(file);
+    int file = lm_sys_open(locked, path, O_RDWR | O_CREAT | O_NONBLOCK | LM_O_NOFOLLOW, 0600);
+    int result = file < 0 ? file : lm_sys_stat(file, &status);
+    if (result == 0 && ((unsigned)status.st_mode & LM_S_IFMT) != LM_S_IFREG)
+        result = -EEXIST;
     if (result < 0)
         lm_sys_close(&file);
-    return result == -EWOULDBLOCK ? -EEXIST : result < 0 ? result : file;
+    return result < 0 ? result : file;
 }
 
-/* A listening socket under a name that nobody looks up, open to everybody who can reach the folder. */
-LM_INTERNAL int lm_listen_as(int locked, const char *temporary)
+/* The file, with the owner's lock, which is held as long as it is open. -EEXIST: another one has it. */
+LM_INTERNAL int lm_name_own(int locked, const char *name)
 {
-    struct sockaddr_un address;
-    char below[64];
-    int listener = lm_sys_socket(SOCK_NONBLOCK);
-    if (listener < 0)
-        return listener;
-    snprintf(below, sizeof below, "/%s", temporary);
-    lm_descriptor_address(&address, locked, below);
-    int result = lm_sys_bind(listener, &address);
-    if (result == 0)
-        result = lm_sys_chmod(locked, temporary, 0666);
-    if (result == 0)
-        result = lm_sys_listen(listener, LM_LISTEN_BACKLOG);
+    int file = lm_name_open(locked, name);
+    int result = file < 0 ? file : lm_sys_lock(file, LM_LOCK_OWNER);
     if (result < 0)
-        lm_sys_close(&listener);
-    return result < 0 ? result : listener;
+        lm_sys_close(&file);
+    return result == -EAGAIN || result == -EACCES ? -EEXIST : result < 0 ? result : file;
 }
 
-LM_INTERNAL void lm_temporary_name(char *name, size_t size)
+/* -EBUSY: somebody has been changing the name for too long, because he is stopped. */
+LM_INTERNAL int lm_name_begin_change(int file)
 {
-    uint64_t random = 0;
-    lm_sys_random(&random, sizeof random);
-    snprintf(name, size, "...%d-%016llx", (int)getpid(), (unsigned long long)random);
-}
-
-/* With the name's lock held, what is there is a dead owner's, and may be replaced. */
-LM_INTERNAL int lm_listen_at(int locked, const char *name)
-{
-    char temporary[48];
-    lm_temporary_name(temporary, sizeof temporary);
-    int listener = lm_listen_as(locked, temporary);
-    int result = listener < 0 ? listener : lm_sys_rename(locked, temporary, name);
-    if (result < 0) {
-        lm_sys_unlink(locked, temporary);
-        lm_sys_close(&listener);
+    int result = lm_sys_lock(file, LM_LOCK_CHANGE);
+    for (int i = 0; i < LM_CHANGE_TRIES && result == -EAGAIN; i++) {
+        lm_sys_pause(LM_CHANGE_NANOSECONDS);
+        result = lm_sys_lock(file, LM_LOCK_CHANGE);
     }
-    return result < 0 ? result : listener;
+    return result == -EAGAIN ? -EBUSY : result;
 }
 
-/* -EEXIST: a live process serves the name. On failure nothing is left behind. */
-LM_INTERNAL int lm_registry_register(const char *name, struct lm_registration *registration)
+LM_INTERNAL void lm_name_end_change(int file)
 {
-    int locked = lm_runtime_make();
-    if (locked < 0)
-        return locked;
-    registration->lock = lm_name_lock(locked, name);
-    registration->listener = registration->lock < 0 ? registration->lock : lm_listen_at(locked, name);
-    lm_sys_close(&locked);
-    if (registration->listener >= 0)
-        return 0;
-    int error = registration->listener;
-    lm_sys_close(&registration->lock);
-    return error;
+    lm_sys_unlock(file, LM_LOCK_CHANGE);
 }
 
-/* Opens the two folders of the user's runtime directory. */
-LM_INTERNAL int lm_folders_open(int *locked, int *unlocked)
+LM_INTERNAL bool lm_name_is_unlocked(int file)
 {
-    char path[LM_PATH_MAX];
-    uint32_t owner = 0;
-    *locked = *unlocked = -1;
-    int runtime = lm_runtime_path(path, sizeof path);
-    if (runtime == 0)
-        runtime = lm_directory_open(LM_AT_FDCWD, path, (uint32_t)geteuid(), &owner);
-    if (runtime < 0)
-        return runtime;
-    *locked = lm_directory_open(runtime, "locked", (uint32_t)geteuid(), &owner);
-    *unlocked = *locked < 0 ? *locked : lm_directory_open(runtime, "unlocked", (uint32_t)geteuid(), &owner);
-    lm_sys_close(&runtime);
-    int result = *unlocked < 0 ? *unlocked : 0;
-    if (result < 0)
-        lm_sys_close(locked);
-    return result;
+    struct stat status;
+    return lm_sys_stat(file, &status) == 0 && status.st_size > 0;
 }
 
-/* Frees the name. The lock goes last, so that a successor's socket can't be removed. */
-LM_INTERNAL void lm_registry_unregister(const char *name, struct lm_registration *registration)
+LM_INTERNAL int lm_name_mark(int file, bool unlocked)
 {
-    int locked, unlocked;
-    if (lm_folders_open(&locked, &unlocked) == 0) {
-        lm_sys_unlink(unlocked, name);
-        lm_sys_unlink(locked, name);
-        lm_sys_close(&locked);
-        lm_sys_close(&unlocked);
-    }
-    lm_sys_close(&registration->listener);
-    lm_sys_close(&registration->lock);
-}
-
-/* Adds the link for sandboxes, in place of an older one. */
-LM_INTERNAL int lm_registry_unlock(const char *name)
-{
-    char temporary[48];
-    int locked, unlocked;
-    int result = lm_folders_open(&locked, &unlocked);
-    if (result < 0)
-        return result;
-    lm_temporary_name(temporary, sizeof temporary);
-    result = lm_sys_link(locked, name, unlocked, temporary);
-    if (result == 0)
-        result = lm_sys_rename(unlocked, temporary, name);
-    /* Renaming one link of a file to another leaves both: the name was unlocked before. */
-    lm_sys_unlink(unlocked, temporary);
-    lm_sys_close(&locked);
-    lm_sys_close(&unlocked);
-    return result;
+    return lm_sys_truncate(file, unlocked);
 }
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef LM_DETAIL_REPLY_H
 #define LM_DETAIL_REPLY_H
 
+#include "runtime.h"
 #include "session.h"
 
 /* Bytes behind the reply that is being sent; as much as the default limit of one. */
@@ -290,6 +291,23 @@ LM_INTERNAL kern_return_t lm_session_reply(struct lm_session *session, struct lm
     return lm_reply_status(lm_session_answer(session, answer));
 }
 
+LM_INTERNAL const char *lm_session_service_name(const struct lm_session *session); /* serving.h */
+
+/* session: NULL if the port is no reply port. */
+LM_COLD void lm_trace_answer(struct lm_session *session, const struct lm_answer *answer, kern_return_t status)
+{
+    if (session)
+        lm_session_lock(session);
+    int socket = session ? session->channel.socket : -1;
+    const char *name = session ? lm_session_service_name(session) : "(no caller's port)";
+    if (status)
+        lm_trace_status("answer as", name, socket, status);
+    else
+        lm_trace(socket, "service \"%s\" answers with %u bytes", name, (unsigned)answer->length);
+    if (session)
+        lm_session_unlock(session);
+}
+
 LM_API kern_return_t LMSendReplyWithDescriptors(mach_port_t replyPort, const void *data, uint32_t length,
                                                 const int *descriptors, uint32_t count)
 {
@@ -299,10 +317,12 @@ LM_API kern_return_t LMSendReplyWithDescriptors(mach_port_t replyPort, const voi
     if (replyPort == MACH_PORT_NULL)
         return KERN_SUCCESS;
     struct lm_object *object = lm_port_consume(replyPort, LM_PORT_REPLY, &answer.token);
-    if (!object)
-        return MACH_SEND_INVALID_RIGHT;
-    kern_return_t status = lm_session_reply(LM_CONTAINER(object, struct lm_session, object), &answer);
-    lm_release(object);
+    struct lm_session *session = object ? LM_CONTAINER(object, struct lm_session, object) : NULL;
+    kern_return_t status = session ? lm_session_reply(session, &answer) : MACH_SEND_INVALID_RIGHT;
+    if (lm_tracing())
+        lm_trace_answer(session, &answer, status);
+    if (object)
+        lm_release(object);
     return status;
 }
 

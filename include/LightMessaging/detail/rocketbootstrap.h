@@ -17,7 +17,7 @@ LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *
         return KERN_INVALID_ARGUMENT;
     int result = lm_link_get(name, lm_deadline_after(LM_TIMEOUT), &link);
     if (result < 0)
-        return lm_kern_return(result);
+        return lm_status_told("look up", name, -1, lm_kern_return(result));
     *port = link->port;
     lm_release(&link->object);
     return KERN_SUCCESS;
@@ -25,7 +25,7 @@ LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *
 
 LM_API kern_return_t rocketbootstrap_unlock(const char *name)
 {
-    return lm_name_valid(name) ? lm_kern_return(lm_registry_unlock(name)) : KERN_INVALID_ARGUMENT;
+    return lm_registry_change(name, true);
 }
 
 LM_API kern_return_t rocketbootstrap_register(mach_port_t bootstrap, const char *name, mach_port_t port)
@@ -36,7 +36,7 @@ LM_API kern_return_t rocketbootstrap_register(mach_port_t bootstrap, const char 
         return MACH_SEND_INVALID_RIGHT;
     kern_return_t status = lm_service_register(LM_CONTAINER(object, struct lm_service, object), name);
     lm_release(object);
-    return status;
+    return lm_status_told("register", name, -1, status);
 }
 
 #endif

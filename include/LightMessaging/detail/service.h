@@ -3,7 +3,9 @@
 #ifndef LM_DETAIL_SERVICE_H
 #define LM_DETAIL_SERVICE_H
 
+#include "activation.h"
 #include "door.h"
+#include "doors.h"
 #include "error.h"
 
 LM_INTERNAL void lm_service_destroy(struct lm_object *object)
@@ -207,11 +209,11 @@ LM_INTERNAL void lm_service_unschedule(struct lm_service *service, struct lm_loo
     pthread_mutex_unlock(&service->lock);
 }
 
-LM_INTERNAL kern_return_t lm_register_status(int result)
+/* With the lock: what was registered or taken over is the service's. */
+LM_INTERNAL kern_return_t lm_service_named(struct lm_service *service, const char *name)
 {
-    return result == -EEXIST   ? BOOTSTRAP_NAME_IN_USE
-           : result == -ENOENT ? BOOTSTRAP_NOT_PRIVILEGED
-                               : lm_kern_return(result);
+    strcpy(service->name, name);
+    return lm_kern_return(lm_service_begin(service));
 }
 
 /* Gives the service its name. */
@@ -224,11 +226,19 @@ LM_INTERNAL kern_return_t lm_service_register(struct lm_service *service, const 
     if (!lm_service_valid(service) || service->name[0])
         status = MACH_SEND_INVALID_RIGHT;
     else
-        status = lm_register_status(lm_registry_register(name, &service->registration));
-    if (status == KERN_SUCCESS) {
-        strcpy(service->name, name);
-        status = lm_kern_return(lm_service_begin(service));
-    }
+        status = lm_registry_status(lm_registry_register(name, &service->registration));
+    if (status == KERN_SUCCESS)
+        status = lm_service_named(service, name);
+    pthread_mutex_unlock(&service->lock);
+    return status;
+}
+
+/* Gives a fresh service the launcher's socket of that name. */
+LM_INTERNAL kern_return_t lm_service_adopt(struct lm_service *service, const char *name, int listener)
+{
+    pthread_mutex_lock(&service->lock);
+    service->registration.listener = listener;
+    kern_return_t status = lm_service_named(service, name);
     pthread_mutex_unlock(&service->lock);
     return status;
 }

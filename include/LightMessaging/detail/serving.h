@@ -53,6 +53,17 @@ LM_INTERNAL bool lm_service_valid(const struct lm_service *service)
 
 /* --- Sessions --- */
 
+LM_INTERNAL const char *lm_session_service_name(const struct lm_session *session)
+{
+    return session->service->name;
+}
+
+LM_COLD void lm_trace_session(const struct lm_session *session, const char *event)
+{
+    lm_trace(session->channel.socket, "service \"%s\": process %d of user %u %s", session->service->name,
+             (int)session->client.pid, (unsigned)session->client.uid, event);
+}
+
 LM_INTERNAL void lm_session_destroy(struct lm_object *object)
 {
     struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
@@ -90,6 +101,8 @@ LM_INTERNAL void lm_session_end(struct lm_session *session)
 {
     if (!lm_session_unlist(session))
         return;
+    if (lm_tracing())
+        lm_trace_session(session, "is gone, or was sent away");
     lm_watch_remove(&session->watch, session->channel.socket);
     lm_session_lock(session);
     lm_session_cut(session);
@@ -126,6 +139,8 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
     message->head.msgh_remote_port = reply;
     message->head.msgh_local_port = service->port;
     service->loop->handled++;
+    LM_TRACE(session->channel.socket, "service \"%s\" takes message %d of %u bytes%s", service->name,
+             (int)arrival->identifier, (unsigned)LMMessageGetDataLength(message), reply ? ", to answer" : "");
     if (lm_service_valid(service) && (reply || !arrival->token))
         lm_service_call_back(service, session, message);
     else if (reply)
@@ -160,6 +175,18 @@ LM_INTERNAL bool lm_session_must_wait(struct lm_session *session)
     lm_release(&session->predecessor->object);
     session->predecessor = NULL;
     return false;
+}
+
+/* How the hello ended. */
+LM_COLD void lm_trace_hello(const struct lm_session *session, int result)
+{
+    if (result == 0)
+        lm_trace_session(session, "is let in");
+    else if (session->refusal)
+        lm_trace_session(session, "is refused by the service's policy");
+    else
+        lm_trace_session(session,
+                         result == -EDQUOT ? "has too many connections (connectionsPerUser)" : "said no proper hello");
 }
 
 /* Asks the service's policy, once. Without any lock: the policy may be the service's own function. */
@@ -208,6 +235,8 @@ LM_INTERNAL int lm_session_open(struct lm_session *session)
         lm_timer_clear(&service->timer, service->loop);
     lm_session_unlock(session);
     pthread_mutex_unlock(&service->lock);
+    if (result != -EAGAIN && lm_tracing())
+        lm_trace_hello(session, result);
     return result;
 }
 

@@ -5,15 +5,22 @@
 
 #include "service.h"
 
-/* Names and serves a fresh service. */
-LM_INTERNAL kern_return_t lm_service_launch(struct lm_service *service, const char *name, struct lm_loop *loop,
-                                            bool unlock)
+/* How to start; bits. */
+#define LM_START_UNLOCKED 1u
+#define LM_START_CHECK_IN 2u
+#define LM_START_AS_ASKED (LIGHTMESSAGING_USE_ROCKETBOOTSTRAP ? LM_START_UNLOCKED : 0u)
+
+/* Gives a fresh service its name. A launcher has decided itself where its socket is. */
+LM_INTERNAL kern_return_t lm_service_name(struct lm_service *service, const char *name, unsigned how)
 {
+    int listener = how & LM_START_CHECK_IN ? lm_activation_take(name) : -ENOENT;
+    if (listener >= 0)
+        return lm_service_adopt(service, name, listener);
+    if (listener != -ENOENT)
+        return listener == -EALREADY ? BOOTSTRAP_SERVICE_ACTIVE : lm_kern_return(listener);
     kern_return_t status = lm_service_register(service, name);
-    if (status == KERN_SUCCESS && unlock)
-        status = lm_kern_return(lm_registry_unlock(name));
-    if (status == KERN_SUCCESS)
-        status = lm_kern_return(lm_service_schedule(service, loop));
+    if (status == KERN_SUCCESS && how & LM_START_UNLOCKED)
+        status = lm_registry_status(lm_registry_unlock(name, true));
     return status;
 }
 
@@ -36,7 +43,7 @@ LM_INTERNAL kern_return_t lm_service_configure(struct lm_service *service, const
 
 /* `service` may be NULL; else it gets the service with a reference for the caller, or NULL. */
 LM_INTERNAL kern_return_t lm_service_start(const char *name, struct lm_loop *loop, CFMachPortCallBack callback,
-                                           void *info, const LMServiceOptions *options, bool unlock,
+                                           void *info, const LMServiceOptions *options, unsigned how,
                                            LMServiceRef *started)
 {
     CFMachPortContext context = {0, info, NULL, NULL, NULL};
@@ -49,7 +56,9 @@ LM_INTERNAL kern_return_t lm_service_start(const char *name, struct lm_loop *loo
         return KERN_RESOURCE_SHORTAGE;
     kern_return_t status = options ? lm_service_configure(service, options) : KERN_SUCCESS;
     if (status == KERN_SUCCESS)
-        status = lm_service_launch(service, name, loop, unlock);
+        status = lm_service_name(service, name, how);
+    if (status == KERN_SUCCESS)
+        status = lm_kern_return(lm_service_schedule(service, loop));
     if (status)
         lm_service_invalidate(service);
     if (status == KERN_SUCCESS && started)
@@ -59,12 +68,20 @@ LM_INTERNAL kern_return_t lm_service_start(const char *name, struct lm_loop *loo
     return status;
 }
 
+/* The same, with a line about a failure. */
+LM_INTERNAL kern_return_t lm_service_start_told(const char *name, struct lm_loop *loop, CFMachPortCallBack callback,
+                                                void *info, const LMServiceOptions *options, unsigned how,
+                                                LMServiceRef *started)
+{
+    kern_return_t status = lm_service_start(name, loop, callback, info, options, how, started);
+    return lm_status_told("start the service", name, -1, status);
+}
+
 LM_API kern_return_t LMStartServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
                                                CFMachPortCallBack callback, void *userInfo,
                                                const LMServiceOptions *options, LMServiceRef *service)
 {
-    return lm_service_start(serverName, runLoop, callback, userInfo, options, LIGHTMESSAGING_USE_ROCKETBOOTSTRAP,
-                            service);
+    return lm_service_start_told(serverName, runLoop, callback, userInfo, options, LM_START_AS_ASKED, service);
 }
 
 LM_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFRunLoopRef runLoop,
@@ -78,10 +95,23 @@ LM_API kern_return_t LMStartService(const char *serverName, CFRunLoopRef runLoop
     return LMStartServiceWithUserInfo(serverName, runLoop, callback, NULL);
 }
 
+LM_API kern_return_t LMCheckInServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
+                                                 CFMachPortCallBack callback, void *userInfo,
+                                                 const LMServiceOptions *options, LMServiceRef *service)
+{
+    return lm_service_start_told(serverName, runLoop, callback, userInfo, options,
+                                 LM_START_CHECK_IN | LM_START_AS_ASKED, service);
+}
+
 LM_API kern_return_t LMCheckInService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback,
                                       void *userInfo)
 {
-    return LMStartServiceWithUserInfo(serverName, runLoop, callback, userInfo);
+    return LMCheckInServiceWithOptions(serverName, runLoop, callback, userInfo, NULL, NULL);
+}
+
+LM_API kern_return_t LMLockService(const char *serverName)
+{
+    return lm_registry_change(serverName, false);
 }
 
 LM_API void LMServiceInvalidate(LMServiceRef service)

@@ -13,6 +13,7 @@
 #include "base.h"
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -52,7 +53,7 @@
 #endif
 #define LM_O_PATH                 010000000
 #define LM_AT_FDCWD               (-100)
-#define LM_AT_EMPTY_PATH          0x1000
+#define LM_AT_SYMLINK_NOFOLLOW    0x100
 #define LM_MFD_CLOEXEC            1u
 #define LM_MFD_ALLOW_SEALING      2u
 #define LM_F_DUPFD_CLOEXEC        1030
@@ -66,8 +67,11 @@
 #define LM_MADV_POPULATE_WRITE    23 /* Linux 5.14 */
 #define LM_FUTEX_WAIT_PRIVATE     128
 #define LM_FUTEX_WAKE_PRIVATE     129
-#define LM_LOCK_EX                2
-#define LM_LOCK_NB                4
+#define LM_F_OFD_GETLK            36
+#define LM_F_OFD_SETLK            37
+#define LM_RENAME_NOREPLACE       1
+#define LM_MFD_NOEXEC_SEAL        8u  /* Linux 6.3 */
+#define LM_SYS_FCHMODAT2          452 /* Linux 6.6 */
 #define LM_EFD_FLAGS              (LM_O_CLOEXEC | O_NONBLOCK)
 #define LM_CLOCK_MONOTONIC        1
 #define LM_CLOCK_MONOTONIC_COARSE 6
@@ -85,6 +89,20 @@ struct lm_timeval {
     long seconds;
     long microseconds;
 };
+
+/* The kernel's record of a lock, with 64-bit offsets on every architecture. */
+struct lm_file_lock {
+    int16_t type;
+    int16_t whence;
+    int64_t start;
+    int64_t length;
+    int32_t pid;
+};
+#ifdef SYS_fcntl64
+#    define LM_SYS_FCNTL SYS_fcntl64
+#else
+#    define LM_SYS_FCNTL SYS_fcntl
+#endif
 
 /* What SO_PEERCRED returns. */
 struct lm_credentials {
@@ -264,9 +282,19 @@ LM_INTERNAL bool lm_sys_hung_up(int socket)
     return (hang_up.revents & (POLLHUP | POLLERR)) != 0;
 }
 
+/* Where vm.memfd_noexec is 2, only memory that says so is allowed; older kernels don't know the flag. */
+LM_INTERNAL int lm_sys_memfd_create(void)
+{
+    const unsigned flags = LM_MFD_CLOEXEC | LM_MFD_ALLOW_SEALING;
+    int memory = (int)LM_SYS(SYS_memfd_create, "lightmessaging", flags, 0, 0, 0, 0);
+    if (memory == -EACCES)
+        memory = (int)LM_SYS(SYS_memfd_create, "lightmessaging", flags | LM_MFD_NOEXEC_SEAL, 0, 0, 0, 0);
+    return memory;
+}
+
 LM_INTERNAL int lm_sys_memfd(size_t size)
 {
-    int memory = (int)LM_SYS(SYS_memfd_create, "lightmessaging", LM_MFD_CLOEXEC | LM_MFD_ALLOW_SEALING, 0, 0, 0, 0);
+    int memory = lm_sys_memfd_create();
     if (memory < 0)
         return memory;
     long result = LM_SYS(SYS_ftruncate, memory, size, 0, 0, 0, 0);
@@ -304,12 +332,12 @@ LM_INTERNAL void lm_sys_unmap(void *address, size_t size)
     munmap(address, size);
 }
 
-/* Makes pages exist before they are touched. Kernels before 5.14 cannot; there a lack of memory is found on touching.
- */
+/* Makes pages exist before they are touched. Kernels before 5.14 cannot, and filters may forbid it; there a lack of
+ * memory is found on touching. */
 LM_INTERNAL int lm_sys_populate(void *address, size_t size)
 {
     int result = (int)LM_SYS(SYS_madvise, address, size, LM_MADV_POPULATE_WRITE, 0, 0, 0);
-    return result == -EINVAL || result == -ENOSYS ? 0 : result;
+    return result == -EINVAL || result == -ENOSYS || result == -EPERM ? 0 : result;
 }
 
 LM_INTERNAL int lm_sys_stat(int descriptor, struct stat *status)
@@ -326,6 +354,14 @@ LM_INTERNAL bool lm_sys_on_tmpfs(int descriptor)
     return fstatfs(descriptor, &status) == 0 && (uint32_t)status.f_type == LM_TMPFS_MAGIC;
 }
 
+/* Whether the descriptor was opened through a mount that nobody can write to. */
+LM_INTERNAL bool lm_sys_is_read_only(int descriptor)
+{
+    const unsigned long read_only = 1; /* ST_RDONLY */
+    struct statfs status;
+    return fstatfs(descriptor, &status) == 0 && ((unsigned long)status.f_flags & read_only) != 0;
+}
+
 LM_INTERNAL int lm_sys_open(int directory, const char *path, int flags, unsigned mode)
 {
     return (int)LM_SYS(SYS_openat, directory, path, flags | LM_O_CLOEXEC, mode, 0, 0);
@@ -336,15 +372,28 @@ LM_INTERNAL int lm_sys_mkdir(int directory, const char *path, unsigned mode)
     return (int)LM_SYS(SYS_mkdirat, directory, path, mode, 0, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_chmod(int directory, const char *path, unsigned mode)
+/* Of an open descriptor, not one of O_PATH. */
+LM_INTERNAL int lm_sys_fchmod(int descriptor, unsigned mode)
 {
-    return (int)LM_SYS(SYS_fchmodat, directory, path, mode, 0, 0, 0);
+    return (int)LM_SYS(SYS_fchmod, descriptor, mode, 0, 0, 0, 0);
 }
 
-/* Renames within one directory, replacing what is there. */
+/* Follows links: only for paths that nobody else can change. */
+LM_INTERNAL int lm_sys_chmod(const char *path, unsigned mode)
+{
+    return (int)LM_SYS(SYS_fchmodat, LM_AT_FDCWD, path, mode, 0, 0, 0);
+}
+
+/* Of the entry itself, be it a link. -ENOSYS before Linux 6.6. */
+LM_INTERNAL int lm_sys_chmod_entry(int directory, const char *name, unsigned mode)
+{
+    return (int)LM_SYS(LM_SYS_FCHMODAT2, directory, name, mode, LM_AT_SYMLINK_NOFOLLOW, 0, 0);
+}
+
+/* Renames within one directory. -EEXIST: there is something of that name. */
 LM_INTERNAL int lm_sys_rename(int directory, const char *from, const char *to)
 {
-    return (int)LM_SYS(SYS_renameat2, directory, from, directory, to, 0, 0);
+    return (int)LM_SYS(SYS_renameat2, directory, from, directory, to, LM_RENAME_NOREPLACE, 0);
 }
 
 LM_INTERNAL int lm_sys_link(int from_directory, const char *from, int to_directory, const char *to)
@@ -357,10 +406,77 @@ LM_INTERNAL int lm_sys_unlink(int directory, const char *path)
     return (int)LM_SYS(SYS_unlinkat, directory, path, 0, 0, 0, 0);
 }
 
-/* Takes the file's lock without waiting; it is held until the descriptor is closed or its owner dies. */
-LM_INTERNAL int lm_sys_lock(int file)
+LM_INTERNAL int lm_sys_truncate(int file, size_t size)
 {
-    return (int)LM_SYS(SYS_flock, file, LM_LOCK_EX | LM_LOCK_NB, 0, 0, 0, 0);
+    return (int)LM_SYS(SYS_ftruncate, file, size, 0, 0, 0, 0);
+}
+
+/* Takes the lock of one byte of a file without waiting; it is held until it is given back, the descriptor and its
+ * copies are closed, or the process dies. -EAGAIN: another one has it. */
+LM_INTERNAL int lm_sys_lock(int file, int64_t byte)
+{
+    struct lm_file_lock lock;
+    memset(&lock, 0, sizeof lock);
+    lock.type = F_WRLCK;
+    lock.start = byte;
+    lock.length = 1;
+    return (int)LM_SYS(LM_SYS_FCNTL, file, LM_F_OFD_SETLK, &lock, 0, 0, 0);
+}
+
+LM_INTERNAL void lm_sys_unlock(int file, int64_t byte)
+{
+    struct lm_file_lock lock;
+    memset(&lock, 0, sizeof lock);
+    lock.type = F_UNLCK;
+    lock.start = byte;
+    lock.length = 1;
+    LM_SYS(LM_SYS_FCNTL, file, LM_F_OFD_SETLK, &lock, 0, 0, 0);
+}
+
+/* Whether somebody holds it; disturbs nobody. */
+LM_INTERNAL bool lm_sys_is_locked(int file, int64_t byte)
+{
+    struct lm_file_lock lock;
+    memset(&lock, 0, sizeof lock);
+    lock.type = F_WRLCK;
+    lock.start = byte;
+    lock.length = 1;
+    return LM_SYS(LM_SYS_FCNTL, file, LM_F_OFD_GETLK, &lock, 0, 0, 0) >= 0 && lock.type != F_UNLCK;
+}
+
+/* As many of the directory's entries as fit, in the kernel's form; 0 at the end. */
+LM_INTERNAL long lm_sys_entries(int directory, void *entries, size_t size)
+{
+    return LM_SYS(SYS_getdents64, directory, entries, size, 0, 0, 0);
+}
+
+LM_INTERNAL long lm_sys_write(int descriptor, const void *bytes, size_t length)
+{
+    return LM_SYS(SYS_write, descriptor, bytes, length, 0, 0, 0);
+}
+
+LM_INTERNAL int lm_sys_socket_option(int socket, int option)
+{
+    int value = -1;
+    socklen_t length = sizeof value;
+    long result = LM_SYS(SYS_getsockopt, socket, SOL_SOCKET, option, &value, &length, 0);
+    return result < 0 ? (int)result : value;
+}
+
+/* The path that a socket was bound to, with a NUL at its end. */
+LM_INTERNAL int lm_sys_address(int socket, struct sockaddr_un *address)
+{
+    socklen_t length = sizeof *address - 1;
+    memset(address, 0, sizeof *address);
+    return (int)LM_SYS(SYS_getsockname, socket, address, &length, 0, 0, 0);
+}
+
+/* Has the descriptor be closed by an execution, and its reads not block. */
+LM_INTERNAL int lm_sys_make_ours(int descriptor)
+{
+    long flags = LM_SYS(SYS_fcntl, descriptor, F_GETFL, 0, 0, 0, 0);
+    long result = flags < 0 ? flags : LM_SYS(SYS_fcntl, descriptor, F_SETFL, flags | O_NONBLOCK, 0, 0, 0);
+    return result < 0 ? (int)result : (int)LM_SYS(SYS_fcntl, descriptor, F_SETFD, FD_CLOEXEC, 0, 0, 0);
 }
 
 LM_INTERNAL int lm_sys_random(void *bytes, size_t length)
@@ -429,6 +545,12 @@ LM_INTERNAL int lm_sys_futex_wait(uint32_t *word, uint32_t value, const struct l
 LM_INTERNAL void lm_sys_futex_wake(uint32_t *word, int most)
 {
     LM_SYS(SYS_futex, word, LM_FUTEX_WAKE_PRIVATE, most, 0, 0, 0);
+}
+
+LM_INTERNAL void lm_sys_pause(int64_t nanoseconds)
+{
+    struct lm_timespec time = {(long)(nanoseconds / 1000000000), (long)(nanoseconds % 1000000000)};
+    LM_SYS(SYS_ppoll, 0, 0, &time, 0, 0, 0);
 }
 
 LM_INTERNAL bool lm_sys_is_main_thread(void)

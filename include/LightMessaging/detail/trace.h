@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * With LM_DEBUG=1 in the environment, a line per event on the standard error stream:
+ *
+ *     LightMessaging 13:37:29.123456 pid 4711 connection 815: WHAT HAPPENED
+ *
+ * The time is UTC. A connection's number is its socket's inode, by which `ss -xp` and /proc/PID/fd show it; `-` when
+ * there is none. Lines of errors begin with `error:` and say which name, which path and what to do. Without LM_DEBUG
+ * an event costs a look at one word.
+ */
+#ifndef LM_DETAIL_TRACE_H
+#define LM_DETAIL_TRACE_H
+
+#include "process.h"
+#include <stdarg.h>
+
+#define LM_TRACE_LINE 1024 /* bytes; the rest of a longer line is left out */
+
+enum lm_trace_state { LM_TRACE_UNKNOWN = 0, LM_TRACE_OFF, LM_TRACE_ON };
+
+/* The environment is looked at once. Not for programs with more rights than who started them. */
+LM_COLD bool lm_trace_decide(void)
+{
+    const char *wanted = lm_environment("LM_DEBUG");
+    bool on = wanted && strcmp(wanted, "0") != 0;
+    lm_store_relaxed(&lm_process_1.trace, on ? (uint32_t)LM_TRACE_ON : (uint32_t)LM_TRACE_OFF);
+    return on;
+}
+
+LM_INTERNAL bool lm_tracing(void)
+{
+    uint32_t state = lm_load_relaxed(&lm_process_1.trace);
+    return __builtin_expect(state != LM_TRACE_OFF, 0) && (state == LM_TRACE_ON || lm_trace_decide());
+}
+
+/* LM_TRACE(socket, format, ...): an event of the connection that has this socket; -1: of none. */
+#define LM_TRACE(...)                                                                                                  \
+    do {                                                                                                               \
+        if (lm_tracing())                                                                                              \
+            lm_trace(__VA_ARGS__);                                                                                     \
+    } while (0)
+
+/* A line as it grows. */
+struct lm_line {
+    char text[LM_TRACE_LINE];
+    size_t length;
+};
+
+LM_COLD __attribute__((format(printf, 2, 0))) void lm_line_add_list(struct lm_line *line, const char *format,
+                                                                    va_list arguments)
+{
+    size_t room = sizeof line->text - line->length;
+    int length = vsnprintf(line->text + line->length, room, format, arguments);
+    if (length > 0)
+        line->length += (size_t)length < room ? (size_t)length : room - 1;
+}
+
+LM_COLD __attribute__((format(printf, 2, 3))) void lm_line_add(struct lm_line *line, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    lm_line_add_list(line, format, arguments);
+    va_end(arguments);
+}
+
+LM_COLD void lm_line_begin(struct lm_line *line, int socket)
+{
+    struct lm_timespec now = {0, 0};
+    struct stat status;
+    line->length = 0;
+    lm_libc_clock_gettime(0, &now); /* CLOCK_REALTIME */
+    long day = now.seconds % 86400;
+    lm_line_add(line, "LightMessaging %02ld:%02ld:%02ld.%06ld pid %d connection ", day / 3600, day / 60 % 60, day % 60,
+                now.nanoseconds / 1000, (int)getpid());
+    if (socket >= 0 && lm_sys_stat(socket, &status) == 0)
+        lm_line_add(line, "%llu: ", (unsigned long long)status.st_ino);
+    else
+        lm_line_add(line, "-: ");
+}
+
+/* In one write, so that lines of several processes don't mix. */
+LM_COLD void lm_line_end(struct lm_line *line)
+{
+    size_t length = line->length < sizeof line->text - 1 ? line->length : sizeof line->text - 1;
+    line->text[length] = '\n';
+    lm_sys_write(2, line->text, length + 1);
+}
+
+LM_COLD __attribute__((format(printf, 2, 3))) void lm_trace(int socket, const char *format, ...)
+{
+    struct lm_line line;
+    va_list arguments;
+    lm_line_begin(&line, socket);
+    va_start(arguments, format);
+    lm_line_add_list(&line, format, arguments);
+    va_end(arguments);
+    lm_line_end(&line);
+}
+
+/* --- Errors of the file system, with what to do about them --- */
+
+enum lm_deed { LM_DEED_LOOK_UP, LM_DEED_OFFER, LM_DEED_REGISTER, LM_DEED_UNLOCK, LM_DEED_CHECK_IN };
+
+LM_COLD const char *lm_deed_name(enum lm_deed deed)
+{
+    static const char *const names[] = {"look up", "make a channel to", "register", "lock or unlock", "check in"};
+    return names[deed];
+}
+
+LM_COLD const char *lm_advice_to_callers(int error)
+{
+    switch (-error) {
+    case ENOENT:
+    case ENOTDIR:
+        return "start the service, and let both sides have the same LM_RUNTIME_DIR or XDG_RUNTIME_DIR";
+    case ECONNREFUSED:
+        return "the process that served it is gone: start the service again";
+    case EACCES:
+        return "it is locked for this user or sandbox: have its owner unlock it (rocketbootstrap_unlock)";
+    case EPERM:
+        return "the directory, or who listens, can't be trusted: let the directory belong to this user or root, and "
+               "nobody else write to it (chmod go-w); the service must run as the directory's owner or root";
+    case ELOOP:
+        return "links are not followed here: name the directory itself";
+    case ETIMEDOUT:
+        return "the service does not accept connections: see whether it hangs or is stopped, or wait longer";
+    case ENAMETOOLONG:
+        return "without /proc the path may have 107 bytes: mount /proc, or use a shorter name or directory";
+    default:
+        return "see that there are memory and descriptors left (ulimit -n)";
+    }
+}
+
+LM_COLD const char *lm_advice_on_memory(int error)
+{
+    switch (-error) {
+    case EPERM:
+    case EACCES:
+    case ENOSYS:
+        return "the sandbox's seccomp filter, or vm.memfd_noexec, forbids memfd_create: allow it";
+    case EPIPE:
+    case ECONNRESET:
+        return "the service closed at once: see that it runs, and call again";
+    default:
+        return "see that there are memory and descriptors left (ulimit -n)";
+    }
+}
+
+LM_COLD const char *lm_advice_to_services(int error)
+{
+    switch (-error) {
+    case EEXIST:
+        return "a live process or a launcher has the name, or it is no socket: stop that one, or use another name";
+    case ENOENT:
+        return "make the directory above it, or set LM_RUNTIME_DIR to one that is there";
+    case EACCES:
+    case EPERM:
+        return "the directory must belong to this user, and nobody else may write to it: see its owner and mode, or "
+               "set LM_RUNTIME_DIR";
+    case EROFS:
+    case EXDEV:
+        return "this is a sandbox's view of the directory: services register and unlock outside of it";
+    case ELOOP:
+    case ENOTDIR:
+        return "there must be a directory, and no link to one: remove what is there";
+    case ENAMETOOLONG:
+        return "without /proc the path may have 107 bytes: mount /proc, or use a shorter directory";
+    case EINVAL:
+        return "LM_RUNTIME_DIR must be an absolute path; a launcher's socket must listen, be AF_UNIX and "
+               "SOCK_SEQPACKET, and LISTEN_FDS and LISTEN_FDNAMES must fit each other";
+    default:
+        return "see that there are memory, descriptors (ulimit -n) and room on the file system left";
+    }
+}
+
+LM_COLD const char *lm_advice(enum lm_deed deed, int error)
+{
+    switch (deed) {
+    case LM_DEED_LOOK_UP:
+        return lm_advice_to_callers(error);
+    case LM_DEED_OFFER:
+        return lm_advice_on_memory(error);
+    default:
+        return lm_advice_to_services(error);
+    }
+}
+
+/* folder: below `path`, or "". */
+LM_COLD void lm_trace_failure(enum lm_deed deed, const char *name, const char *path, const char *folder, int error)
+{
+    lm_trace(-1, "error: can't %s \"%s\" at %s%s%s: %s: %s", lm_deed_name(deed), name, path, folder[0] ? "/" : "",
+             folder, strerror(-error), lm_advice(deed, error));
+}
+
+/* For functions that return a negative errno on failure: tells of it, and passes it on. */
+LM_INTERNAL int lm_told(enum lm_deed deed, const char *name, const char *path, const char *folder, int result)
+{
+    if (result < 0 && lm_tracing())
+        lm_trace_failure(deed, name, path, folder, result);
+    return result;
+}
+
+#endif

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT */
+/* Who owns a name, and the door to it: taking over, unlocking and locking, and what there is to list. */
+#include "others.h"
+#include "pair_registry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static const char NAME[] = "test.doors";
+
+enum how { WITH_DOOR = 1, WITHOUT_DOOR = 2 };
+
+static void serve(const struct th_service *me)
+{
+    CFRunLoopRef loop = CFRunLoopGetCurrent();
+    CFMachPortCallBack callback = (CFMachPortCallBack)th_echo;
+    LMServiceRef service;
+    kern_return_t status = (uintptr_t)me->info == WITH_DOOR
+                               ? LMStartServiceWithOptions(me->name, loop, callback, NULL, NULL, &service)
+                               : start_without_door(me->name, loop, callback, &service);
+    assert_int_equal(status, 0);
+    th_ready();
+    th_serve_until_stopped();
+    LMServiceInvalidate(service);
+    CFRelease(service);
+}
+
+static pid_t start(const char *name, enum how how)
+{
+    return th_start(&(struct th_service){.name = name, .program = serve, .info = (void *)(uintptr_t)how});
+}
+
+static void be_told(const struct th_service *me)
+{
+    LMServiceRef service;
+    kern_return_t status =
+        LMStartServiceWithOptions(NAME, CFRunLoopGetCurrent(), (CFMachPortCallBack)th_echo, NULL, NULL, &service);
+    assert_int_equal(status, (kern_return_t)(uintptr_t)me->info);
+    th_ready();
+    if (status)
+        return;
+    LMServiceInvalidate(service);
+    CFRelease(service);
+}
+
+/* A newcomer in a process of its own is told that. */
+static void check_newcomer(kern_return_t status)
+{
+    assert_int_equal(th_reap(th_start(&(struct th_service){.program = be_told, .info = (void *)(uintptr_t)status})), 0);
+}
+
+static bool same(const char *below, const struct stat *status)
+{
+    struct stat now;
+    return lstat(th_runtime(below), &now) == 0 && now.st_dev == status->st_dev && now.st_ino == status->st_ino;
+}
+
+static bool exists(const char *below)
+{
+    struct stat status;
+    return lstat(th_runtime(below), &status) == 0;
+}
+
+static void check_still_served(const struct stat *socket)
+{
+    LMConnection connection = th_connection(NAME);
+    assert_true(same("locked/test.doors", socket));
+    th_check_echo(&connection);
+    th_close(&connection);
+}
+
+/* --- Owners --- */
+
+/*
+ * Intent: a live service keeps its name, even if a cleaner of old files has removed the lock of it.
+ *   service
+ *   its lock file is removed, or the whole of what says that it is there but the socket
+ *   newcomer: the name is in use; the service is still there, the same socket
+ */
+static void a_live_service_keeps_its_name_without_its_lock(void)
+{
+    struct stat socket;
+    pid_t service = start(NAME, WITH_DOOR);
+    assert_int_equal(lstat(th_runtime("locked/test.doors"), &socket), 0);
+    check_newcomer(BOOTSTRAP_NAME_IN_USE);
+    assert_int_equal(unlink(th_runtime("locked/.test.doors")), 0);
+    check_newcomer(BOOTSTRAP_NAME_IN_USE);
+    check_still_served(&socket);
+    assert_int_equal(unlink(th_runtime("locked/.test.doors")), 0);
+    th_pause(service);
+    check_newcomer(BOOTSTRAP_NAME_IN_USE); /* not even a stopped one is dead */
+    th_resume(service);
+    check_still_served(&socket);
+    th_stop(service);
+}
+
+/* Intent: a socket that a launcher listens on, in either folder, is not removed by who registers. */
+static void a_launchers_socket_is_not_removed(void)
+{
+    const char *const places[] = {"locked/test.doors", "unlocked/test.doors"};
+    th_stop(start(NAME, WITH_DOOR)); /* makes the folders */
+    for (int i = 0; i < 2; i++) {
+        struct stat socket;
+        pid_t launcher = th_decoy(th_runtime(places[i]), 0, 0);
+        assert_int_equal(lstat(th_runtime(places[i]), &socket), 0);
+        check_newcomer(BOOTSTRAP_NAME_IN_USE);
+        assert_true(same(places[i], &socket));
+        assert_int_equal(LMLockService(NAME), i == 0 ? 0 : BOOTSTRAP_NOT_PRIVILEGED);
+        assert_true(same(places[i], &socket));
+        th_branch_end(launcher);
+        check_newcomer(0);
+    }
+}
+
+/* Intent: what is no socket was not put there by us, and is left alone. */
+static void what_is_no_socket_is_left_alone(void)
+{
+    struct stat file;
+    th_stop(start(NAME, WITH_DOOR));
+    assert_int_equal(close(open(th_runtime("locked/test.doors"), O_CREAT | O_WRONLY, 0600)), 0);
+    assert_int_equal(lstat(th_runtime("locked/test.doors"), &file), 0);
+    check_newcomer(BOOTSTRAP_NAME_IN_USE);
+    assert_true(same("locked/test.doors", &file));
+    assert_int_equal(unlink(th_runtime("locked/test.doors")), 0);
+    assert_int_equal(symlink("/etc/passwd", th_runtime("locked/test.doors")), 0);
+    check_newcomer(BOOTSTRAP_NAME_IN_USE);
+    LMConnection connection = th_connection(NAME);
+    assert_int_equal(LMConnectionSendEmptyOneWay(&connection, 1), BOOTSTRAP_UNKNOWN_SERVICE);
+    assert_int_equal(unlink(th_runtime("locked/test.doors")), 0);
+    assert_int_equal(unlink(th_runtime("locked/.test.doors")), 0);
+    assert_int_equal(mkfifo(th_runtime("locked/.test.doors"), 0600), 0); /* opening one can wait for ever */
+    check_newcomer(BOOTSTRAP_NAME_IN_USE);
+    assert_int_equal(unlink(th_runtime("locked/.test.doors")), 0);
+    check_newcomer(0);
+}
+
+/*
+ * Intent: a service that stops removes its own socket and no other's that has come to have its name.
+ *   service A at NAME
+ *   A's socket is moved away, a live one of somebody else put there
+ *   A stops: the other is still there
+ */
+static void a_service_removes_its_own_socket_only(void)
+{
+    struct stat other;
+    pid_t service = start(NAME, WITH_DOOR);
+    char path[512];
+    snprintf(path, sizeof path, "%s", th_runtime("locked/test.doors"));
+    assert_int_equal(unlink(path), 0);
+    pid_t decoy = th_decoy(path, 0, 0);
+    assert_int_equal(lstat(path, &other), 0);
+    th_stop(service);
+    assert_true(same("locked/test.doors", &other));
+    assert_false(exists("unlocked/test.doors")); /* this one was its own */
+    th_branch_end(decoy);
+}
+
+/* Intent: only root and the folder's owner can answer there; a third user's socket is not spoken to. */
+static void a_third_users_socket_is_not_spoken_to(void)
+{
+    char path[512], place[512];
+    th_stop(start(NAME, WITH_DOOR));
+    snprintf(path, sizeof path, "%s", th_runtime("open"));
+    snprintf(place, sizeof place, "%s", th_runtime("locked/test.doors"));
+    assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
+    assert_int_equal(mkdir(path, 0777), 0);
+    assert_int_equal(chmod(path, 0777), 0);
+    strcat(path, "/socket");
+    pid_t decoy = th_decoy(path, 0, THIRD_USER);
+    assert_int_equal(rename(path, place), 0);
+    LMConnection connection = th_connection(NAME);
+    assert_int_equal(LMConnectionSendOneWay(&connection, 1, "secret", 6), BOOTSTRAP_NOT_PRIVILEGED);
+    assert_int_equal(th_get(0), 0);
+    th_branch_end(decoy);
+}
+
+/* Intent: a killed service's socket is taken over, door and all, and clients are told the truth meanwhile. */
+static void a_dead_services_name_is_taken_over(void)
+{
+    LMConnection connection = th_connection(NAME);
+    for (int i = 0; i < 3; i++) {
+        pid_t service = start(NAME, WITH_DOOR);
+        th_check_echo(&connection);
+        th_kill(service);
+        assert_true(exists("locked/test.doors") && exists("unlocked/test.doors"));
+        assert_int_equal(LMConnectionSendEmptyOneWay(&connection, 1) == 0
+                             ? LMConnectionSendTwoWay(&connection, 1, NULL, 0, &(LMResponseBuffer){0})
+                             : BOOTSTRAP_UNKNOWN_SERVICE,
+                         BOOTSTRAP_UNKNOWN_SERVICE);
+    }
+    th_close(&connection);
+}
+
+/* --- Doors --- */
+
+/*
+ * Intent: RocketBootstrap's words mean what they did.
+ *   registered without a door; unlocked: a door; again: no change; locked: none
+ *   unlocked before it is there: the door comes with the service, and again after a kill and a restart
+ *   locked: restarts without
+ */
+static void a_name_stays_unlocked_until_it_is_locked(void)
+{
+    pid_t service = start(NAME, WITHOUT_DOOR);
+    assert_false(exists("unlocked/test.doors"));
+    assert_int_equal(rocketbootstrap_unlock(NAME), 0);
+    assert_int_equal(rocketbootstrap_unlock(NAME), 0);
+    assert_true(exists("unlocked/test.doors"));
+    assert_int_equal(LMLockService(NAME), 0);
+    assert_int_equal(LMLockService(NAME), 0);
+    assert_false(exists("unlocked/test.doors"));
+    th_stop(service);
+    assert_int_equal(rocketbootstrap_unlock(NAME), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_true(exists("unlocked/test.doors") == (i == 2)); /* after a kill */
+        service = start(NAME, WITHOUT_DOOR);
+        assert_true(exists("unlocked/test.doors"));
+        if (i == 1)
+            th_kill(service);
+        else
+            th_stop(service);
+    }
+    assert_int_equal(LMLockService(NAME), 0);
+    th_stop(start(NAME, WITHOUT_DOOR));
+    service = start(NAME, WITHOUT_DOOR);
+    assert_false(exists("unlocked/test.doors"));
+    th_stop(service);
+}
+
+/* Intent: starting unlocks, unless the file says 0; that is undone by locking, until the next start. */
+static void starting_unlocks_unless_told_otherwise(void)
+{
+    pid_t service = start(NAME, WITHOUT_DOOR);
+    assert_false(exists("unlocked/test.doors"));
+    th_stop(service);
+    service = start(NAME, WITH_DOOR);
+    assert_true(exists("unlocked/test.doors"));
+    assert_int_equal(LMLockService(NAME), 0);
+    assert_false(exists("unlocked/test.doors"));
+    LMConnection connection = th_connection(NAME);
+    th_check_echo(&connection);
+    th_close(&connection);
+    th_stop(service);
+    service = start(NAME, WITH_DOOR);
+    assert_true(exists("unlocked/test.doors"));
+    th_stop(service);
+}
+
+static void try_somebody_elses(void)
+{
+    assert_int_equal(rocketbootstrap_unlock(NAME), BOOTSTRAP_NOT_PRIVILEGED);
+    assert_int_equal(LMLockService(NAME), BOOTSTRAP_NOT_PRIVILEGED);
+    assert_int_equal(rocketbootstrap_unlock("test.not.there"), BOOTSTRAP_NOT_PRIVILEGED);
+}
+
+/* Intent: only the owner opens and closes a door: others are refused, root by mistake neither. */
+static void somebody_elses_service_cannot_be_unlocked(void)
+{
+    assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
+    pid_t service = start(NAME, WITHOUT_DOOR);
+    th_do_as(OTHER_USER, try_somebody_elses);
+    assert_false(exists("unlocked/test.doors"));
+    th_stop(service);
+    service = start(NAME, WITH_DOOR);
+    th_do_as(OTHER_USER, try_somebody_elses);
+    assert_true(exists("unlocked/test.doors"));
+    th_stop(service);
+    assert_int_equal(chown(getenv("LM_RUNTIME_DIR"), OTHER_USER, OTHER_USER), 0);
+    try_somebody_elses();
+}
+
+static void lock_and_unlock(const struct th_service *me)
+{
+    (void)me;
+    th_ready();
+    for (unsigned i = 0; i < th_rounds(2000); i++)
+        assert_int_equal(i % 2 ? LMLockService(NAME) : rocketbootstrap_unlock(NAME), 0);
+}
+
+static void start_and_stop(const struct th_service *me)
+{
+    CFRunLoopRef loop = CFRunLoopGetCurrent();
+    (void)me;
+    th_ready();
+    for (unsigned i = 0; i < th_rounds(1000); i++) {
+        CFMachPortRef port = CFMachPortCreate(kCFAllocatorDefault, (CFMachPortCallBack)th_echo, NULL, NULL);
+        assert_int_equal(rocketbootstrap_register(MACH_PORT_NULL, NAME, CFMachPortGetPort(port)), 0);
+        CFMachPortInvalidate(port);
+        CFRelease(port);
+    }
+    (void)loop;
+}
+
+/*
+ * Intent: registering, unlocking and locking at the same time end as the last of them says.
+ *   A: registers, stops, ...        B, C: unlock, lock, ...
+ *   locked, then registered: no door. Unlocked: one.
+ */
+static void doors_settle_as_the_last_one_says(void)
+{
+    pid_t workers[3];
+    for (int i = 0; i < 3; i++)
+        workers[i] = th_start(&(struct th_service){.program = i ? lock_and_unlock : start_and_stop});
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(th_reap(workers[i]), 0);
+    assert_int_equal(LMLockService(NAME), 0);
+    pid_t service = start(NAME, WITHOUT_DOOR);
+    assert_false(exists("unlocked/test.doors"));
+    for (int i = 1; i < 3; i++)
+        workers[i] = th_start(&(struct th_service){.program = lock_and_unlock});
+    for (int i = 1; i < 3; i++)
+        assert_int_equal(th_reap(workers[i]), 0);
+    assert_int_equal(LMLockService(NAME), 0);
+    assert_false(exists("unlocked/test.doors"));
+    assert_int_equal(rocketbootstrap_unlock(NAME), 0);
+    assert_true(exists("unlocked/test.doors"));
+    th_stop(service);
+}
+
+/* --- Listing --- */
+
+struct expected {
+    const char *name;
+    bool is_unlocked, is_served;
+    int seen;
+};
+
+static bool check_entry(const LMServiceEntry *entry, void *info)
+{
+    struct expected *expected = info;
+    if (strcmp(entry->directory, getenv("LM_RUNTIME_DIR")) != 0)
+        return true; /* the machine's own services */
+    while (expected->name && strcmp(expected->name, entry->serverName) != 0)
+        expected++;
+    assert_non_null(expected->name);
+    assert_int_equal(entry->isUnlocked, expected->is_unlocked);
+    assert_int_equal(entry->isServed, expected->is_served);
+    expected->seen++;
+    return true;
+}
+
+static void check_list(struct expected *expected)
+{
+    assert_int_equal(LMListServices(check_entry, expected), 0);
+    for (; expected->name; expected++)
+        assert_int_equal(expected->seen, 1);
+}
+
+static bool count_one(const LMServiceEntry *entry, void *info)
+{
+    assert_string_equal(entry->directory, getenv("LM_RUNTIME_DIR")); /* which comes first */
+    ++*(int *)info;
+    return false;
+}
+
+static void list_from_elsewhere(void)
+{
+    check_list((struct expected[]){{.name = "list.unlocked", .is_unlocked = true}, {.name = NULL}});
+}
+
+/*
+ * Intent: what there is is listed once each, as it is, without disturbing anybody; strangers see what is unlocked.
+ *   locked, unlocked, killed, stopped; files of other kinds
+ */
+static void services_are_listed(void)
+{
+    assert_int_equal(LMListServices(check_entry, &(struct expected){.name = NULL}), 0); /* no folders yet */
+    assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
+    pid_t locked = start("list.locked", WITHOUT_DOOR), unlocked = start("list.unlocked", WITH_DOOR);
+    th_kill(start("list.killed", WITHOUT_DOOR));
+    th_stop(start("list.stopped", WITH_DOOR));
+    assert_int_equal(close(open(th_runtime("locked/file"), O_CREAT | O_WRONLY, 0600)), 0);
+    check_list((struct expected[]){{.name = "list.locked", .is_served = true},
+                                   {.name = "list.unlocked", .is_unlocked = true, .is_served = true},
+                                   {.name = "list.killed"},
+                                   {.name = NULL}});
+    int count = 0;
+    assert_int_equal(LMListServices(count_one, &count), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(LMListServices(NULL, NULL), KERN_INVALID_ARGUMENT);
+    th_do_as(OTHER_USER, list_from_elsewhere);
+    th_stop(locked);
+    th_stop(unlocked);
+}
+
+/* Intent: also when there are more than one reading of the folder brings. */
+static void many_services_are_listed(void)
+{
+    enum { MANY = 200 };
+    static char names[MANY][128];
+    static struct expected expected[MANY + 1];
+    mach_port_t bootstrap;
+    static CFMachPortRef ports[MANY];
+    task_get_bootstrap_port(mach_task_self(), &bootstrap);
+    for (int i = 0; i < MANY; i++) {
+        memset(names[i], 'n', 120);
+        snprintf(names[i] + 120, 8, "%d", i);
+        expected[i] = (struct expected){.name = names[i], .is_served = true};
+        ports[i] = CFMachPortCreate(kCFAllocatorDefault, (CFMachPortCallBack)th_echo, NULL, NULL);
+        assert_int_equal(rocketbootstrap_register(bootstrap, names[i], CFMachPortGetPort(ports[i])), 0);
+    }
+    check_list(expected);
+    for (int i = 0; i < MANY; i++) {
+        CFMachPortInvalidate(ports[i]);
+        CFRelease(ports[i]);
+    }
+    assert_int_equal(LMListServices(check_entry, &(struct expected){.name = NULL}), 0);
+}
+
+int main(void)
+{
+    if (!th_is_root())
+        return TH_SKIPPED;
+    const struct CMUnitTest tests[] = {
+        TH_TEST(a_live_service_keeps_its_name_without_its_lock),
+        TH_TEST(a_launchers_socket_is_not_removed),
+        TH_TEST(what_is_no_socket_is_left_alone),
+        TH_TEST(a_service_removes_its_own_socket_only),
+        TH_TEST(a_third_users_socket_is_not_spoken_to),
+        TH_TEST(a_dead_services_name_is_taken_over),
+        TH_TEST(a_name_stays_unlocked_until_it_is_locked),
+        TH_TEST(starting_unlocks_unless_told_otherwise),
+        TH_TEST(somebody_elses_service_cannot_be_unlocked),
+        TH_TEST(doors_settle_as_the_last_one_says),
+        TH_TEST(services_are_listed),
+        TH_TEST(many_services_are_listed),
+    };
+    return TH_MAIN(tests);
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/* Names: which there may be, whose directories are believed, who owns one, who can reach it. */
+#include "others.h"
+#include "pair_registry.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char NAME[] = "test.registry";
+
+/* --- Services --- */
+
+/* Serves its name, unlocked or not, as the info says: one of these. */
+enum how { WITH_DOOR = 1, WITHOUT_DOOR = 2 };
+
+static void serve(const struct th_service *me)
+{
+    CFRunLoopRef loop = CFRunLoopGetCurrent();
+    CFMachPortCallBack callback = (CFMachPortCallBack)th_echo;
+    LMServiceRef service;
+    kern_return_t status = (uintptr_t)me->info == WITH_DOOR
+                               ? LMStartServiceWithOptions(me->name, loop, callback, NULL, NULL, &service)
+                               : start_without_door(me->name, loop, callback, &service);
+    assert_int_equal(status, 0);
+    th_ready();
+    th_serve_until_stopped();
+    LMServiceInvalidate(service);
+    CFRelease(service);
+}
+
+static pid_t start(const char *name, enum how how)
+{
+    return th_start(&(struct th_service){.name = name, .program = serve, .info = (void *)(uintptr_t)how});
+}
+
+/* Tries to serve; the program's exit status says what came of it. */
+static kern_return_t start_here(const char *name)
+{
+    LMServiceRef service = NULL;
+    kern_return_t status =
+        LMStartServiceWithOptions(name, CFRunLoopGetCurrent(), (CFMachPortCallBack)th_echo, NULL, NULL, &service);
+    if (status == 0) {
+        LMServiceInvalidate(service);
+        CFRelease(service);
+    }
+    return status;
+}
+
+/* This thread's loop stays, with descriptors of its own. */
+static void keep_loop(void)
+{
+    unsigned before = th_descriptors();
+    assert_int_equal(start_here("warm"), 0);
+    th_expect_more_descriptors((int)(th_descriptors() - before));
+    unsigned then = th_descriptors();
+    assert_int_equal(start_here("warm"), 0);
+    assert_int_equal(th_descriptors(), then);
+}
+
+static kern_return_t call(const char *name)
+{
+    LMConnection connection = th_connection(name);
+    kern_return_t status = LMConnectionSendOneWayWithTimeout(&connection, 1, "x", 1, 5000);
+    th_close(&connection);
+    return status;
+}
+
+/* --- Names --- */
+
+static bool exists(const char *below)
+{
+    struct stat status;
+    return lstat(th_runtime(below), &status) == 0;
+}
+
+static void check_accepted(const char *name)
+{
+    char door[160];
+    snprintf(door, sizeof door, "unlocked/%s", name);
+    pid_t service = start(name, WITHOUT_DOOR);
+    LMConnection connection = th_connection(name);
+    th_check_echo(&connection);
+    assert_false(exists(door));
+    assert_int_equal(rocketbootstrap_unlock(name), 0);
+    assert_true(exists(door));
+    assert_int_equal(LMLockService(name), 0);
+    assert_false(exists(door));
+    th_close(&connection);
+    th_stop(service);
+}
+
+static void check_refused(const char *name)
+{
+    mach_port_t bootstrap, port;
+    task_get_bootstrap_port(mach_task_self(), &bootstrap);
+    assert_int_equal(start_here(name), KERN_INVALID_ARGUMENT);
+    assert_int_equal(start_without_door(name, CFRunLoopGetCurrent(), (CFMachPortCallBack)th_echo, NULL),
+                     KERN_INVALID_ARGUMENT);
+    assert_int_equal(rocketbootstrap_unlock(name), KERN_INVALID_ARGUMENT);
+    assert_int_equal(LMLockService(name), KERN_INVALID_ARGUMENT);
+    assert_int_equal(rocketbootstrap_look_up(bootstrap, name, &port), KERN_INVALID_ARGUMENT);
+}
+
+static bool never(const LMServiceEntry *entry, void *info)
+{
+    (void)info;
+    assert_string_not_equal(entry->directory, getenv("LM_RUNTIME_DIR"));
+    return true;
+}
+
+/* Intent: names of 1 to 127 bytes of anything but '/', control characters and a leading dot; all functions agree. */
+static void names_are_accepted_or_refused_as_documented(void)
+{
+    char longest[128], too_long[129], utf8[128] = "";
+    memset(longest, 'n', 127);
+    memset(too_long, 'n', 128);
+    longest[127] = too_long[128] = '\0';
+    for (int i = 0; i < 42; i++)
+        strcat(utf8, "\xe6\xbc\xa2"); /* 126 bytes */
+    const char *accepted[] = {"a", longest, utf8, "\xc3\xa9t\xc3\xa9", "\xff\xfe", "a.b", "a b", "*", "a:b", "-", "~"};
+    const char *refused[] = {too_long, "", ".", "..", ".a", "a/b", "/", "a/", "a\n", "\t", "\x01", "\x1f", "\x7f"};
+    keep_loop();
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        check_refused(refused[i]);
+    assert_int_equal(LMListServices(never, NULL), 0); /* nothing was made of them */
+    for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++)
+        check_accepted(accepted[i]);
+}
+
+/* --- Directories --- */
+
+static unsigned mode_of(const char *below)
+{
+    struct stat status;
+    assert_int_equal(lstat(th_runtime(below), &status), 0);
+    return (unsigned)status.st_mode & 07777;
+}
+
+/* Intent: what is made has the modes it needs, and no more, whatever the umask. */
+static void what_is_made_is_private(void)
+{
+    const mode_t masks[] = {0, 022, 077};
+    keep_loop();
+    for (size_t i = 0; i < 3; i++) {
+        char path[400];
+        snprintf(path, sizeof path, "%s/%zu", getenv("LM_RUNTIME_DIR"), i);
+        assert_int_equal(setenv("LM_RUNTIME_DIR", path, 1), 0);
+        umask(masks[i]);
+        LMServiceRef service;
+        assert_int_equal(
+            LMStartServiceWithOptions(NAME, CFRunLoopGetCurrent(), (CFMachPortCallBack)th_echo, NULL, NULL, &service),
+            0);
+        assert_int_equal(mode_of("."), 0700);
+        assert_int_equal(mode_of("locked"), 0700);
+        assert_int_equal(mode_of("unlocked"), 0755);
+        assert_int_equal(mode_of("locked/test.registry"), 0666);
+        assert_int_equal(mode_of("unlocked/test.registry"), 0666);
+        assert_int_equal(mode_of("locked/.test.registry"), 0600);
+        LMServiceInvalidate(service);
+        CFRelease(service);
+        assert_false(exists("locked/test.registry") || exists("unlocked/test.registry"));
+    }
+}
+
+/* How many entries the folder has, . and .. apart. */
+static int count_entries(const char *path)
+{
+    int count = -2;
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+/* Nobody may be served, called, or unlocked. */
+static void check_not_believed(kern_return_t called)
+{
+    assert_int_equal(start_here(NAME), BOOTSTRAP_NOT_PRIVILEGED);
+    assert_int_equal(rocketbootstrap_unlock(NAME), BOOTSTRAP_NOT_PRIVILEGED);
+    assert_int_equal(LMLockService(NAME), BOOTSTRAP_NOT_PRIVILEGED);
+    assert_int_equal(call(NAME), called);
+}
+
+static void change_and_check(const char *below, uid_t owner, mode_t mode, kern_return_t called)
+{
+    assert_int_equal(lchown(th_runtime(below), owner, owner), 0);
+    assert_int_equal(chmod(th_runtime(below), mode), 0);
+    check_not_believed(called);
+    assert_int_equal(lchown(th_runtime(below), 0, 0), 0);
+    assert_int_equal(chmod(th_runtime(below), 0755), 0);
+}
+
+/* Intent: directories that somebody else owns, or could write to, are not believed, however live what is in them. */
+static void directories_of_others_are_not_believed(void)
+{
+    pid_t service = start(NAME, WITH_DOOR);
+    keep_loop();
+    assert_int_equal(call(NAME), 0);
+    change_and_check(".", 0, 0777, BOOTSTRAP_NOT_PRIVILEGED);
+    change_and_check(".", 0, 0775, BOOTSTRAP_NOT_PRIVILEGED);
+    change_and_check(".", OTHER_USER, 0755, BOOTSTRAP_NOT_PRIVILEGED);
+    change_and_check("locked", 0, 0702, BOOTSTRAP_NOT_PRIVILEGED);
+    change_and_check("locked", 0, 0720, BOOTSTRAP_NOT_PRIVILEGED);
+    change_and_check("locked", OTHER_USER, 0700, BOOTSTRAP_NOT_PRIVILEGED);
+    change_and_check("unlocked", 0, 0777, 0); /* not asked: the service is found before */
+    change_and_check("unlocked", OTHER_USER, 0755, 0);
+    assert_int_equal(call(NAME), 0);
+    th_stop(service);
+}
+
+/* Puts something else in the place of a directory that is moved away. */
+static void replace_and_check(const char *below, const char *link)
+{
+    char place[512], aside[520];
+    snprintf(place, sizeof place, "%s", th_runtime(below));
+    snprintf(aside, sizeof aside, "%s.aside", place);
+    assert_int_equal(rename(place, aside), 0);
+    if (link)
+        assert_int_equal(symlink(link, place), 0);
+    else
+        assert_int_equal(close(open(place, O_CREAT | O_WRONLY, 0600)), 0);
+    check_not_believed(strcmp(below, "unlocked") == 0 ? 0 : BOOTSTRAP_UNKNOWN_SERVICE);
+    assert_int_equal(unlink(place), 0);
+    assert_int_equal(rename(aside, place), 0);
+}
+
+/*
+ * Intent: links are not followed, at no level, and nothing is made where they lead.
+ *   RUNTIME/locked, RUNTIME/unlocked -> elsewhere, or a file: not believed
+ *   RUNTIME -> elsewhere: not believed
+ */
+static void links_are_not_followed(void)
+{
+    char elsewhere[512], linked[512];
+    keep_loop();
+    snprintf(elsewhere, sizeof elsewhere, "%s", th_runtime("elsewhere"));
+    assert_int_equal(mkdir(elsewhere, 0700), 0);
+    pid_t service = start(NAME, WITHOUT_DOOR);
+    replace_and_check("unlocked", elsewhere);
+    replace_and_check("unlocked", NULL);
+    assert_int_equal(call(NAME), 0);
+    replace_and_check("locked", elsewhere);
+    replace_and_check("locked", NULL);
+    assert_int_equal(call(NAME), 0);
+    th_stop(service);
+    snprintf(linked, sizeof linked, "%s", th_runtime("linked"));
+    assert_int_equal(symlink(elsewhere, linked), 0);
+    setenv("LM_RUNTIME_DIR", linked, 1);
+    check_not_believed(BOOTSTRAP_UNKNOWN_SERVICE);
+    assert_int_equal(count_entries(elsewhere), 0);
+}
+
+static void find_tmp_occupied(void)
+{
+    check_not_believed(BOOTSTRAP_NOT_PRIVILEGED);
+}
+
+static void find_tmp_linked(void)
+{
+    check_not_believed(BOOTSTRAP_UNKNOWN_SERVICE);
+}
+
+static void find_system_service(void)
+{
+    LMConnection connection = th_connection(NAME);
+    th_check_echo(&connection);
+    assert_int_equal(start_here(NAME), BOOTSTRAP_NOT_PRIVILEGED);
+}
+
+static void serve_system(int ready, void *info)
+{
+    (void)info;
+    assert_int_equal(LMStartService(NAME, CFRunLoopGetCurrent(), (CFMachPortCallBack)th_echo), 0);
+    th_branch_ready(ready);
+    CFRunLoopRun();
+}
+
+/*
+ * Intent: who is first in /tmp gains nothing. A third user makes /tmp/lightmessaging-4242 and listens there; user 4242
+ * is told, sends nothing, and still reaches the system's services.
+ */
+static void a_hostile_tmp_gains_nothing(void)
+{
+    const char *mine = "/tmp/lightmessaging-4242", *folder = "/tmp/lightmessaging-4242/locked";
+    char path[600];
+    th_hide_tmp_and_run();
+    th_forget_runtime_directory();
+    assert_int_equal(mkdir(mine, 0755), 0);
+    assert_int_equal(mkdir(folder, 0755), 0);
+    assert_int_equal(mkdir("/tmp/lightmessaging-4242/unlocked", 0755), 0);
+    assert_int_equal(chown(folder, THIRD_USER, THIRD_USER), 0);
+    assert_int_equal(chown(mine, THIRD_USER, THIRD_USER), 0);
+    snprintf(path, sizeof path, "%s/%s", folder, NAME);
+    pid_t decoy = th_decoy(path, 0, THIRD_USER);
+    th_do_as(OTHER_USER, find_tmp_occupied);
+    setenv("LM_RUNTIME_DIR", mine, 1); /* nor by name: /tmp is everybody's */
+    th_do_as(OTHER_USER, find_tmp_occupied);
+    th_forget_runtime_directory();
+    pid_t service = th_branch(serve_system, NULL);
+    th_do_as(OTHER_USER, find_system_service);
+    th_branch_end(service);
+    assert_int_equal(rename(mine, "/tmp/other"), 0);
+    assert_int_equal(symlink("/tmp/other", mine), 0);
+    th_do_as(OTHER_USER, find_tmp_linked);
+    assert_int_equal(th_get(0), 0);
+    th_branch_end(decoy);
+}
+
+int main(void)
+{
+    if (!th_is_root())
+        return TH_SKIPPED;
+    const struct CMUnitTest tests[] = {
+        TH_TEST(names_are_accepted_or_refused_as_documented),
+        TH_TEST(what_is_made_is_private),
+        TH_TEST(directories_of_others_are_not_believed),
+        TH_TEST(links_are_not_followed),
+        TH_TEST(a_hostile_tmp_gains_nothing),
+    };
+    return TH_MAIN(tests);
+}
