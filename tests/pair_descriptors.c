@@ -459,7 +459,7 @@ static void a_service_without_room_says_so(void)
 /*
  * Intent: the same at the client.
  *   client may have few
- *   client --GIVE 40--> KERN_RESOURCE_SHORTAGE, and goes on
+ *   client --GIVE 40--> MACH_RCV_PORT_DIED, and goes on
  */
 static void a_client_without_room_is_told(void)
 {
@@ -472,7 +472,7 @@ static void a_client_without_room_is_told(void)
     getrlimit(RLIMIT_NOFILE, &limit);
     few = (struct rlimit){th_descriptors() + 8, limit.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-    assert_int_equal(LMConnectionSendTwoWay(&connection, GIVE, &forty, 4, &response), KERN_RESOURCE_SHORTAGE);
+    assert_int_equal(LMConnectionSendTwoWay(&connection, GIVE, &forty, 4, &response), MACH_RCV_PORT_DIED);
     th_check_echo(&connection);
     setrlimit(RLIMIT_NOFILE, &limit);
     assert_int_equal(LMConnectionSendTwoWay(&connection, GIVE, &forty, 4, &response), 0);

@@ -172,7 +172,8 @@ LM_API bool LMConnectionSendOneWayData(LMConnectionRef connection, SInt32 messag
  * After a failure the response is an empty message, safe to read and free. Besides the errors above:
  *
  *   MACH_RCV_TIMED_OUT  the service took the call and did not answer in time; a late answer is dropped
- *   MACH_RCV_PORT_DIED  the service took the call and died, or gave up the reply port
+ *   MACH_RCV_PORT_DIED  the service took the call and died, or gave up the reply port; or there was no memory, or no
+ *                       room for descriptors, to receive the reply
  */
 LM_API kern_return_t LMConnectionSendTwoWay(LMConnectionRef connection, SInt32 messageId, const void *data,
                                             uint32_t length, LMResponseBuffer *response);
@@ -259,15 +260,17 @@ LM_API void LMResponseBufferFree(LMResponseBuffer *response);
  * channel lends up to 8 buffers and 256 MiB at a time in each direction; beyond that, without memfds, or on another
  * connection than it was made for, a buffer is sent as a copy, and all else is the same.
  *
- * The receiver gets an ordinary message, and can read and write its data until it frees it. They are private if the
- * other side is another user's process, or if the receiver wants that (LMServiceOptions, LMSetPrivateCopies): then they
- * are copied. Else a sender that goes on writing to a buffer that it has sent can change what the receiver reads.
+ * The receiver gets an ordinary message, and can read and write its data until it frees it. A sender that goes on
+ * writing to a buffer that it has sent can change what the receiver reads. So buffers go between processes of one user
+ * only, and not to a receiver that wants none (LMServiceOptions, LMSetPrivateCopies): these get private copies. A
+ * service that lets sandboxed processes of its own user in, and does not trust them, is better off with copies. Lent
+ * buffers don't count in quotas. The first message on a connection goes as a copy too.
  *
  * One thread at a time may use a buffer.
  */
 
-/* A buffer for requests of that many bytes, at least one, 4096-aligned. Connects if need be, with errors as for sending;
- * KERN_RESOURCE_SHORTAGE: no memory. */
+/* A buffer for requests of that many bytes, at least one, 4096-aligned. Connects if need be, with errors as for
+ * sending; KERN_RESOURCE_SHORTAGE: no memory. */
 LM_API kern_return_t LMConnectionCreateBuffer(LMConnectionRef connection, uint32_t length, LMBufferRef *buffer);
 /* A buffer for the reply to that call, likewise. The port is still to be used. MACH_SEND_INVALID_RIGHT: not a reply
  * port, or used before. */
@@ -287,7 +290,7 @@ LM_API kern_return_t LMConnectionSendTwoWayBufferWithTimeout(LMConnectionRef con
                                                              LMResponseBuffer *response);
 /* As LMSendReply. The reply port is used up, whatever is returned. */
 LM_API kern_return_t LMSendReplyBuffer(mach_port_t replyPort, LMBufferRef *buffer);
-/* Whether replies in lent buffers are copied before they are handed out, on channels opened from now on. */
+/* Whether replies come as private copies, even from this user's services; on channels opened from now on. */
 LM_API void LMSetPrivateCopies(bool wanted);
 
 /* --- Messages --- */
@@ -413,7 +416,7 @@ typedef struct {
     const gid_t *groups; /* whose members may call, further groups included; copied */
     uint32_t groupCount;
     LMServicePolicy policy;    /* gets the service's userInfo */
-    bool privateCopies;        /* of what comes in lent buffers; else only from other users */
+    bool privateCopies;        /* takes no lent buffers: they come as copies. Those of other users always do */
     uint32_t spinMicroseconds; /* 1 to 1000, or LM_SPIN_NEVER; 50. See "Looking before sleeping" */
 } LMServiceOptions;
 
