@@ -201,7 +201,7 @@ LM_API kern_return_t LMConnectionSendTwoWayWithDescriptors(LMConnectionRef conne
 
 /*
  * How long a thread of this process that waits for the service looks before it sleeps: 1 to 1000 microseconds, 0 for
- * the default, which is 50, or LM_SPIN_NEVER. For all connections of this process to the name, and kept when the
+ * the default, which is 50, or LM_SPIN_NEVER. For all connections of this process to the name, also after the service
  * restarts. Connects first, with errors as above; KERN_INVALID_ARGUMENT for a longer time.
  */
 LM_API kern_return_t LMConnectionSetSpin(LMConnectionRef connection, uint32_t microseconds);
