@@ -24,8 +24,8 @@
 #define LM_NEVER_FITS    UINT32_MAX /* who waits for this much room is rung whenever the consumer takes something */
 #define LM_RING_WARM     4096u      /* an empty ring starts again when it has come this far: one page */
 
-/* The published words of one ring, each in a line of its own: the flags are looked at with every frame, and written only
- * around a sleep. */
+/* The published words of one ring, each in a line of its own: the flags are looked at with every frame, and written
+ * only around a sleep. */
 struct lm_ring_words {
     uint32_t tail; /* producer: bytes put in */
     uint32_t pad1[15];
