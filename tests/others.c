@@ -161,3 +161,13 @@ void th_execute(struct th_output *output, const char *const *words)
     close(ends[0]);
     assert_int_equal(waitpid(process, &output->status, 0), process);
 }
+
+void th_find_program(const char *name, char *path, size_t size)
+{
+    ssize_t length = readlink("/proc/self/exe", path, size - 1);
+    assert_true(length > 0);
+    path[length] = '\0';
+    char *own_name = strrchr(path, '/') + 1;
+    snprintf(own_name, size - (size_t)(own_name - path), "%s", name);
+    assert_int_equal(access(path, X_OK), 0);
+}

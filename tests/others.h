@@ -33,6 +33,9 @@ void th_do_as(uid_t user, void (*body)(void));
 /* A process of that user that listens at the path, and counts in `word` who sent it anything. */
 pid_t th_decoy(const char *path, unsigned word, uid_t user);
 
+/* The path of a program that was built beside this test. */
+void th_find_program(const char *name, char *path, size_t size);
+
 /* What a program that was started with these words wrote to its standard output and error stream, and its status. */
 struct th_output {
     int status; /* of waitpid */

@@ -60,9 +60,11 @@ static void fork_a_reader(LMMessage *message)
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
+        struct lm_segment *segment = message->lent;
+        lm_retain(&segment->object);
         bool whole = is_whole(message);
         LMResponseBufferFree((LMResponseBuffer *)message);
-        _exit(whole ? 0 : 1);
+        _exit(whole && segment->shared->lent == 1 ? 0 : 1);
     }
     int status = 1;
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -234,6 +236,7 @@ static void replies_beyond_the_buffers_are_copies(void)
  *   time-out, buffer is back
  *                                goes on
  *   the same buffer, call ---->  checks it
+ *   another, likewise, is freed and used again
  *   buffer, call, 50 ms ------>  keeps it
  *   time-out, buffer is gone
  */
@@ -251,6 +254,16 @@ static void a_buffer_comes_back_with_its_message(void)
     th_resume(service);
     assert_non_null(buffer);
     assert_int_equal(ask_with(&connection, CHECK, &buffer), 1);
+    buffer = filled(&connection, 4 * MEGABYTE); /* of which there is none yet */
+    void *bytes = LMBufferGetBytes(buffer);
+    th_pause(service);
+    assert_int_equal(LMConnectionSendTwoWayBufferWithTimeout(&connection, CHECK, &buffer, 50, &response),
+                     MACH_SEND_TIMED_OUT);
+    th_resume(service);
+    LMBufferFree(buffer);
+    buffer = filled(&connection, 4 * MEGABYTE);
+    assert_ptr_equal(LMBufferGetBytes(buffer), bytes); /* it is free again */
+    LMBufferFree(buffer);
     buffer = filled(&connection, MEGABYTE);
     assert_int_equal(LMConnectionSendTwoWayBufferWithTimeout(&connection, KEEP, &buffer, 200, &response),
                      MACH_RCV_TIMED_OUT);
@@ -389,11 +402,15 @@ static void misuse_is_refused(void)
     assert_null(buffer);
     assert_int_equal(LMConnectionSendOneWayBuffer(&connection, NOTE, &buffer), KERN_INVALID_ARGUMENT);
     assert_int_equal(LMConnectionSendTwoWayBuffer(&connection, NOTE, NULL, &response), KERN_INVALID_ARGUMENT);
-    buffer = filled(&connection, MEGABYTE + 1);
+    th_check_echo(&connection);
+    buffer = filled(&connection, 2 * MEGABYTE);
     assert_int_equal(LMConnectionSendTwoWayBuffer(&connection, CHECK, &buffer, &response), MACH_SEND_TOO_LARGE);
     assert_non_null(buffer);
     LMBufferFree(buffer);
     LMBufferFree(NULL);
+    mach_port_t port = connection.serverPort;
+    assert_int_equal(ask_with_new(&connection, CHECK, 100), 1);
+    assert_int_equal(connection.serverPort, port); /* what was too large did not come back as a lease */
     assert_int_equal(th_ask(&connection, PICTURE_FOR_NOBODY), 1);
     assert_int_equal(ask_with_new(&connection, CHECK, MEGABYTE), 1);
     th_close(&connection);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Who owns a name, and the door to it: taking over, unlocking and locking, and what there is to list. */
 #include "others.h"
-#include "pair_registry.h"
+#include "with_door.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,28 +11,6 @@
 #include <unistd.h>
 
 static const char NAME[] = "test.doors";
-
-enum how { WITH_DOOR = 1, WITHOUT_DOOR = 2 };
-
-static void serve(const struct th_service *me)
-{
-    CFRunLoopRef loop = CFRunLoopGetCurrent();
-    CFMachPortCallBack callback = (CFMachPortCallBack)th_echo;
-    LMServiceRef service;
-    kern_return_t status = (uintptr_t)me->info == WITH_DOOR
-                               ? LMStartServiceWithOptions(me->name, loop, callback, NULL, NULL, &service)
-                               : start_without_door(me->name, loop, callback, &service);
-    assert_int_equal(status, 0);
-    th_ready();
-    th_serve_until_stopped();
-    LMServiceInvalidate(service);
-    CFRelease(service);
-}
-
-static pid_t start(const char *name, enum how how)
-{
-    return th_start(&(struct th_service){.name = name, .program = serve, .info = (void *)(uintptr_t)how});
-}
 
 static void be_told(const struct th_service *me)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Names: which there may be, whose directories are believed, who owns one, who can reach it. */
 #include "others.h"
-#include "pair_registry.h"
+#include "with_door.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -13,29 +13,6 @@
 static const char NAME[] = "test.registry";
 
 /* --- Services --- */
-
-/* Serves its name, unlocked or not, as the info says: one of these. */
-enum how { WITH_DOOR = 1, WITHOUT_DOOR = 2 };
-
-static void serve(const struct th_service *me)
-{
-    CFRunLoopRef loop = CFRunLoopGetCurrent();
-    CFMachPortCallBack callback = (CFMachPortCallBack)th_echo;
-    LMServiceRef service;
-    kern_return_t status = (uintptr_t)me->info == WITH_DOOR
-                               ? LMStartServiceWithOptions(me->name, loop, callback, NULL, NULL, &service)
-                               : start_without_door(me->name, loop, callback, &service);
-    assert_int_equal(status, 0);
-    th_ready();
-    th_serve_until_stopped();
-    LMServiceInvalidate(service);
-    CFRelease(service);
-}
-
-static pid_t start(const char *name, enum how how)
-{
-    return th_start(&(struct th_service){.name = name, .program = serve, .info = (void *)(uintptr_t)how});
-}
 
 /* Tries to serve; the program's exit status says what came of it. */
 static kern_return_t start_here(const char *name)

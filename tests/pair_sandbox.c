@@ -66,20 +66,10 @@ static void serve_both(int ready, void *info)
     CFRunLoopRun();
 }
 
-static void find_visitor(void)
-{
-    ssize_t length = readlink("/proc/self/exe", visitor, sizeof visitor - 1);
-    assert_true(length > 0);
-    visitor[length] = '\0';
-    char *name = strrchr(visitor, '/') + 1;
-    snprintf(name, sizeof visitor - (size_t)(name - visitor), "visitor");
-    assert_int_equal(access(visitor, X_OK), 0);
-}
-
 /* A runtime directory of the user's, which no third user can have put there; what is above lets everybody through. */
 static pid_t open_doors(uid_t user)
 {
-    find_visitor();
+    th_find_program("visitor", visitor, sizeof visitor);
     assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
     snprintf(runtime, sizeof runtime, "%s", th_runtime("runtime"));
     assert_int_equal(mkdir(runtime, 0755), 0);

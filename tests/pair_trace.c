@@ -14,18 +14,9 @@ static const char NAME[] = "test.trace";
 static char visitor[600];
 static struct th_output output;
 
-static void find_visitor(void)
-{
-    ssize_t length = readlink("/proc/self/exe", visitor, sizeof visitor - 1);
-    assert_true(length > 0);
-    visitor[length] = '\0';
-    char *name = strrchr(visitor, '/') + 1;
-    snprintf(name, sizeof visitor - (size_t)(name - visitor), "visitor");
-}
-
 static void visit(const char *debug, const char *deed, const char *another)
 {
-    find_visitor();
+    th_find_program("visitor", visitor, sizeof visitor);
     if (debug)
         setenv("LM_DEBUG", debug, 1);
     else

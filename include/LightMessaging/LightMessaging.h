@@ -266,7 +266,8 @@ LM_API void LMResponseBufferFree(LMResponseBuffer *response);
  * service that lets sandboxed processes of its own user in, and does not trust them, is better off with copies. Lent
  * buffers don't count in quotas. The first message on a connection goes as a copy too.
  *
- * One thread at a time may use a buffer.
+ * One thread at a time may use a buffer. A child that is forked while a message in a lent buffer is held shares its
+ * data, and sees them change once the parent has freed it: copy what it needs.
  */
 
 /* A buffer for requests of that many bytes, at least one, 4096-aligned. Connects if need be, with errors as for

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The segments of a channel, in both directions: which of its own a sender may use, and which of the peer's are known.
- * A segment's number is its place; new memory for a number takes the place of the old. With the channel's lock, but
- * where it says otherwise.
+ * A segment's number is its place; new memory for a number takes the place of the old. With the channel's lock.
  */
 #ifndef LM_DETAIL_LEND_H
 #define LM_DETAIL_LEND_H
@@ -64,7 +63,7 @@ LM_INTERNAL int lm_channel_learn_segment(struct lm_channel *channel, const struc
                                          uint32_t largest)
 {
     if (!channel->borrows || lease->size <= LM_SEGMENT_DATA || lease->size > lm_segment_size(largest) ||
-        !lm_pool_fits(&channel->borrowed, lease->number, lease->size) || !lm_memory_safe(memory, (size_t)lease->size))
+        !lm_memory_safe(memory, (size_t)lease->size))
         return -EPROTO;
     struct lm_segment *segment = lm_segment_borrow(memory, (size_t)lease->size);
     if (!segment)

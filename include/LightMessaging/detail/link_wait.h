@@ -12,14 +12,14 @@
 #define LM_FAIR_RECORDS 64   /* read in one go; there are more only if the service rings without need */
 
 /* Whether the service has let us in, and nobody has been told. Who waits for it must not sleep then: it rings once. */
-LM_INTERNAL bool lm_link_has_news(const struct lm_link *link)
+LM_INTERNAL bool lm_link_is_newly_welcome(const struct lm_link *link)
 {
     return !link->told_welcome && lm_link_welcomed(link);
 }
 
 LM_INTERNAL void lm_link_note_welcome(struct lm_link *link)
 {
-    if (!lm_link_has_news(link))
+    if (!lm_link_is_newly_welcome(link))
         return;
     link->told_welcome = true;
     lm_link_tell_asynchronous(link);
@@ -110,7 +110,7 @@ LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline)
     long length = -EAGAIN;
     link->led = true;
     memset(&record, 0, sizeof record);
-    if (lm_consumer_may_sleep(&link->channel.in) && !lm_link_has_news(link)) {
+    if (lm_consumer_may_sleep(&link->channel.in) && !lm_link_is_newly_welcome(link)) {
         lm_link_unlock(link);
         length = lm_channel_listen(&link->channel, &record, sizeof record, deadline);
         lm_link_lock(link);
@@ -217,7 +217,7 @@ LM_INTERNAL void lm_link_leave_to_pumps(struct lm_link *link)
         return;
     bool missed = link->pump_missed;
     link->pump_missed = false;
-    if (!lm_consumer_may_sleep(&link->channel.in) || lm_link_has_news(link) || missed)
+    if (!lm_consumer_may_sleep(&link->channel.in) || lm_link_is_newly_welcome(link) || missed)
         lm_link_wake_pumps(link);
 }
 

@@ -12,7 +12,7 @@
 
 #define LM_SEGMENT_DATA 4096u /* where the data begin: a page of their own, and what they are aligned to */
 #define LM_SEGMENTS_MAX 8     /* of one channel in one direction: more messages than a program mostly holds at once */
-/* Bytes in a pool, but for its first segment; as much as the default limit of a message. */
+/* Bytes that a sender keeps in a pool, but for its first segment; as much as the default limit of a message. */
 #define LM_POOL_BYTES_MAX 0x10000000u
 #define LM_SEGMENT_STEP   65536u /* sizes are rounded up to it, so that lengths that differ a little share segments */
 

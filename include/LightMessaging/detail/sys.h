@@ -411,36 +411,35 @@ LM_INTERNAL int lm_sys_truncate(int file, size_t size)
     return (int)LM_SYS(SYS_ftruncate, file, size, 0, 0, 0, 0);
 }
 
+/* What fcntl is told of one byte of a file. */
+LM_INTERNAL struct lm_file_lock lm_file_lock_of(int16_t type, int64_t byte)
+{
+    struct lm_file_lock lock;
+    memset(&lock, 0, sizeof lock);
+    lock.type = type;
+    lock.start = byte;
+    lock.length = 1;
+    return lock;
+}
+
 /* Takes the lock of one byte of a file without waiting; it is held until it is given back, the descriptor and its
  * copies are closed, or the process dies. -EAGAIN: another one has it. */
 LM_INTERNAL int lm_sys_lock(int file, int64_t byte)
 {
-    struct lm_file_lock lock;
-    memset(&lock, 0, sizeof lock);
-    lock.type = F_WRLCK;
-    lock.start = byte;
-    lock.length = 1;
+    struct lm_file_lock lock = lm_file_lock_of(F_WRLCK, byte);
     return (int)LM_SYS(LM_SYS_FCNTL, file, LM_F_OFD_SETLK, &lock, 0, 0, 0);
 }
 
 LM_INTERNAL void lm_sys_unlock(int file, int64_t byte)
 {
-    struct lm_file_lock lock;
-    memset(&lock, 0, sizeof lock);
-    lock.type = F_UNLCK;
-    lock.start = byte;
-    lock.length = 1;
+    struct lm_file_lock lock = lm_file_lock_of(F_UNLCK, byte);
     LM_SYS(LM_SYS_FCNTL, file, LM_F_OFD_SETLK, &lock, 0, 0, 0);
 }
 
 /* Whether somebody holds it; disturbs nobody. */
 LM_INTERNAL bool lm_sys_is_locked(int file, int64_t byte)
 {
-    struct lm_file_lock lock;
-    memset(&lock, 0, sizeof lock);
-    lock.type = F_WRLCK;
-    lock.start = byte;
-    lock.length = 1;
+    struct lm_file_lock lock = lm_file_lock_of(F_WRLCK, byte);
     return LM_SYS(LM_SYS_FCNTL, file, LM_F_OFD_GETLK, &lock, 0, 0, 0) >= 0 && lock.type != F_UNLCK;
 }
 

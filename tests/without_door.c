@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 0
-#include "pair_registry.h"
+#include "with_door.h"
 
 kern_return_t start_without_door(const char *name, CFRunLoopRef loop, CFMachPortCallBack callback,
                                  LMServiceRef *service)
