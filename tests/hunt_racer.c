@@ -418,7 +418,8 @@ static void a_racer_gains_nothing(void)
     assert_int_equal(links_of_decoy(), DECOYS_LINKS);
     uint64_t before = fingerprint(outside, 1), bystanders = fingerprint_of(at(here, "bystander/locked/hunt.racer"), 1);
     pid_t others[] = {th_branch(serve, mine), th_branch(call, NULL), th_branch(call, NULL), th_branch(list, NULL)};
-    for (unsigned round = 0; round < rounds; round++) {
+    unsigned round = 0;
+    for (; round < rounds || th_get(REGISTERED) == 0 || th_get(ANSWERED) == 0; round++) { /* slow ones need more */
         race_once(&random);
         th_spin_us(th_random_in(&random, 0, 100)); /* all is well, for a moment */
         if (round % 100 == 0) {
@@ -432,11 +433,10 @@ static void a_racer_gains_nothing(void)
         assert_int_equal(waitpid(others[i], &status, 0), others[i]);
         assert_int_equal(status, 0);
     }
-    th_report("%u swaps: registered %u times, called %u, answered %u, listed %u", rounds, th_get(REGISTERED),
+    th_report("%u swaps: registered %u times, called %u, answered %u, listed %u", round, th_get(REGISTERED),
               th_get(CALLED), th_get(ANSWERED), th_get(LISTED));
     assert_int_equal(th_get(SAID_TO_DECOY), 0);
     assert_int_equal(th_get(WRONG_ANSWERS), 0);
-    assert_true(th_get(REGISTERED) > 0 && th_get(ANSWERED) > 0);
     assert_true(fingerprint(outside, 1) == before);
     clear("locked/hunt.racer");
     clear("unlocked/hunt.racer");

@@ -11,7 +11,7 @@
 
 static const char NAME[] = "test.descriptors";
 
-enum { SUM = 1, IGNORE, GIVE, KEEP, GIVE_KEPT, FEW_DESCRIPTORS };
+enum { SUM = 1, IGNORE, GIVE, KEEP, GIVE_KEPT, LIMIT_ME };
 enum { KEPT_MAX = 400 };
 
 /* --- Descriptors that say who they are --- */
@@ -98,9 +98,27 @@ static void give_kept(mach_port_t reply)
     LMSendIntegerReply(reply, (int)count);
 }
 
+/* How many another process may have: on valgrind a process that limits itself is only told that it did. */
+static void limit_descriptors(pid_t process, rlim_t count)
+{
+    struct rlimit limit;
+    assert_int_equal(prlimit(process, RLIMIT_NOFILE, NULL, &limit), 0);
+    limit.rlim_cur = count;
+    assert_int_equal(prlimit(process, RLIMIT_NOFILE, &limit, NULL), 0);
+}
+
+static void limit_sender(LMMessage *message)
+{
+    LMSender sender = {0, 0, 0};
+    uint32_t count;
+    memcpy(&count, LMMessageGetData(message), sizeof count);
+    assert_int_equal(LMMessageGetSender(message, &sender), 0);
+    limit_descriptors(sender.pid, count);
+    LMSendIntegerReply(message->head.msgh_remote_port, 0);
+}
+
 static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
-    struct rlimit few = {20, 20};
     switch (message->head.msgh_id) {
     case SUM:
         LMSendIntegerReply(message->head.msgh_remote_port, take_sum(message));
@@ -117,8 +135,8 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
     case GIVE_KEPT:
         give_kept(message->head.msgh_remote_port);
         break;
-    case FEW_DESCRIPTORS:
-        LMSendIntegerReply(message->head.msgh_remote_port, setrlimit(RLIMIT_NOFILE, &few));
+    case LIMIT_ME:
+        limit_sender(message);
         break;
     default:
         th_echo(port, message, size, info);
@@ -442,7 +460,7 @@ static void a_service_without_room_says_so(void)
     LMConnection connection = th_connection(NAME);
     LMResponseBuffer response;
     int *files = make_files(40);
-    assert_int_equal(th_ask(&connection, FEW_DESCRIPTORS), 0);
+    limit_descriptors(service, 20);
     int32_t before = th_ask(&connection, TH_COUNT_DESCRIPTORS);
     assert_int_equal(
         LMConnectionSendTwoWayWithDescriptors(&connection, SUM, NULL, 0, files, 40, LM_TIMEOUT_NEVER, &response),
@@ -456,6 +474,13 @@ static void a_service_without_room_says_so(void)
     th_stop(service);
 }
 
+static void limit_me(LMConnectionRef connection, uint32_t count)
+{
+    LMResponseBuffer response;
+    assert_int_equal(LMConnectionSendTwoWay(connection, LIMIT_ME, &count, sizeof count, &response), 0);
+    LMResponseBufferFree(&response);
+}
+
 /*
  * Intent: the same at the client.
  *   client may have few
@@ -467,14 +492,13 @@ static void a_client_without_room_is_told(void)
     LMConnection connection = th_connection(NAME);
     LMResponseBuffer response;
     const uint32_t forty = 40;
-    struct rlimit limit, few;
+    struct rlimit before;
     th_check_echo(&connection);
-    getrlimit(RLIMIT_NOFILE, &limit);
-    few = (struct rlimit){th_descriptors() + 8, limit.rlim_max};
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    getrlimit(RLIMIT_NOFILE, &before);
+    limit_me(&connection, th_descriptors() + 8);
     assert_int_equal(LMConnectionSendTwoWay(&connection, GIVE, &forty, 4, &response), MACH_RCV_PORT_DIED);
     th_check_echo(&connection);
-    setrlimit(RLIMIT_NOFILE, &limit);
+    limit_me(&connection, (uint32_t)before.rlim_cur);
     assert_int_equal(LMConnectionSendTwoWay(&connection, GIVE, &forty, 4, &response), 0);
     assert_int_equal(take_number(&response.message, 39), 40);
     LMResponseBufferFree(&response);
