@@ -369,14 +369,14 @@ static void services_are_listed(void)
 static void many_services_are_listed(void)
 {
     enum { MANY = 200 };
-    static char names[MANY][128];
+    static char names[MANY][132];
     static struct expected expected[MANY + 1];
     mach_port_t bootstrap;
     static CFMachPortRef ports[MANY];
     task_get_bootstrap_port(mach_task_self(), &bootstrap);
     for (int i = 0; i < MANY; i++) {
         memset(names[i], 'n', 120);
-        snprintf(names[i] + 120, 8, "%d", i);
+        snprintf(names[i] + 120, sizeof names[i] - 120, "%d", i);
         expected[i] = (struct expected){.name = names[i], .is_served = true};
         ports[i] = CFMachPortCreate(kCFAllocatorDefault, (CFMachPortCallBack)th_echo, NULL, NULL);
         assert_int_equal(rocketbootstrap_register(bootstrap, names[i], CFMachPortGetPort(ports[i])), 0);
