@@ -64,7 +64,9 @@ static void fork_a_reader(LMMessage *message)
         lm_retain(&segment->object);
         bool whole = is_whole(message);
         LMResponseBufferFree((LMResponseBuffer *)message);
-        _exit(whole && segment->shared->lent == 1 ? 0 : 1);
+        bool kept = segment->shared->lent == 1;
+        lm_release(&segment->object);
+        _exit(whole && kept ? 0 : 1);
     }
     int status = 1;
     assert_int_equal(waitpid(child, &status, 0), child);
