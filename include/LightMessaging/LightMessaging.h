@@ -42,6 +42,9 @@
 
 #include "Mach.h"
 #include "CoreFoundation.h"
+#if LIGHTMESSAGING_USE_COREFOUNDATION
+#    include "detail/cf_aside.h"
+#endif
 
 /* --- Types --- */
 
@@ -349,6 +352,9 @@ LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
 #include "CFMachPort.h"
 #if LIGHTMESSAGING_USE_ROCKETBOOTSTRAP
 #    include "../rocketbootstrap/rocketbootstrap.h"
+#endif
+#if LIGHTMESSAGING_USE_COREFOUNDATION
+#    include "detail/cf_aside_end.h"
 #endif
 
 #endif
