@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* Property lists to send about, made with libplist, for the tests of both languages. */
+#ifndef TESTS_LISTS_H
+#define TESTS_LISTS_H
+
+#include "harness.h"
+
+#include <plist/plist.h>
+
+/* What a service of ls_answer does: the list comes back, or a list made there is compared with it. */
+enum { LS_ECHO = 1, LS_COMPARE, LS_COUNT };
+
+/* Every type, with the values at which they change their width, nested, and empty ones. */
+plist_t ls_make(void);
+/* The same with only what Foundation knows: no UIDs. */
+plist_t ls_make_for_foundation(void);
+/* Some 10 MB. */
+plist_t ls_make_large(void);
+/* `depth` arrays in each other. */
+plist_t ls_make_deep(unsigned depth);
+bool ls_equal(plist_t a, plist_t b);
+
+/* Sends the list, gets it back and compares. Frees it. */
+void ls_check_echo(LMConnectionRef connection, plist_t list);
+/* The same, sent as XML. */
+void ls_check_echo_of_xml(LMConnectionRef connection, plist_t list);
+/* A service in C. LS_COMPARE answers with an integer, whether it was ls_make_for_foundation's. LS_COUNT counts messages
+ * that were lists. */
+void ls_answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info);
+
+#endif

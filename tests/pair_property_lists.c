@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/* Property lists in C: what comes back, what is refused, and what other programs make of it. */
+#include "lists.h"
+
+#include <LightMessaging/PropertyList.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char NAME[] = "test.lists";
+
+/* --- There and back --- */
+
+static void every_type_comes_back(void)
+{
+    pid_t server = th_serve(NAME, ls_answer);
+    LMConnection connection = th_connection(NAME);
+    ls_check_echo(&connection, ls_make());
+    ls_check_echo_of_xml(&connection, ls_make_for_foundation());
+    ls_check_echo(&connection, plist_new_string("a value alone"));
+    ls_check_echo(&connection, plist_new_bool(0));
+    ls_check_echo(&connection, plist_new_dict());
+    ls_check_echo(&connection, plist_new_array());
+    ls_check_echo(&connection, plist_new_string(""));
+    ls_check_echo(&connection, plist_new_data("", 0));
+    ls_check_echo_of_xml(&connection, plist_new_dict());
+    ls_check_echo(&connection, ls_make_deep(LM_PROPERTY_LIST_DEPTH));
+    ls_check_echo_of_xml(&connection, ls_make_deep(LM_PROPERTY_LIST_DEPTH));
+    th_close(&connection);
+    th_stop(server);
+}
+
+static void ten_megabytes_come_back(void)
+{
+    pid_t server = th_serve(NAME, ls_answer);
+    LMConnection connection = th_connection(NAME);
+    ls_check_echo(&connection, ls_make_large());
+    ls_check_echo_of_xml(&connection, ls_make_large());
+    th_close(&connection);
+    th_stop(server);
+}
+
+static void no_list_is_an_empty_message(void)
+{
+    pid_t server = th_serve(NAME, ls_answer);
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    assert_int_equal(LMConnectionSendTwoWayPropertyList(&connection, LS_ECHO, NULL, &response), 0);
+    assert_int_equal(LMMessageGetDataLength(&response.message), 0);
+    assert_null(LMResponseConsumePropertyList(&response));
+    assert_int_equal(LMConnectionSendOneWayPropertyList(&connection, LS_COUNT, NULL), 0);
+    plist_t list = ls_make();
+    assert_int_equal(LMConnectionSendOneWayPropertyList(&connection, LS_COUNT, list), 0);
+    plist_free(list);
+    assert_int_equal(th_ask(&connection, LS_COUNT), 1);
+    th_close(&connection);
+    th_stop(server);
+}
+
+static void lists_become_data_and_back(void)
+{
+    plist_t list = ls_make();
+    CFDataRef data = LMDataForPropertyList(list);
+    assert_non_null(data);
+    assert_memory_equal(CFDataGetBytePtr(data), "bplist00", 8);
+    plist_t back = LMPropertyListForData(data);
+    assert_true(ls_equal(list, back));
+    plist_free(back);
+    plist_free(list);
+    CFRelease(data);
+    assert_null(LMDataForPropertyList(NULL));
+    assert_null(LMPropertyListForData(NULL));
+}
+
+/* --- What plistutil makes of it --- */
+
+static void write_file(const char *path, CFDataRef data)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(CFDataGetBytePtr(data), 1, (size_t)CFDataGetLength(data), file), CFDataGetLength(data));
+    assert_int_equal(fclose(file), 0);
+}
+
+static plist_t read_file(const char *path)
+{
+    static char text[1 << 20];
+    plist_t list = NULL;
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    size_t length = fread(text, 1, sizeof text, file);
+    assert_int_equal(fclose(file), 0);
+    assert_memory_equal(text, "<?xml", 5);
+    assert_int_equal(LMPropertyListParse(text, (uint32_t)length, &list), 0);
+    return list;
+}
+
+static void plistutil_reads_what_is_sent(void)
+{
+    char from[512], to[512];
+    pid_t process;
+    int status;
+    char *environment[] = {NULL}; /* a tool by itself, also when something watches this process */
+    snprintf(from, sizeof from, "%s/list", getenv("LM_RUNTIME_DIR"));
+    snprintf(to, sizeof to, "%s/list.xml", getenv("LM_RUNTIME_DIR"));
+    plist_t list = ls_make_for_foundation();
+    CFDataRef data = LMDataForPropertyList(list);
+    write_file(from, data);
+    CFRelease(data);
+    char *arguments[] = {"plistutil", "-i", from, "-o", to, NULL};
+    assert_int_equal(posix_spawnp(&process, "plistutil", NULL, NULL, arguments, environment), 0);
+    assert_int_equal(waitpid(process, &status, 0), process);
+    assert_int_equal(status, 0);
+    plist_t read = read_file(to);
+    assert_true(ls_equal(list, read));
+    plist_free(read);
+    plist_free(list);
+    assert_int_equal(unlink(from), 0);
+    assert_int_equal(unlink(to), 0);
+}
+
+/* --- What is refused --- */
+
+static kern_return_t parse(const void *bytes, size_t length)
+{
+    plist_t list = (plist_t)&list; /* must be overwritten */
+    kern_return_t status = LMPropertyListParse(bytes, (uint32_t)length, &list);
+    assert_int_equal(status == 0, list != NULL);
+    plist_free(list);
+    return status;
+}
+
+static kern_return_t parse_text(const char *text)
+{
+    return parse(text, strlen(text));
+}
+
+static void put_big_endian(uint8_t *at, unsigned size, uint64_t number)
+{
+    while (size-- > 0) {
+        at[size] = (uint8_t)number;
+        number >>= 8;
+    }
+}
+
+/*
+ * A binary list of arrays, value i of which refers to the value i + 1 `times` times, and the last to value `back`, or to
+ * nothing (-1). 16-bit references, 32-bit offsets.
+ */
+static size_t write_chain(uint8_t *to, unsigned count, unsigned times, int back)
+{
+    uint8_t *at = to, *offsets;
+    memcpy(at, "bplist00", 8);
+    at += 8;
+    uint32_t *places = (uint32_t *)calloc(count, sizeof *places);
+    for (unsigned i = 0; i < count; i++) {
+        bool last = i + 1 == count;
+        unsigned references = !last ? times : back >= 0 ? 1 : 0;
+        places[i] = (uint32_t)(at - to);
+        *at++ = (uint8_t)(0xa0 | references);
+        for (unsigned j = 0; j < references; j++, at += 2)
+            put_big_endian(at, 2, last ? (uint64_t)back : i + 1);
+    }
+    offsets = at;
+    for (unsigned i = 0; i < count; i++, at += 4)
+        put_big_endian(at, 4, places[i]);
+    free(places);
+    memset(at, 0, 32);
+    at[6] = 4;
+    at[7] = 2;
+    put_big_endian(at + 8, 8, count);
+    put_big_endian(at + 24, 8, (uint64_t)(offsets - to));
+    return (size_t)(at + 32 - to);
+}
+
+static uint8_t bytes[1 << 20];
+
+static void deep_lists_are_refused(void)
+{
+    assert_int_equal(parse(bytes, write_chain(bytes, LM_PROPERTY_LIST_DEPTH, 1, -1)), 0);
+    assert_int_equal(parse(bytes, write_chain(bytes, LM_PROPERTY_LIST_DEPTH + 1, 1, -1)), MACH_SEND_TOO_LARGE);
+    assert_int_equal(parse(bytes, write_chain(bytes, 10000, 1, -1)), MACH_SEND_TOO_LARGE);
+}
+
+static kern_return_t parse_deep_xml(unsigned depth)
+{
+    char *text = (char *)malloc(depth * 15 + 64), *at = text;
+    assert_non_null(text);
+    at += sprintf(at, "<plist version=\"1.0\">");
+    for (unsigned i = 0; i < depth; i++)
+        at += sprintf(at, "<array>");
+    for (unsigned i = 0; i < depth; i++)
+        at += sprintf(at, "</array>");
+    sprintf(at, "</plist>");
+    kern_return_t status = parse_text(text);
+    free(text);
+    return status;
+}
+
+static void deep_xml_is_refused(void)
+{
+    assert_int_equal(parse_deep_xml(LM_PROPERTY_LIST_DEPTH), 0);
+    assert_int_equal(parse_deep_xml(LM_PROPERTY_LIST_DEPTH + 3), MACH_SEND_TOO_LARGE);
+    assert_int_equal(parse_deep_xml(10000), MACH_SEND_TOO_LARGE);
+}
+
+static void lists_within_themselves_are_refused(void)
+{
+    assert_int_equal(parse(bytes, write_chain(bytes, 1, 1, 0)), MACH_SEND_INVALID_DATA);
+    for (int back = 0; back < 10; back++)
+        assert_int_equal(parse(bytes, write_chain(bytes, 10, 1, back)), MACH_SEND_INVALID_DATA);
+    assert_int_equal(parse(bytes, write_chain(bytes, 10, 3, 0)), MACH_SEND_INVALID_DATA);
+    assert_int_equal(parse(bytes, write_chain(bytes, 10, 1, 10)), MACH_SEND_INVALID_DATA);
+}
+
+/* Two references to the next value each: a thousand bytes that would become 2^60 values. */
+static void lists_that_would_grow_are_refused(void)
+{
+    assert_int_equal(parse(bytes, write_chain(bytes, 10, 2, -1)), 0);
+    assert_int_equal(parse(bytes, write_chain(bytes, 60, 2, -1)), MACH_SEND_TOO_LARGE);
+    assert_int_equal(parse(bytes, write_chain(bytes, 200, 14, -1)), MACH_SEND_TOO_LARGE);
+}
+
+/* A list that is cut short anywhere is none; with one byte wrong it may be another, but never a crash. */
+static void truncated_lists_are_refused(void)
+{
+    plist_t list = ls_make();
+    CFDataRef data = LMDataForPropertyList(list);
+    size_t length = (size_t)CFDataGetLength(data);
+    for (size_t cut = 0; cut < length; cut += th_quick() ? 37 : 1) {
+        uint8_t *part = (uint8_t *)malloc(cut + 1); /* of its own, so that a read beyond its end is noticed */
+        memcpy(part, CFDataGetBytePtr(data), cut);
+        assert_int_equal(parse(part, cut), MACH_SEND_INVALID_DATA);
+        free(part);
+    }
+    uint8_t *wrong = (uint8_t *)malloc(length);
+    for (size_t at = 8; at < length; at += th_quick() ? 37 : 1) {
+        memcpy(wrong, CFDataGetBytePtr(data), length);
+        wrong[at] ^= (uint8_t)(1u << (at % 8));
+        parse(wrong, length);
+        wrong[at] = 0xff;
+        parse(wrong, length);
+    }
+    free(wrong);
+    CFRelease(data);
+    plist_free(list);
+}
+
+static void truncated_xml_is_refused(void)
+{
+    plist_t list = ls_make_for_foundation();
+    char *xml = NULL;
+    uint32_t length = 0;
+    plist_to_xml(list, &xml, &length);
+    while (xml[length - 1] == '\n')
+        length--;
+    assert_int_equal(parse(xml, length), 0);
+    for (size_t cut = 0; cut < length; cut += th_quick() ? 37 : 1) {
+        char *part = (char *)malloc(cut + 1);
+        memcpy(part, xml, cut);
+        assert_int_equal(parse(part, cut), MACH_SEND_INVALID_DATA);
+        free(part);
+    }
+    plist_to_xml_free(xml);
+    plist_free(list);
+}
+
+static void garbage_is_refused(void)
+{
+    const char *texts[] = {
+        "x",
+        "<",
+        "<plist",
+        "<plist>",
+        "</plist>",
+        "<plist></plist>",
+        "bplist00",
+        "bplist00 and much that is no list at all, not at all",
+        "<plist><string>\xff</string></plist>",
+        "<!DOCTYPE plist [<!ENTITY a \"b\">]><plist><string>&a;</string></plist>",
+        "<plist><string a=\"/>\">x</string></plist>",
+        "<plist><string <array>x</string></plist>",
+        "<plist><array></plist>",
+        "<plist><!-- </plist>",
+        "<plist><string><![CDATA[</string></plist>",
+        "{ openstep = style; }",
+    };
+    plist_t list;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_int_equal(parse_text(texts[i]), MACH_SEND_INVALID_DATA);
+    assert_int_equal(parse("<plist><true/></plist>", 23), MACH_SEND_INVALID_DATA); /* with its NUL */
+    assert_int_equal(parse_text("<plist><true/></plist>"), 0);
+    assert_int_equal(parse_text("<plist><string><![CDATA[<array>]]></string></plist>"), 0);
+    assert_int_equal(LMPropertyListParse(NULL, 0, &list), MACH_SEND_INVALID_DATA);
+    assert_int_equal(LMPropertyListParse(NULL, 1, &list), KERN_INVALID_ARGUMENT);
+    assert_int_equal(LMPropertyListParse("x", 1, NULL), KERN_INVALID_ARGUMENT);
+}
+
+static void a_reply_that_is_no_list_is_null(void)
+{
+    pid_t server = th_serve(NAME, th_echo);
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    size_t length = write_chain(bytes, 10000, 1, -1);
+    assert_int_equal(LMConnectionSendTwoWay(&connection, 1, bytes, (uint32_t)length, &response), 0);
+    assert_null(LMResponseConsumePropertyList(&response));
+    assert_int_equal(LMMessageGetDataLength(&response.message), 0);
+    assert_int_equal(LMConnectionSendTwoWay(&connection, 1, "no list", 7, &response), 0);
+    assert_null(LMResponseConsumePropertyList(&response));
+    th_close(&connection);
+    th_stop(server);
+}
+
+/* --- What is not sent --- */
+
+static void reply_unsendable(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    if (message->head.msgh_id != LS_ECHO) {
+        th_echo(port, message, size, info);
+        return;
+    }
+    plist_t list = ls_make_deep(10000);
+    assert_int_equal(LMSendPropertyListReply(message->head.msgh_remote_port, list), MACH_SEND_INVALID_DATA);
+    plist_free(list);
+}
+
+static void what_would_be_refused_is_not_sent(void)
+{
+    pid_t server = th_serve(NAME, reply_unsendable);
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    plist_t lists[] = {ls_make_deep(10000), plist_new_string("\xff"), plist_new_dict()};
+    plist_dict_set_item(lists[2], "\xc3", plist_new_bool(1));
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(LMConnectionSendTwoWayPropertyList(&connection, LS_ECHO, lists[i], &response),
+                         MACH_SEND_INVALID_DATA);
+        assert_int_equal(LMMessageGetDataLength(&response.message), 0);
+        assert_int_equal(LMConnectionSendOneWayPropertyList(&connection, LS_ECHO, lists[i]), MACH_SEND_INVALID_DATA);
+        assert_null(LMDataForPropertyList(lists[i]));
+        plist_free(lists[i]);
+    }
+    assert_int_equal(LMConnectionSendTwoWayPropertyList(&connection, LS_ECHO, NULL, &response), MACH_RCV_PORT_DIED);
+    assert_int_equal(LMSendPropertyListReply(MACH_PORT_NULL, NULL), 0);
+    th_close(&connection);
+    th_stop(server);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TH_TEST(every_type_comes_back),
+        TH_TEST(ten_megabytes_come_back),
+        TH_TEST(no_list_is_an_empty_message),
+        TH_TEST(lists_become_data_and_back),
+        TH_TEST(plistutil_reads_what_is_sent),
+        TH_TEST(deep_lists_are_refused),
+        TH_TEST(deep_xml_is_refused),
+        TH_TEST(lists_within_themselves_are_refused),
+        TH_TEST(lists_that_would_grow_are_refused),
+        TH_TEST(truncated_lists_are_refused),
+        TH_TEST(truncated_xml_is_refused),
+        TH_TEST(garbage_is_refused),
+        TH_TEST(a_reply_that_is_no_list_is_null),
+        TH_TEST(what_would_be_refused_is_not_sent),
+    };
+    return TH_MAIN(tests);
+}
