@@ -8,7 +8,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 strict=(-Wall -Wextra -Wpedantic -Wconversion -Werror -I "$root/include")
-public=(LightMessaging/LightMessaging.h LightMessaging/CoreFoundation.h LightMessaging/CFMachPort.h LightMessaging/Mach.h LightMessaging/CFMessagePort.h
+public=(LightMessaging/LightMessaging.h LightMessaging/CoreFoundation.h LightMessaging/CFMachPort.h LightMessaging/Mach.h LightMessaging/CFMessagePort.h LightMessaging/Data.h LightMessaging/String.h LightMessaging/Integer.h LightMessaging/Image.h
     rocketbootstrap/rocketbootstrap.h)
 failures=0
 

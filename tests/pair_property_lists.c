@@ -184,17 +184,14 @@ static void deep_lists_are_refused(void)
 
 static kern_return_t parse_deep_xml(unsigned depth)
 {
-    char *text = (char *)malloc(depth * 15 + 64), *at = text;
-    assert_non_null(text);
+    char *text = (char *)bytes, *at = text;
     at += sprintf(at, "<plist version=\"1.0\">");
     for (unsigned i = 0; i < depth; i++)
         at += sprintf(at, "<array>");
     for (unsigned i = 0; i < depth; i++)
         at += sprintf(at, "</array>");
     sprintf(at, "</plist>");
-    kern_return_t status = parse_text(text);
-    free(text);
-    return status;
+    return parse_text(text);
 }
 
 static void deep_xml_is_refused(void)
