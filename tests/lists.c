@@ -79,11 +79,12 @@ plist_t ls_make(void)
 
 plist_t ls_make_large(void)
 {
-    static char bytes[6 << 20];
+    static char bytes[6 << 20], text[450];
     plist_t outer = plist_new_dict(), array = plist_new_array();
-    for (unsigned i = 0; i < (th_quick() ? 5000 : 100000); i++) {
-        char text[64];
-        snprintf(text, sizeof text, "the string of number %010u, which is long", i);
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = 0;
+    for (unsigned i = 0; i < (th_quick() ? 500 : 10000); i++) {
+        text[snprintf(text, sizeof text, "string %05u", i)] = ' ';
         plist_array_append_item(array, plist_new_string(text));
     }
     th_fill(bytes, sizeof bytes, 11);
@@ -101,6 +102,42 @@ plist_t ls_make_deep(unsigned depth)
         list = outer;
     }
     return list;
+}
+
+/* --- Made by hand --- */
+
+static void put_big_endian(uint8_t *at, unsigned size, uint64_t number)
+{
+    while (size-- > 0) {
+        at[size] = (uint8_t)number;
+        number >>= 8;
+    }
+}
+
+size_t ls_write_chain(uint8_t *to, unsigned count, unsigned times, int back)
+{
+    uint8_t *at = to, *offsets;
+    memcpy(at, "bplist00", 8);
+    at += 8;
+    uint32_t *places = (uint32_t *)calloc(count, sizeof *places);
+    for (unsigned i = 0; i < count; i++) {
+        bool last = i + 1 == count;
+        unsigned references = !last ? times : back >= 0 ? 1 : 0;
+        places[i] = (uint32_t)(at - to);
+        *at++ = (uint8_t)(0xa0 | references);
+        for (unsigned j = 0; j < references; j++, at += 2)
+            put_big_endian(at, 2, last ? (uint64_t)back : i + 1);
+    }
+    offsets = at;
+    for (unsigned i = 0; i < count; i++, at += 4)
+        put_big_endian(at, 4, places[i]);
+    free(places);
+    memset(at, 0, 32);
+    at[6] = 4;
+    at[7] = 2;
+    put_big_endian(at + 8, 8, count);
+    put_big_endian(at + 24, 8, (uint64_t)(offsets - to));
+    return (size_t)(at + 32 - to);
 }
 
 /* --- Compared --- */

@@ -135,51 +135,13 @@ static kern_return_t parse_text(const char *text)
     return parse(text, strlen(text));
 }
 
-static void put_big_endian(uint8_t *at, unsigned size, uint64_t number)
-{
-    while (size-- > 0) {
-        at[size] = (uint8_t)number;
-        number >>= 8;
-    }
-}
-
-/*
- * A binary list of arrays, value i of which refers to the value i + 1 `times` times, and the last to value `back`, or to
- * nothing (-1). 16-bit references, 32-bit offsets.
- */
-static size_t write_chain(uint8_t *to, unsigned count, unsigned times, int back)
-{
-    uint8_t *at = to, *offsets;
-    memcpy(at, "bplist00", 8);
-    at += 8;
-    uint32_t *places = (uint32_t *)calloc(count, sizeof *places);
-    for (unsigned i = 0; i < count; i++) {
-        bool last = i + 1 == count;
-        unsigned references = !last ? times : back >= 0 ? 1 : 0;
-        places[i] = (uint32_t)(at - to);
-        *at++ = (uint8_t)(0xa0 | references);
-        for (unsigned j = 0; j < references; j++, at += 2)
-            put_big_endian(at, 2, last ? (uint64_t)back : i + 1);
-    }
-    offsets = at;
-    for (unsigned i = 0; i < count; i++, at += 4)
-        put_big_endian(at, 4, places[i]);
-    free(places);
-    memset(at, 0, 32);
-    at[6] = 4;
-    at[7] = 2;
-    put_big_endian(at + 8, 8, count);
-    put_big_endian(at + 24, 8, (uint64_t)(offsets - to));
-    return (size_t)(at + 32 - to);
-}
-
 static uint8_t bytes[1 << 20];
 
 static void deep_lists_are_refused(void)
 {
-    assert_int_equal(parse(bytes, write_chain(bytes, LM_PROPERTY_LIST_DEPTH, 1, -1)), 0);
-    assert_int_equal(parse(bytes, write_chain(bytes, LM_PROPERTY_LIST_DEPTH + 1, 1, -1)), MACH_SEND_TOO_LARGE);
-    assert_int_equal(parse(bytes, write_chain(bytes, 10000, 1, -1)), MACH_SEND_TOO_LARGE);
+    assert_int_equal(parse(bytes, ls_write_chain(bytes, LM_PROPERTY_LIST_DEPTH, 1, -1)), 0);
+    assert_int_equal(parse(bytes, ls_write_chain(bytes, LM_PROPERTY_LIST_DEPTH + 1, 1, -1)), MACH_SEND_TOO_LARGE);
+    assert_int_equal(parse(bytes, ls_write_chain(bytes, 10000, 1, -1)), MACH_SEND_TOO_LARGE);
 }
 
 static kern_return_t parse_deep_xml(unsigned depth)
@@ -203,19 +165,33 @@ static void deep_xml_is_refused(void)
 
 static void lists_within_themselves_are_refused(void)
 {
-    assert_int_equal(parse(bytes, write_chain(bytes, 1, 1, 0)), MACH_SEND_INVALID_DATA);
+    assert_int_equal(parse(bytes, ls_write_chain(bytes, 1, 1, 0)), MACH_SEND_INVALID_DATA);
     for (int back = 0; back < 10; back++)
-        assert_int_equal(parse(bytes, write_chain(bytes, 10, 1, back)), MACH_SEND_INVALID_DATA);
-    assert_int_equal(parse(bytes, write_chain(bytes, 10, 3, 0)), MACH_SEND_INVALID_DATA);
-    assert_int_equal(parse(bytes, write_chain(bytes, 10, 1, 10)), MACH_SEND_INVALID_DATA);
+        assert_int_equal(parse(bytes, ls_write_chain(bytes, 10, 1, back)), MACH_SEND_INVALID_DATA);
+    assert_int_equal(parse(bytes, ls_write_chain(bytes, 10, 3, 0)), MACH_SEND_INVALID_DATA);
+    assert_int_equal(parse(bytes, ls_write_chain(bytes, 10, 1, 10)), MACH_SEND_INVALID_DATA);
+}
+
+/* A dictionary of one pair whose key, or value, has a NUL in it; as ASCII and as UTF-16. */
+static void texts_with_a_nul_are_refused(void)
+{
+    const char good[] = "bplist00\xd1\x01\x02\x51k\x62\0v\0w\x08\x0b\x0d\0\0\0\0\0\0\1\1\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0"
+                        "\0\0\0\0\0\0\0\0\x12";
+    const unsigned texts[] = {12, 15, 17}; /* where the key is, and the two units of the value */
+    assert_int_equal(parse(good, sizeof good - 1), 0);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        memcpy(bytes, good, sizeof good);
+        bytes[texts[i]] = 0;
+        assert_int_equal(parse(bytes, sizeof good - 1), MACH_SEND_INVALID_DATA);
+    }
 }
 
 /* Two references to the next value each: a thousand bytes that would become 2^60 values. */
 static void lists_that_would_grow_are_refused(void)
 {
-    assert_int_equal(parse(bytes, write_chain(bytes, 10, 2, -1)), 0);
-    assert_int_equal(parse(bytes, write_chain(bytes, 60, 2, -1)), MACH_SEND_TOO_LARGE);
-    assert_int_equal(parse(bytes, write_chain(bytes, 200, 14, -1)), MACH_SEND_TOO_LARGE);
+    assert_int_equal(parse(bytes, ls_write_chain(bytes, 10, 2, -1)), 0);
+    assert_int_equal(parse(bytes, ls_write_chain(bytes, 60, 2, -1)), MACH_SEND_TOO_LARGE);
+    assert_int_equal(parse(bytes, ls_write_chain(bytes, 200, 14, -1)), MACH_SEND_TOO_LARGE);
 }
 
 /* A list that is cut short anywhere is none; with one byte wrong it may be another, but never a crash. */
@@ -281,6 +257,8 @@ static void garbage_is_refused(void)
         "<plist><!-- </plist>",
         "<plist><string><![CDATA[</string></plist>",
         "{ openstep = style; }",
+        "<plist><string>a&#0;b</string></plist>",
+        "<plist><string>a&#x00;b</string></plist>",
     };
     plist_t list;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -298,7 +276,7 @@ static void a_reply_that_is_no_list_is_null(void)
     pid_t server = th_serve(NAME, th_echo);
     LMConnection connection = th_connection(NAME);
     LMResponseBuffer response;
-    size_t length = write_chain(bytes, 10000, 1, -1);
+    size_t length = ls_write_chain(bytes, 10000, 1, -1);
     assert_int_equal(LMConnectionSendTwoWay(&connection, 1, bytes, (uint32_t)length, &response), 0);
     assert_null(LMResponseConsumePropertyList(&response));
     assert_int_equal(LMMessageGetDataLength(&response.message), 0);
@@ -353,6 +331,7 @@ int main(void)
         TH_TEST(deep_lists_are_refused),
         TH_TEST(deep_xml_is_refused),
         TH_TEST(lists_within_themselves_are_refused),
+        TH_TEST(texts_with_a_nul_are_refused),
         TH_TEST(lists_that_would_grow_are_refused),
         TH_TEST(truncated_lists_are_refused),
         TH_TEST(truncated_xml_is_refused),

@@ -25,6 +25,14 @@
 
 #include "Mach.h"
 
+/* Objective-C with a Foundation: a thread's run loop and its NSRunLoop serve each other's sources and timers. */
+#if defined(__OBJC__) && defined(__has_include)
+#    if __has_include(<Foundation/Foundation.h>)
+#        define LM_FOUNDATION 1
+#        import <Foundation/Foundation.h>
+#    endif
+#endif
+
 #ifndef LIGHTMESSAGING_USE_COREFOUNDATION
 #    define LIGHTMESSAGING_USE_COREFOUNDATION 0
 #endif
@@ -181,6 +189,9 @@ LM_API Boolean CFRunLoopTimerIsValid(CFRunLoopTimerRef timer);
 #    include "detail/cf_string.h"
 #endif
 #include "detail/cf_run_loop.h"
+#ifdef LM_FOUNDATION
+#    include "detail/ns_run_loop.h"
+#endif
 #if LIGHTMESSAGING_USE_COREFOUNDATION
 #    include "detail/cf_aside_end.h"
 #endif

@@ -69,6 +69,22 @@ LM_API kern_return_t LMSendImageReply(mach_port_t replyPort, const LMImage *imag
 LM_API LMImage *LMResponseConsumeImage(LMResponseBuffer *response);
 #endif
 
+/*
+ * In Objective-C with AppKit, the same for an NSBitmapImageRep, or an NSImage that has one, instead of the original's
+ * UIImage. nil is an empty reply, and what is received is autoreleased. Planar bitmaps are MACH_SEND_INVALID_DATA.
+ * Received are 8 bits per component; orders of bytes that AppKit does not know are changed for it, other pixels are
+ * not copied. AppKit has no orientation: a picture arrives as it was taken.
+ *
+ *   kern_return_t LMSendImageReply(mach_port_t replyPort, id image);
+ *   NSBitmapImageRep *LMResponseConsumeImage(LMResponseBuffer *response);
+ */
+
 #include "detail/image.h"
+
+#if defined(LM_FOUNDATION)
+#    if __has_include(<AppKit/NSBitmapImageRep.h>)
+#        include "detail/ns_image.h"
+#    endif
+#endif
 
 #endif

@@ -107,13 +107,14 @@ LM_INTERNAL bool lm_bplist_length(const struct lm_bplist *list, struct lm_bplist
     return true;
 }
 
+/* Text has no NUL: for C it would end there, and libplist ends the program. */
 LM_INTERNAL bool lm_utf16_valid(const unsigned char *bytes, uint64_t units)
 {
     for (uint64_t i = 0; i < units; i++) {
         unsigned unit = (unsigned)lm_big_endian(bytes + 2 * i, 2);
-        if ((unit & 0xf800) != 0xd800)
+        if (unit != 0 && (unit & 0xf800) != 0xd800)
             continue;
-        if (unit >= 0xdc00 || ++i == units || (lm_big_endian(bytes + 2 * i, 2) & 0xfc00) != 0xdc00)
+        if (unit == 0 || unit >= 0xdc00 || ++i == units || (lm_big_endian(bytes + 2 * i, 2) & 0xfc00) != 0xdc00)
             return false;
     }
     return true;
@@ -122,7 +123,7 @@ LM_INTERNAL bool lm_utf16_valid(const unsigned char *bytes, uint64_t units)
 LM_INTERNAL bool lm_ascii_valid(const unsigned char *bytes, uint64_t length)
 {
     for (uint64_t i = 0; i < length; i++)
-        if (bytes[i] >= 0x80)
+        if (bytes[i] == 0 || bytes[i] >= 0x80)
             return false;
     return true;
 }

@@ -105,11 +105,26 @@ LM_INTERNAL int lm_xml_markup(struct lm_xml *xml)
     }
 }
 
+/* Whether a character is written as the number 0. */
+LM_INTERNAL bool lm_xml_has_nul(const char *at, const char *end)
+{
+    while ((at = (const char *)memchr(at, '&', (size_t)(end - at))) != NULL) {
+        at++;
+        if (at < end && *at == '#') {
+            for (at++; at < end && (*at == '0' || *at == 'x' || *at == 'X'); at++)
+                ;
+            if (at < end && *at == ';')
+                return true;
+        }
+    }
+    return false;
+}
+
 /* As lm_bplist_check. */
 LM_INTERNAL int lm_xml_check(const void *bytes, uint32_t length)
 {
     struct lm_xml xml = {(const char *)bytes, (const char *)bytes + length, 0, 0};
-    int result = lm_text_valid(bytes, length) ? 0 : -EINVAL;
+    int result = lm_text_valid(bytes, length) && !lm_xml_has_nul(xml.at, xml.end) ? 0 : -EINVAL;
     while (result == 0 && (xml.at = (const char *)memchr(xml.at, '<', (size_t)(xml.end - xml.at))) != NULL) {
         xml.at++;
         result = lm_xml_markup(&xml);
