@@ -14,8 +14,7 @@
 
 enum { HOST_FACTS = 1 }; /* an array of strings, the facts that are wanted; the reply is a dictionary of them */
 
-@interface Host : NSObject
-{
+@interface Host : NSObject {
     unsigned seconds;
 }
 - (void)secondPassed:(NSTimer *)timer;
@@ -73,7 +72,8 @@ int main(void)
 {
     NSAutoreleasePool *pool = [[NSAutoreleasePool alloc] init];
     Host *host = [[[Host alloc] init] autorelease];
-    kern_return_t error = LMStartServiceWithUserInfo(HOST_SERVICE, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer, host);
+    kern_return_t error =
+        LMStartServiceWithUserInfo(HOST_SERVICE, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer, host);
     if (error != KERN_SUCCESS) {
         fprintf(stderr, "host_server: %s: %s\n", HOST_SERVICE, mach_error_string(error));
         [pool release];

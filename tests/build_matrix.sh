@@ -212,6 +212,36 @@ check_units_and_plugin()
     [ "$shared" -eq 1 ] || fail "the program has $shared shared states, not 1"
 }
 
+# Objective-C, with Foundation and without. Foundation's own headers don't pass.
+check_objective_c()
+{
+    local objective_c=(gcc -x objective-c -std=gnu11 "${strict[@]}") side
+    local foundation=(-isystem "$(gnustep-config --variable=GNUSTEP_SYSTEM_HEADERS)" -fobjc-exceptions -fexceptions -D_NATIVE_OBJC_EXCEPTIONS
+        -fconstant-string-class=NSConstantString)
+    for side in client server; do
+        expect_builds 'the classic pair in Objective-C' "${objective_c[@]}" $side.c -o out
+        expect_builds 'the classic pair in Objective-C with clang' clang -x objective-c -std=gnu11 "${strict[@]}" $side.c -o out
+        expect_builds 'the classic pair with Foundation' "${objective_c[@]}" "${foundation[@]}" $side.c -o out -lgnustep-base -lobjc
+    done
+    printf '#import <%s>\n' "${public[@]}" >all.m
+    expect_builds 'all headers with Foundation' "${objective_c[@]}" "${foundation[@]}" -c all.m -o out
+    sed 's/main/other/' client.c >other.c
+    expect_builds 'two units with Foundation' "${objective_c[@]}" "${foundation[@]}" client.c other.c -o out -lgnustep-base -lobjc
+}
+
+# Headers that need another library.
+check_libraries()
+{
+    local header
+    for header in PropertyList ImagePNG ImageCairo; do
+        printf '#include <LightMessaging/%s.h>\nint main(void) { return 0; }\n' $header >library.c
+        cp library.c library.cpp
+        expect_builds "$header.h" gcc -std=c11 "${strict[@]}" $(pkg-config --cflags cairo libpng libplist-2.0) -c library.c -o out
+        expect_builds "$header.h" clang -std=c11 "${strict[@]}" $(pkg-config --cflags cairo libpng libplist-2.0) -c library.c -o out
+        expect_builds "$header.h in C++" g++ -std=c++17 "${strict[@]}" $(pkg-config --cflags cairo libpng libplist-2.0) -c library.cpp -o out
+    done
+}
+
 # Another library that has CoreFoundation's names.
 check_aside()
 {
@@ -229,6 +259,8 @@ check_orders
 check_details_refuse
 check_names
 check_units_and_plugin
+check_objective_c
+check_libraries
 check_aside
 [ $failures -eq 0 ] || { echo "$failures failures"; exit 1; }
 echo 'all as promised'

@@ -83,7 +83,7 @@ plist_t ls_make_large(void)
     plist_t outer = plist_new_dict(), array = plist_new_array();
     memset(text, 'x', sizeof text);
     text[sizeof text - 1] = 0;
-    for (unsigned i = 0; i < (th_quick() ? 500 : 10000); i++) {
+    for (unsigned i = 0; i < (th_quick() || th_sanitized() ? 500 : 10000); i++) {
         text[snprintf(text, sizeof text, "string %05u", i)] = ' ';
         plist_array_append_item(array, plist_new_string(text));
     }

@@ -14,7 +14,7 @@ enum { LS_ECHO = 1, LS_COMPARE, LS_COUNT };
 plist_t ls_make(void);
 /* The same with only what Foundation knows: no UIDs. */
 plist_t ls_make_for_foundation(void);
-/* Some 10 MB; 6 where things are slow. */
+/* Some 10 MB; 6 where allocations are watched. */
 plist_t ls_make_large(void);
 /* `depth` arrays in each other. */
 plist_t ls_make_deep(unsigned depth);

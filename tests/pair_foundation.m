@@ -126,7 +126,7 @@ static NSDictionary *make_large(void)
 {
     static char bytes[6 << 20];
     NSMutableArray *array = [NSMutableArray array];
-    for (unsigned i = 0; i < (th_quick() ? 500 : 10000); i++)
+    for (unsigned i = 0; i < (th_quick() || th_sanitized() ? 500 : 10000); i++)
         [array addObject:[[NSString stringWithFormat:@"string %05u ", i] stringByPaddingToLength:449
                                                                                       withString:@"x"
                                                                                  startingAtIndex:0]];
