@@ -246,7 +246,7 @@ IN_POOL(bad_lists_are_nil)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         assert_true(is_nil_of((const uint8_t *)texts[i], strlen(texts[i])));
     NSData *good = LMDataForPropertyList(make());
-    for (NSUInteger cut = 0; cut < [good length]; cut += th_quick() ? 37 : 1)
+    for (NSUInteger cut = 0; cut < [good length]; cut += th_quick() || th_sanitized() ? 37 : 1)
         assert_true(is_nil_of([good bytes], cut));
 }
 
@@ -255,7 +255,7 @@ IN_POOL(damaged_lists_do_no_harm)
 {
     NSMutableData *data = [[LMDataForPropertyList(make()) mutableCopy] autorelease];
     uint8_t *bytes = [data mutableBytes];
-    for (NSUInteger at = 8; at < [data length]; at += th_quick() ? 37 : 1) {
+    for (NSUInteger at = 8; at < [data length]; at += th_quick() || th_sanitized() ? 37 : 1) {
         NSAutoreleasePool *pool = [[NSAutoreleasePool alloc] init];
         uint8_t right = bytes[at];
         bytes[at] ^= (uint8_t)(1u << (at % 8));
@@ -443,7 +443,7 @@ static void echo_many(LMConnectionRef connection, unsigned times)
 /* A tool that watches allocations would see the runtime's own, which it never frees; what grows is ours. */
 IN_POOL(nothing_grows)
 {
-    const unsigned rounds = th_rounds(500);
+    const unsigned rounds = th_sanitized() ? 20 : th_rounds(500);
     pid_t server = th_serve(NAME, answer);
     LMConnection connection = th_connection(NAME);
     echo_many(&connection, rounds); /* Foundation fills caches */
