@@ -19,8 +19,8 @@ plist_t ls_make_large(void);
 /* `depth` arrays in each other. */
 plist_t ls_make_deep(unsigned depth);
 /*
- * A binary list of arrays, value i of which refers to the value i + 1 `times` times, and the last to value `back`, or to
- * nothing (-1). 16-bit references, 32-bit offsets.
+ * A binary list of arrays, value i of which refers to the value i + 1 `times` times, and the last to value `back`, or
+ * to nothing (-1). 16-bit references, 32-bit offsets.
  */
 size_t ls_write_chain(uint8_t *to, unsigned count, unsigned times, int back);
 bool ls_equal(plist_t a, plist_t b);
