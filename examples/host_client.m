@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Asks the host service for some of what it knows, a second later once more, and prints that. Built like host_server. */
+/* Asks the host service for some of what it knows, waits until a second has passed there, and prints that. Built like
+ * host_server. */
 #define LIGHTMESSAGING_TIMEOUT 5000
 
 #import <Foundation/Foundation.h>

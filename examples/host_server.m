@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service in Objective-C, on an NSRunLoop with a timer beside it: what Foundation knows of this machine, as a property
- * list. Needs gobjc and GNUstep's base library, and nothing else:
+ * A service in Objective-C, on an NSRunLoop with a timer beside it: what Foundation knows of this machine, as a
+ * property list. Needs gobjc and GNUstep's base library, and nothing else:
  *
  *   gcc -x objective-c -std=gnu11 $(gnustep-config --objc-flags) -I include examples/host_server.m \
  *       $(gnustep-config --base-libs) -o host_server

@@ -19,7 +19,7 @@ static void write_seed(const char *folder, const char *name, char kind, const vo
 static void write_lists(const char *folder)
 {
     static uint8_t bytes[1 << 16];
-    char *text;
+    char *text = NULL; /* libplist makes nothing of a pointer that is set */
     uint32_t length;
     plist_t list = ls_make();
     plist_to_bin(list, &text, &length);
@@ -27,6 +27,7 @@ static void write_lists(const char *folder)
     plist_to_bin_free(text);
     plist_free(list);
     list = ls_make_for_foundation();
+    text = NULL;
     plist_to_xml(list, &text, &length);
     write_seed(folder, "xml", 0, text, length);
     plist_to_xml_free(text);

@@ -347,12 +347,12 @@ LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
 
 /*
  * A thread's CFRunLoop and its NSRunLoop are one: services are served, asynchronous calls end and CFRunLoopTimers fire
- * while [[NSRunLoop currentRunLoop] run...] runs in NSDefaultRunLoopMode, and NSTimers fire in CFRunLoopRun. They become
- * one when the thread first calls CFRunLoopGetCurrent from a file in Objective-C.
+ * while [[NSRunLoop currentRunLoop] run...] runs in NSDefaultRunLoopMode, and NSTimers fire in CFRunLoopRun. They are
+ * one from the thread's first call of CFRunLoopGetCurrent in a file in Objective-C on.
  *
  * Property lists are NSDictionary, NSArray, NSString, NSData, NSDate and NSNumber, sent in the binary format and
  * received in that or in XML, under the limits of PropertyList.h, which are checked before Foundation sees what a peer
- * sent. nil is an empty message. What is returned is autoreleased. A CFDataRef is not an NSData here. Pictures come with
+ * sent. nil is an empty message. What is returned is autoreleased. A CFDataRef is not an NSData. Pictures come with
  * Image.h.
  *
  * MACH_SEND_INVALID_DATA: it is not a property list, or beyond the limits; a reply port is used up, and its client's
