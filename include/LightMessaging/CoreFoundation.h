@@ -12,11 +12,11 @@
  * Strings are kept as UTF-8, never change, and may hold any character but U+0000. CFSTR makes a constant, which lives
  * for ever, inside a function; it can't initialise a static object.
  *
- * Where there is a real CoreFoundation, define LIGHTMESSAGING_USE_COREFOUNDATION as 1 for the whole program. Then types,
- * data, strings, allocators, the clock, CFRetain and CFRelease are that one's (<CoreFoundation/CoreFoundation.h> is
- * included), and what LightMessaging serves itself steps aside under names of its own: LMRunLoop... and LMMachPort...
- * for CFRunLoop... and CFMachPort..., with the same functions, and LMRetain and LMRelease for what these and
- * LMStartService... return. Modes are ignored then. CFMessagePort.h can't be had beside it.
+ * Where there is a real CoreFoundation, define LIGHTMESSAGING_USE_COREFOUNDATION as 1 for the whole program. Then
+ * types, data, strings, allocators, the clock, CFRetain and CFRelease are that one's, whose header is included
+ * (<CoreFoundation/CoreFoundation.h>). What LightMessaging serves itself steps aside under names of its own:
+ * LMRunLoop... and LMMachPort... for CFRunLoop... and CFMachPort..., with the same functions, and LMRetain and
+ * LMRelease for what these and LMStartService... return. Modes are ignored then; CFMessagePort.h can't be had then.
  */
 #ifndef LIGHTMESSAGING_COREFOUNDATION_H
 #define LIGHTMESSAGING_COREFOUNDATION_H
