@@ -8,8 +8,10 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 strict=(-Wall -Wextra -Wpedantic -Wconversion -Werror -I "$root/include")
-public=(LightMessaging/LightMessaging.h LightMessaging/CoreFoundation.h LightMessaging/CFMachPort.h LightMessaging/Mach.h LightMessaging/CFMessagePort.h LightMessaging/Data.h LightMessaging/String.h LightMessaging/Integer.h LightMessaging/Image.h
+public=(LightMessaging/LightMessaging.h LightMessaging/CoreFoundation.h LightMessaging/CFMachPort.h LightMessaging/Mach.h
     rocketbootstrap/rocketbootstrap.h)
+# What is included on demand, and needs no other library.
+helpers=(LightMessaging/CFMessagePort.h LightMessaging/Data.h LightMessaging/String.h LightMessaging/Integer.h LightMessaging/Image.h)
 failures=0
 
 fail()
@@ -113,7 +115,7 @@ libc_headers=(stdio.h stdlib.h string.h unistd.h errno.h fcntl.h pthread.h signa
 check_orders()
 {
     local header standard
-    for header in "${public[@]}"; do
+    for header in "${public[@]}" "${helpers[@]}"; do
         printf '#include <%s>\nint main(void) { return 0; }\n' "$header" >alone.c
         cp alone.c alone.cpp
         expect_builds "$header alone" gcc -std=c11 "${strict[@]}" alone.c -o out
@@ -138,6 +140,10 @@ check_orders()
             expect_builds "$one, then $two" gcc -std=c11 "${strict[@]}" both.c -o out
         done
     done
+    printf '#include <%s>\n' "${helpers[@]}" >helpers.c
+    tac helpers.c >helpers_back.c
+    expect_builds 'all helpers' gcc -std=c11 "${strict[@]}" -c helpers.c -o out
+    expect_builds 'all helpers, from the last on' gcc -std=c11 "${strict[@]}" -c helpers_back.c -o out
 }
 
 check_details_refuse()
@@ -223,7 +229,7 @@ check_objective_c()
         expect_builds 'the classic pair in Objective-C with clang' clang -x objective-c -std=gnu11 "${strict[@]}" $side.c -o out
         expect_builds 'the classic pair with Foundation' "${objective_c[@]}" "${foundation[@]}" $side.c -o out -lgnustep-base -lobjc
     done
-    printf '#import <%s>\n' "${public[@]}" >all.m
+    printf '#import <%s>\n' "${public[@]}" "${helpers[@]}" >all.m
     expect_builds 'all headers with Foundation' "${objective_c[@]}" "${foundation[@]}" -c all.m -o out
     sed 's/main/other/' client.c >other.c
     expect_builds 'two units with Foundation' "${objective_c[@]}" "${foundation[@]}" client.c other.c -o out -lgnustep-base -lobjc

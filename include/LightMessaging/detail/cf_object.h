@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* CoreFoundation's reference counts. What has no `destroy`, like a constant string, is not counted: it lives for ever. */
+/* CoreFoundation's reference counts. What has no `destroy`, like a constant string, is not counted and never dies. */
 #ifndef LM_DETAIL_CF_OBJECT_H
 #define LM_DETAIL_CF_OBJECT_H
 
