@@ -7,7 +7,7 @@ STRICT = -std=c11 -Wall -Wextra -Wpedantic -I include
 
 examples = lol_server lol_client processes_server processes_client
 headers := $(wildcard include/*/*.h include/*/*/*.h examples/*.h bench/*.h)
-sources  = find include examples bench tests -name '*.[ch]' -o -name '*.cpp'
+sources  = find include examples bench tests -name '*.[chm]' -o -name '*.cpp'
 
 peers = floor lightmessaging raw pipe iceoryx sdbus zeromq nng
 peer_objects = $(patsubst %,build/bench/%.o,child measure nursery peer_main stream unix_socket usage work)

@@ -228,6 +228,9 @@ def measure_peers(results, folder, effort):
     ]:
         print(f"{title}: {len(contenders)} peers and layouts", flush=True)
         take_turns(results, folder, effort, orders, contenders)
+    print("pictures", flush=True)
+    take_turns(results, folder, effort, [("picture", rows) for rows in report.PICTURES],
+               [(peer, only or "free") for peer in PEERS if peer[0] == report.OURS])
     print("connections", flush=True)
     connect_many(results, folder, effort, free)
     print(f"idle: {effort['idle']} s", flush=True)

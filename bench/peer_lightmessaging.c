@@ -2,11 +2,11 @@
 /* This library, used as the README shows it. The second peer is the same with spinning off. */
 #define _GNU_SOURCE
 #include "peer.h"
-#include <LightMessaging/LightMessaging.h>
+#include <LightMessaging/Image.h>
 #include <stdlib.h>
 
 #define SERVICE "bench.echo"
-enum { MOST_CONNECTIONS = 10000 };
+enum { MOST_CONNECTIONS = 10000, CALL = 1, PICTURE, WIDTH = 4096 };
 
 static LMConnection connection = {MACH_PORT_NULL, SERVICE};
 
@@ -15,10 +15,30 @@ static bool check(const char *what, kern_return_t error)
     return error == KERN_SUCCESS || peer_error("%s: %s", what, mach_error_string(error));
 }
 
+/* The request is a head, whose `reply` is how many rows. */
+static void answer_picture(LMMessage *message)
+{
+    PeerHead head;
+    memcpy(&head, LMMessageGetData(message), sizeof head);
+    mach_port_t reply = message->head.msgh_remote_port;
+    LMImage *image = LMReplyCreateImage(reply, WIDTH, head.reply, LM_BITMAP_RGBA);
+    if (!image) {
+        mach_port_deallocate(mach_task_self(), reply);
+        return;
+    }
+    memcpy(image->pixels, &head, sizeof head);
+    (void)LMSendImageReply(reply, image);
+    LMImageFree(image);
+}
+
 static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
     uint32_t length;
     (void)port, (void)size, (void)info;
+    if (message->head.msgh_id == PICTURE) {
+        answer_picture(message);
+        return;
+    }
     const void *reply = peer_answer(LMMessageGetData(message), &length);
     if (reply) /* a client may have been killed */
         (void)LMSendReply(message->head.msgh_remote_port, reply, length);
@@ -47,7 +67,7 @@ static bool connect_first(const char *folder)
 static bool call(const void *request, uint32_t length, void *reply, uint32_t reply_length)
 {
     LMResponseBuffer response;
-    if (!check("call", LMConnectionSendTwoWay(&connection, 1, request, length, &response)))
+    if (!check("call", LMConnectionSendTwoWay(&connection, CALL, request, length, &response)))
         return false;
     bool complete = LMMessageGetDataLength(&response.message) == reply_length;
     if (complete)
@@ -58,7 +78,7 @@ static bool call(const void *request, uint32_t length, void *reply, uint32_t rep
 
 static bool send_one_way(const void *message, uint32_t length)
 {
-    return check("send", LMConnectionSendOneWay(&connection, 1, message, length));
+    return check("send", LMConnectionSendOneWay(&connection, CALL, message, length));
 }
 
 static void disconnect(void)
@@ -67,7 +87,6 @@ static void disconnect(void)
     connection.serverPort = MACH_PORT_NULL;
 }
 
-#ifdef LM_HAS_BUFFERS
 static bool lend(const PeerHead *head)
 {
     LMBufferRef buffer;
@@ -75,7 +94,7 @@ static bool lend(const PeerHead *head)
     if (!check("create a buffer", LMConnectionCreateBuffer(&connection, head->length, &buffer)))
         return false;
     memcpy(LMBufferGetBytes(buffer), head, sizeof *head);
-    kern_return_t error = LMConnectionSendTwoWayBuffer(&connection, 1, &buffer, &response);
+    kern_return_t error = LMConnectionSendTwoWayBuffer(&connection, CALL, &buffer, &response);
     if (!check("send a buffer", error)) {
         LMBufferFree(buffer); /* NULL if it was taken */
         return false;
@@ -85,12 +104,6 @@ static bool lend(const PeerHead *head)
     LMResponseBufferFree(&response);
     return same || peer_error("lend: the reply differs from the request");
 }
-#    define LEND lend
-static const PeerLack lacks[] = {{NULL, NULL}};
-#else
-#    define LEND NULL
-static const PeerLack lacks[] = {{"lend", "not built: this version lends no buffers"}, {NULL, NULL}};
-#endif
 
 static void serve_without_spinning(const char *folder, void (*ready)(void))
 {
@@ -103,9 +116,25 @@ static bool connect_without_spinning(const char *folder)
     return setenv("LM_SPIN_US", "0", 1) == 0 && connect_first(folder);
 }
 
+static bool fetch_picture(uint32_t rows)
+{
+    static uint64_t number;
+    PeerHead head = {sizeof head, rows, ++number};
+    LMResponseBuffer response;
+    if (!check("ask for a picture", LMConnectionSendTwoWay(&connection, PICTURE, &head, sizeof head, &response)))
+        return false;
+    LMImage *image = LMResponseConsumeImage(&response);
+    bool same =
+        image && image->width == WIDTH && image->height == rows && memcmp(image->pixels, &head, sizeof head) == 0;
+    LMImageFree(image);
+    return same || peer_error("the picture is not the one that was asked for");
+}
+
+static const PeerLack lacks[] = {{NULL, NULL}};
+
 #define LIGHTMESSAGING                                                                                                 \
-    .call = call, .send = send_one_way, .lend = LEND, .disconnect = disconnect, .has_thread_safe_call = true,          \
-    .most_connections = MOST_CONNECTIONS, .lacks = lacks
+    .call = call, .send = send_one_way, .lend = lend, .picture = fetch_picture, .disconnect = disconnect,              \
+    .has_thread_safe_call = true, .most_connections = MOST_CONNECTIONS, .lacks = lacks
 
 static const Peer spinning = {.name = "spinning", .serve = serve, .connect = connect_first, LIGHTMESSAGING};
 static const Peer sleeping = {

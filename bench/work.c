@@ -52,6 +52,11 @@ static bool lend_once(WorkPlace *place, const WorkOrder *order)
     return place->peer->lend(&head);
 }
 
+static bool picture_once(WorkPlace *place, const WorkOrder *order)
+{
+    return place->peer->picture(order->a);
+}
+
 static bool connect_once(WorkPlace *place, const WorkOrder *order)
 {
     bool done = place->peer->connect(place->folder) && call_once(place, order);
@@ -102,6 +107,11 @@ static int64_t calls(WorkPlace *place, const WorkOrder *order)
 static int64_t lend(WorkPlace *place, const WorkOrder *order)
 {
     return repeat_warm(place, order, lend_once, place->values);
+}
+
+static int64_t picture(WorkPlace *place, const WorkOrder *order)
+{
+    return repeat_warm(place, order, picture_once, place->values);
 }
 
 static int64_t connects(WorkPlace *place, const WorkOrder *order)
@@ -267,6 +277,7 @@ static const struct {
      connections},        /* a: how many. Gives the server's growth in bytes and in descriptors, and quantiles */
     {"threads", threads}, /* a: how many. Gives calls a second */
     {"lend", lend},       /* a: bytes. Gives quantiles */
+    {"picture", picture}, /* a: rows. Gives quantiles */
     {"quiet", quiet},
     {"beat", beat},
 };
@@ -283,6 +294,8 @@ bool work_can(const Peer *peer, const WorkOrder *order)
         return peer_error("carries no message over %u bytes", peer->largest);
     if (strcmp(order->work, "connections") == 0 && order->a > peer->most_connections)
         return peer_error("is tried with %u connections at most", peer->most_connections);
+    if (strcmp(order->work, "picture") == 0 && !peer->picture)
+        return peer_error("has no pictures");
     return true;
 }
 

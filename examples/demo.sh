@@ -1,11 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Two services, two clients: what was asked and what was answered. demo.sh FOLDER-OF-THE-EXAMPLES
+# Services and clients: what was asked and what was answered. demo.sh FOLDER-OF-THE-EXAMPLES [NAME...]
+# A NAME stands for NAME_server and NAME_client; lol and processes if there is none.
 # Exits with 0 only if everything worked. Runs in a runtime directory of its own, so it disturbs nobody.
 set -u
 
-[ $# -eq 1 ] || { echo "usage: $0 FOLDER" >&2; exit 2; }
-programs=$1
+[ $# -ge 1 ] || { echo "usage: $0 FOLDER [NAME...]" >&2; exit 2; }
+programs=$(cd "$1" && pwd) || exit 2
+shift
+[ $# -gt 0 ] || set -- lol processes
 services=
 
 LM_RUNTIME_DIR=$(mktemp -d) || exit 1
@@ -50,7 +53,6 @@ run_client()
     "$programs/$1" || { echo "$1 failed with status $?" >&2; exit 1; }
 }
 
-start_service lol_server
-start_service processes_server
-run_client lol_client
-run_client processes_client
+cd "$LM_RUNTIME_DIR" || exit 1 # what a client writes goes with it
+for name; do start_service "${name}_server"; done
+for name; do run_client "${name}_client"; done

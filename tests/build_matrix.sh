@@ -10,6 +10,8 @@ cd "$work" || exit 1
 strict=(-Wall -Wextra -Wpedantic -Wconversion -Werror -I "$root/include")
 public=(LightMessaging/LightMessaging.h LightMessaging/CoreFoundation.h LightMessaging/CFMachPort.h LightMessaging/Mach.h
     rocketbootstrap/rocketbootstrap.h)
+# What is included on demand, and needs no other library.
+helpers=(LightMessaging/CFMessagePort.h LightMessaging/Data.h LightMessaging/String.h LightMessaging/Integer.h LightMessaging/Image.h)
 failures=0
 
 fail()
@@ -113,7 +115,7 @@ libc_headers=(stdio.h stdlib.h string.h unistd.h errno.h fcntl.h pthread.h signa
 check_orders()
 {
     local header standard
-    for header in "${public[@]}"; do
+    for header in "${public[@]}" "${helpers[@]}"; do
         printf '#include <%s>\nint main(void) { return 0; }\n' "$header" >alone.c
         cp alone.c alone.cpp
         expect_builds "$header alone" gcc -std=c11 "${strict[@]}" alone.c -o out
@@ -138,6 +140,10 @@ check_orders()
             expect_builds "$one, then $two" gcc -std=c11 "${strict[@]}" both.c -o out
         done
     done
+    printf '#include <%s>\n' "${helpers[@]}" >helpers.c
+    tac helpers.c >helpers_back.c
+    expect_builds 'all helpers' gcc -std=c11 "${strict[@]}" -c helpers.c -o out
+    expect_builds 'all helpers, from the last on' gcc -std=c11 "${strict[@]}" -c helpers_back.c -o out
 }
 
 check_details_refuse()
@@ -155,10 +161,11 @@ check_details_refuse()
 prefixes='^(LM|lm_|CF|kCF|mach_|MACH_|KERN_|BOOTSTRAP_|LIGHTMESSAGING_|ROCKETBOOTSTRAP_|rocketbootstrap_|msgh_)'
 names='^(task_get_bootstrap_port|name_t|kern_return_t|Boolean|UInt8|SInt32|UInt32)$'
 
-# The system's headers that ours include, by themselves: what they bring doesn't count.
+# The system's headers that LightMessaging.h includes, by themselves: what they bring doesn't count. Other libraries' it includes only on
+# demand.
 write_baseline()
 {
-    grep -rhoE '^ *# *include <[^>]*>' "$root/include" | grep -vE 'LightMessaging|rocketbootstrap' | sed 's/^ *# */#/' | sort -u >baseline.c
+    grep -rhoE '^ *# *include <[^>]*>' "$root/include" | grep -vE 'LightMessaging|rocketbootstrap|Foundation/|AppKit/|plist/|png|cairo|math' | sed 's/^ *# */#/' | sort -u >baseline.c
     echo '#include <LightMessaging/LightMessaging.h>' >subject.c
 }
 
@@ -211,6 +218,46 @@ check_units_and_plugin()
     [ "$shared" -eq 1 ] || fail "the program has $shared shared states, not 1"
 }
 
+# Objective-C, with Foundation and without. Foundation's own headers don't pass.
+check_objective_c()
+{
+    local objective_c=(gcc -x objective-c -std=gnu11 "${strict[@]}") side
+    local foundation=(-isystem "$(gnustep-config --variable=GNUSTEP_SYSTEM_HEADERS)" -fobjc-exceptions -fexceptions -D_NATIVE_OBJC_EXCEPTIONS
+        -fconstant-string-class=NSConstantString)
+    for side in client server; do
+        expect_builds 'the classic pair in Objective-C' "${objective_c[@]}" $side.c -o out
+        expect_builds 'the classic pair in Objective-C with clang' clang -x objective-c -std=gnu11 "${strict[@]}" $side.c -o out
+        expect_builds 'the classic pair with Foundation' "${objective_c[@]}" "${foundation[@]}" $side.c -o out -lgnustep-base -lobjc
+    done
+    printf '#import <%s>\n' "${public[@]}" "${helpers[@]}" >all.m
+    expect_builds 'all headers with Foundation' "${objective_c[@]}" "${foundation[@]}" -c all.m -o out
+    sed 's/main/other/' client.c >other.c
+    expect_builds 'two units with Foundation' "${objective_c[@]}" "${foundation[@]}" client.c other.c -o out -lgnustep-base -lobjc
+}
+
+# Headers that need another library.
+check_libraries()
+{
+    local header
+    for header in PropertyList ImagePNG ImageCairo; do
+        printf '#include <LightMessaging/%s.h>\nint main(void) { return 0; }\n' $header >library.c
+        cp library.c library.cpp
+        expect_builds "$header.h" gcc -std=c11 "${strict[@]}" $(pkg-config --cflags cairo libpng libplist-2.0) -c library.c -o out
+        expect_builds "$header.h" clang -std=c11 "${strict[@]}" $(pkg-config --cflags cairo libpng libplist-2.0) -c library.c -o out
+        expect_builds "$header.h in C++" g++ -std=c++17 "${strict[@]}" $(pkg-config --cflags cairo libpng libplist-2.0) -c library.cpp -o out
+    done
+}
+
+# Another library that has CoreFoundation's names.
+check_aside()
+{
+    local compile=(gcc -std=c11 -D_POSIX_C_SOURCE=200809L -DLIGHTMESSAGING_USE_COREFOUNDATION=1 -I "$root/tests/aside" "${strict[@]}")
+    export LM_RUNTIME_DIR=$work/runtime-aside
+    mkdir "$LM_RUNTIME_DIR"
+    expect_builds 'beside a CoreFoundation' "${compile[@]}" "$root/tests/aside/aside.c" -o program
+    ./program || fail 'a program beside a CoreFoundation'
+}
+
 write_pair
 check_compilers
 check_pair_runs
@@ -218,5 +265,8 @@ check_orders
 check_details_refuse
 check_names
 check_units_and_plugin
+check_objective_c
+check_libraries
+check_aside
 [ $failures -eq 0 ] || { echo "$failures failures"; exit 1; }
 echo 'all as promised'

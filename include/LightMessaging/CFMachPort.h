@@ -6,6 +6,9 @@
 #define LIGHTMESSAGING_CFMACHPORT_H
 
 #include "LightMessaging.h"
+#if LIGHTMESSAGING_USE_COREFOUNDATION
+#    include "detail/cf_aside.h"
+#endif
 
 /*
  * A service before it has a name: rocketbootstrap_register gives it one, a source on a run loop makes it serve. The
@@ -30,5 +33,8 @@ LM_API Boolean CFMachPortIsValid(CFMachPortRef port);
 LM_API void CFMachPortSetInvalidationCallBack(CFMachPortRef port, CFMachPortInvalidationCallBack callback);
 
 #include "detail/cf_mach_port.h"
+#if LIGHTMESSAGING_USE_COREFOUNDATION
+#    include "detail/cf_aside_end.h"
+#endif
 
 #endif

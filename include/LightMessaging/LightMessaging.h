@@ -45,6 +45,9 @@
 
 #include "Mach.h"
 #include "CoreFoundation.h"
+#if LIGHTMESSAGING_USE_COREFOUNDATION
+#    include "detail/cf_aside.h"
+#endif
 
 /* --- Types --- */
 
@@ -465,6 +468,37 @@ LM_API kern_return_t LMSendIntegerReply(mach_port_t replyPort, int integer);
 /* NULL is an empty reply. The data stay the caller's. A CFData over 2^32 - 1 bytes is MACH_SEND_TOO_LARGE. */
 LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
 
+#ifdef LM_FOUNDATION
+
+/* --- Objective-C, with Foundation --- */
+
+/*
+ * A thread's CFRunLoop and its NSRunLoop are one: services are served, asynchronous calls end and CFRunLoopTimers fire
+ * while [[NSRunLoop currentRunLoop] run...] runs in NSDefaultRunLoopMode, and NSTimers fire in CFRunLoopRun. They are
+ * one from the thread's first call of CFRunLoopGetCurrent in a file in Objective-C on.
+ *
+ * Property lists are NSDictionary, NSArray, NSString, NSData, NSDate and NSNumber, sent in the binary format and
+ * received in that or in XML, under the limits of PropertyList.h, which are checked before Foundation sees what a peer
+ * sent. nil is an empty message. What is returned is autoreleased. A CFDataRef is not an NSData. Pictures come with
+ * Image.h.
+ *
+ * MACH_SEND_INVALID_DATA: it is not a property list, or beyond the limits; a reply port is used up, and its client's
+ * wait ends with MACH_RCV_PORT_DIED. Other errors as in their siblings above.
+ */
+LM_API kern_return_t LMConnectionSendOneWayPropertyList(LMConnectionRef connection, SInt32 messageId, id propertyList);
+LM_API kern_return_t LMConnectionSendTwoWayPropertyList(LMConnectionRef connection, SInt32 messageId, id propertyList,
+                                                        LMResponseBuffer *response);
+LM_API kern_return_t LMSendPropertyListReply(mach_port_t replyPort, id propertyList);
+/* nil for an empty message, and for one that is no property list. Frees the response. */
+LM_API id LMResponseConsumePropertyList(LMResponseBuffer *response);
+/* The bytes of the data; nil is an empty reply. */
+LM_API kern_return_t LMSendNSDataReply(mach_port_t replyPort, NSData *data);
+/* nil if it is none. */
+LM_API id LMPropertyListForData(NSData *data);
+LM_API NSData *LMDataForPropertyList(id propertyList);
+
+#endif
+
 /* --- The end of the manual; what follows is how it is done --- */
 
 #include "detail/message.h"
@@ -475,9 +509,15 @@ LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
 #include "detail/listing.h"
 #include "detail/buffer.h"
 #include "detail/sender.h"
+#ifdef LM_FOUNDATION
+#    include "detail/ns_property_list.h"
+#endif
 #include "CFMachPort.h"
 #if LIGHTMESSAGING_USE_ROCKETBOOTSTRAP
 #    include "../rocketbootstrap/rocketbootstrap.h"
+#endif
+#if LIGHTMESSAGING_USE_COREFOUNDATION
+#    include "detail/cf_aside_end.h"
 #endif
 
 #endif

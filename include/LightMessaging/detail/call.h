@@ -57,6 +57,14 @@ LM_INTERNAL kern_return_t lm_call_status(struct lm_link *link, const struct lm_c
     return error == -ETIMEDOUT ? MACH_RCV_TIMED_OUT : MACH_RCV_PORT_DIED;
 }
 
+/* Until when a call waits for its answer, now that it is put in. */
+LM_INTERNAL int64_t lm_request_reply_deadline(const struct lm_request *request)
+{
+    if (!request->has_patience)
+        return request->deadline;
+    return request->patience == LM_FOREVER ? LM_FOREVER : lm_now() + request->patience;
+}
+
 /* Two-way. Without the lock. The response is an empty message when this is called, and after a failure. */
 LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *request, LMResponseBuffer *response)
 {
@@ -64,8 +72,9 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     lm_link_lock(link);
     request->token = lm_table_insert(&link->calls, 0, &call, 0);
     int result = request->token ? lm_link_send(link, request) : -ENOMEM;
+    int64_t deadline = lm_request_reply_deadline(request);
     while (result == 0 && call.state == LM_CALL_WAITING)
-        result = lm_link_wait(link, &call, request->deadline);
+        result = lm_link_wait(link, &call, deadline);
     kern_return_t status = lm_call_status(link, &call, request, result);
     if (status == MACH_SEND_INVALID_DEST && lm_request_came_late(request))
         request->queued = false;

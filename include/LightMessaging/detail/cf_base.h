@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* CoreFoundation's reference counts, clock and data over counted objects. */
+/* CoreFoundation's clock and data. */
 #ifndef LM_DETAIL_CF_BASE_H
 #define LM_DETAIL_CF_BASE_H
 
+#include "cf_object.h"
 #include "deadline.h"
-#include "object.h"
-#include "process.h"
 
 #define LM_CLOCK_REALTIME 0
 #define LM_CF_EPOCH       978307200.0 /* 2001-01-01 in seconds since 1970-01-01, both UTC */
@@ -16,31 +15,6 @@ struct lm_data {
     CFIndex length;
     void *owned; /* freed with it; NULL: the bytes are somebody else's, or part of this memory */
 };
-
-/* Every CoreFoundation object begins with its counted object; const is CoreFoundation's way to say "don't change", not
- * "don't count". */
-LM_INTERNAL struct lm_object *lm_cf_object(CFTypeRef object)
-{
-    return (struct lm_object *)(uintptr_t)object;
-}
-
-LM_API CFTypeRef CFRetain(CFTypeRef object)
-{
-    if (object)
-        lm_retain(lm_cf_object(object));
-    return object;
-}
-
-LM_API void CFRelease(CFTypeRef object)
-{
-    if (object)
-        lm_release(lm_cf_object(object));
-}
-
-LM_API CFIndex CFGetRetainCount(CFTypeRef object)
-{
-    return object ? (CFIndex)lm_load_relaxed(&lm_cf_object(object)->references) : 0;
-}
 
 LM_API CFAbsoluteTime CFAbsoluteTimeGetCurrent(void)
 {
@@ -102,6 +76,25 @@ LM_API const UInt8 *CFDataGetBytePtr(CFDataRef data)
 LM_API CFIndex CFDataGetLength(CFDataRef data)
 {
     return data->length;
+}
+
+LM_API CFDataRef CFDataCreateCopy(CFAllocatorRef allocator, CFDataRef data)
+{
+    (void)allocator;
+    return (CFDataRef)CFRetain(data);
+}
+
+LM_API CFRange CFRangeMake(CFIndex location, CFIndex length)
+{
+    CFRange range = {location, length};
+    return range;
+}
+
+LM_API void CFDataGetBytes(CFDataRef data, CFRange range, UInt8 *buffer)
+{
+    if (range.location >= 0 && range.length > 0 && range.location <= data->length &&
+        range.length <= data->length - range.location)
+        memcpy(buffer, data->bytes + range.location, (size_t)range.length);
 }
 
 #endif

@@ -26,6 +26,15 @@ struct lm_cf_timer {
     CFRunLoopTimerContext context;
 };
 
+#ifdef LM_FOUNDATION
+/* ns_run_loop.h: the thread's NSRunLoop serves the loop, too; and one pass of both. */
+LM_INTERNAL void lm_ns_attach(struct lm_loop *loop);
+LM_INTERNAL int lm_ns_pass(struct lm_loop *loop, int64_t deadline);
+#    define LM_LOOP_PASS lm_ns_pass
+#else
+#    define LM_LOOP_PASS lm_loop_pass
+#endif
+
 /* --- Loops of threads --- */
 
 LM_INTERNAL void lm_thread_ended(void *loop)
@@ -59,7 +68,7 @@ LM_API CFRunLoopRef CFRunLoopGetMain(void)
     return loop;
 }
 
-LM_API CFRunLoopRef CFRunLoopGetCurrent(void)
+LM_INTERNAL struct lm_loop *lm_loop_of_thread(void)
 {
     pthread_key_t key;
     if (!lm_thread_key(&key))
@@ -81,6 +90,16 @@ LM_API CFRunLoopRef CFRunLoopGetCurrent(void)
     return loop;
 }
 
+LM_API CFRunLoopRef CFRunLoopGetCurrent(void)
+{
+    struct lm_loop *loop = lm_loop_of_thread();
+#ifdef LM_FOUNDATION
+    if (loop)
+        lm_ns_attach(loop);
+#endif
+    return loop;
+}
+
 /* --- Running --- */
 
 LM_INTERNAL int64_t lm_deadline_after_seconds(CFTimeInterval seconds)
@@ -94,7 +113,7 @@ LM_INTERNAL SInt32 lm_loop_run(struct lm_loop *loop, int64_t deadline)
 {
     loop->waiting_since = 0; /* a nested run, or none, was not waiting */
     for (;;) {
-        int result = lm_loop_pass(loop, deadline);
+        int result = LM_LOOP_PASS(loop, deadline);
         if (lm_load_acquire(&loop->stop) && lm_exchange(&loop->stop, 0))
             return kCFRunLoopRunStopped;
         if (result < 0)

@@ -16,6 +16,8 @@ struct lm_request {
     uint32_t total;  /* the message's length: as much, unless it is lent */
     uint32_t offset; /* what is in the ring already, when it goes in pieces */
     int64_t deadline;
+    bool has_patience;       /* once it is put in, a call waits this long instead: CFMessagePort's second timeout */
+    int64_t patience;        /* nanoseconds, or LM_FOREVER */
     uint64_t position;       /* of the frame that the service takes, */
     bool queued;             /* once it is in the ring */
     bool rung;               /* the service was asleep, and alive */

@@ -406,6 +406,14 @@ LM_INTERNAL void lm_loop_cool(struct lm_loop *loop)
         lm_watch_queue(LM_CONTAINER(first, struct lm_watch, in_queue), 0);
 }
 
+/* From now on nothing is kept hot. In the loop's thread, with the lock. */
+LM_INTERNAL void lm_loop_sleep_only(struct lm_loop *loop)
+{
+    loop->spin.allowed = 0;
+    lm_spin_set(&loop->spin, 0);
+    lm_loop_cool(loop);
+}
+
 /* Looks once at what is hot, and queues what something has come for: true. With the lock. */
 LM_INTERNAL bool lm_loop_look(struct lm_loop *loop)
 {

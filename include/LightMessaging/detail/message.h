@@ -88,6 +88,23 @@ LM_API uint32_t LMMessageGetDataLength(LMMessage *message)
     return lm_min32(message->data.in_line.length, LM_INLINE_MAX);
 }
 
+/* Copies data that came in a lent buffer, whose sender can still write to it: what is checked first and used then must
+ * stay as it is. False: no memory, and nothing has changed. */
+LM_INTERNAL bool lm_message_keep(LMMessage *message)
+{
+    if (!message->lent)
+        return true;
+    uint32_t length = LMMessageGetDataLength(message);
+    void *data = lm_data_new(length);
+    if (!data)
+        return false;
+    memcpy(data, LMMessageGetData(message), length);
+    lm_segment_give_back(message->lent);
+    message->lent = NULL;
+    lm_message_adopt(message, data, length);
+    return true;
+}
+
 LM_API uint32_t LMMessageGetDescriptorCount(LMMessage *message)
 {
     return message->descriptors ? message->descriptors->count : 0;

@@ -24,6 +24,19 @@ LM_INTERNAL void lm_retain(struct lm_object *object)
     lm_add(&object->references, 1);
 }
 
+/* Whether there was a reference left to add one to: for pointers that keep nothing alive, under a lock that `destroy`
+ * takes before it frees. */
+LM_INTERNAL bool lm_retain_alive(struct lm_object *object)
+{
+    for (;;) {
+        uint32_t references = lm_load_relaxed(&object->references);
+        if (references == 0)
+            return false;
+        if (lm_replace(&object->references, references, references + 1))
+            return true;
+    }
+}
+
 LM_INTERNAL void lm_release(struct lm_object *object)
 {
     if (lm_add(&object->references, UINT32_MAX) == 0)

@@ -14,11 +14,15 @@
 #include "sys.h"
 #include "table.h"
 
-struct lm_mode {
-    char unused;
+/* A CFString: UTF-8 and a NUL. One without a `destroy` is a constant, and not counted. */
+struct lm_string {
+    struct lm_object object;
+    const char *bytes;
+    size_t length;
 };
+
 struct lm_allocator {
-    char unused;
+    struct lm_object object; /* not counted */
 };
 
 /* How a fork goes for one kind of object that the process lists; set by its owner. With the process's lock. */
@@ -43,7 +47,7 @@ struct lm_process {
     bool prepared;
     bool thread_loop_made;
     struct lm_fork_part fork_links, fork_services, fork_loops;
-    struct lm_mode modes[2];
+    struct lm_string modes[2]; /* their names are in cf_string.h */
     struct lm_allocator allocators[2];
     uint32_t trace;          /* trace.h */
     uint64_t checked_in[16]; /* activation.h: of the launcher's sockets, those that services have taken */

@@ -535,6 +535,19 @@ LM_INTERNAL void lm_sys_eventfd_raise(int eventfd)
     LM_SYS(SYS_write, eventfd, &one, sizeof one, 0, 0, 0);
 }
 
+LM_INTERNAL int lm_sys_timerfd(void)
+{
+    return (int)LM_SYS(SYS_timerfd_create, LM_CLOCK_MONOTONIC, LM_EFD_FLAGS, 0, 0, 0, 0);
+}
+
+/* Readable from that time on; 0: not at all. */
+LM_INTERNAL void lm_sys_timerfd_set(int timerfd, int64_t nanoseconds)
+{
+    const int absolute = 1;
+    struct lm_timespec times[2] = {{0, 0}, {(long)(nanoseconds / 1000000000), (long)(nanoseconds % 1000000000)}};
+    LM_SYS(SYS_timerfd_settime, timerfd, absolute, times, 0, 0, 0);
+}
+
 /* Sleeps while *word is `value`; a NULL timeout means for ever. */
 LM_INTERNAL int lm_sys_futex_wait(uint32_t *word, uint32_t value, const struct lm_timespec *timeout)
 {

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libFuzzer's target for what consumes a peer's data: property lists, strings, pictures, integers. The first byte says
+ * which. fuzz.sh runs it for a minute, or as long as it is told.
+ */
+#include <LightMessaging/Image.h>
+#include <LightMessaging/Integer.h>
+#include <LightMessaging/PropertyList.h>
+#include <LightMessaging/String.h>
+
+/* The data as a response that came, in memory of its own so that a read beyond them is noticed. */
+static bool fill(LMResponseBuffer *response, const uint8_t *data, size_t size)
+{
+    lm_message_init(&response->message);
+    void *room = lm_message_reserve(&response->message, (uint32_t)size);
+    if (room && size > 0)
+        memcpy(room, data, size);
+    return room != NULL;
+}
+
+/* A list that was taken must be one that can be sent, and be the same then. */
+static void consume_list(LMResponseBuffer *response)
+{
+    plist_t list = LMResponseConsumePropertyList(response);
+    CFDataRef data = list ? LMDataForPropertyList(list) : NULL;
+    if (data) {
+        plist_t again = LMPropertyListForData(data);
+        if (!again || plist_get_node_type(again) != plist_get_node_type(list))
+            abort();
+        plist_free(again);
+        CFRelease(data);
+    }
+    plist_free(list);
+}
+
+/* Every byte that a picture's numbers promise can be read. */
+static void consume_image(LMResponseBuffer *response)
+{
+    LMImage *image = LMResponseConsumeImage(response);
+    unsigned sum = 0;
+    for (size_t i = 0; image && i < (size_t)image->bytesPerRow * image->height; i++)
+        sum += ((const uint8_t *)image->pixels)[i];
+    if (sum == UINT32_MAX)
+        abort(); /* never, but the sum must be made */
+    LMImageFree(image);
+}
+
+static void consume_text(LMResponseBuffer *response)
+{
+    char *text = LMResponseConsumeString(response);
+    if (text && !lm_utf8_valid(text, strlen(text)))
+        abort();
+    free(text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    LMResponseBuffer response;
+    if (size == 0 || !fill(&response, data + 1, size - 1))
+        return 0;
+    switch (data[0] % 4) {
+    case 0:
+    case 1:
+        consume_list(&response);
+        break;
+    case 2:
+        consume_image(&response);
+        break;
+    default:
+        consume_text(&response);
+    }
+    if (LMMessageGetDataLength(&response.message) != 0 || LMResponseConsumeInt64(&response) != 0)
+        abort();
+    return 0;
+}

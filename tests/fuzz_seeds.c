@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* Writes what fuzz_consume.c starts from into the folder that is its argument: good ones of each kind. */
+#include "lists.h"
+
+#include <LightMessaging/Image.h>
+#include <LightMessaging/PropertyList.h>
+
+static void write_seed(const char *folder, const char *name, char kind, const void *data, size_t length)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    if (!file || fputc(kind, file) == EOF || fwrite(data, 1, length, file) != length || fclose(file) != 0) {
+        perror(path);
+        exit(1);
+    }
+}
+
+static void write_lists(const char *folder)
+{
+    static uint8_t bytes[1 << 16];
+    char *text = NULL; /* libplist makes nothing of a pointer that is set */
+    uint32_t length;
+    plist_t list = ls_make();
+    plist_to_bin(list, &text, &length);
+    write_seed(folder, "binary", 0, text, length);
+    plist_to_bin_free(text);
+    plist_free(list);
+    list = ls_make_for_foundation();
+    text = NULL;
+    plist_to_xml(list, &text, &length);
+    write_seed(folder, "xml", 0, text, length);
+    plist_to_xml_free(text);
+    plist_free(list);
+    write_seed(folder, "chain", 0, bytes, ls_write_chain(bytes, 10, 2, -1));
+    write_seed(folder, "cycle", 0, bytes, ls_write_chain(bytes, 10, 1, 3));
+    write_seed(folder, "small", 0, "<plist><dict><key>a</key><integer>1</integer></dict></plist>", 60);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2)
+        return 2;
+    write_lists(argv[1]);
+    LMImage *image = LMImageCreate(4, 4, LM_BITMAP_RGBA);
+    if (!image)
+        return 1;
+    memset(image->pixels, 0, 64);
+    write_seed(argv[1], "picture", 2, image->store->memory, image->store->length);
+    LMImageFree(image);
+    write_seed(argv[1], "text", 3, "caf\xc3\xa9", 5);
+    return 0;
+}
