@@ -18,7 +18,7 @@
 #define LM_LISTEN_MAX   1024u /* as many as lm_process's checked_in has bits */
 
 /* A number of decimal digits and nothing else, at most `most`; -EINVAL. */
-LM_INTERNAL int64_t lm_number_parse(const char *text, int64_t most)
+LM_SETUP int64_t lm_number_parse(const char *text, int64_t most)
 {
     int64_t number = 0;
     if (!text || !text[0])
@@ -34,7 +34,7 @@ LM_INTERNAL int64_t lm_number_parse(const char *text, int64_t most)
 }
 
 /* How many names the list has, and which of them is the first to be `name`; -ENOENT: none. */
-LM_INTERNAL int lm_names_find(const char *names, const char *name, uint32_t *count)
+LM_SETUP int lm_names_find(const char *names, const char *name, uint32_t *count)
 {
     size_t length = strlen(name);
     int found = -ENOENT;
@@ -51,7 +51,7 @@ LM_INTERNAL int lm_names_find(const char *names, const char *name, uint32_t *cou
 }
 
 /* Whether the descriptor is a socket that was bound to a path that ends in the name. */
-LM_INTERNAL bool lm_socket_has_name(int descriptor, const char *name)
+LM_SETUP bool lm_socket_has_name(int descriptor, const char *name)
 {
     struct sockaddr_un address;
     if (lm_sys_address(descriptor, &address) < 0 || address.sun_family != AF_UNIX)
@@ -61,7 +61,7 @@ LM_INTERNAL bool lm_socket_has_name(int descriptor, const char *name)
 }
 
 /* Whether it is one that a service can accept clients from. */
-LM_INTERNAL bool lm_socket_listens(int descriptor)
+LM_SETUP bool lm_socket_listens(int descriptor)
 {
     struct sockaddr_un address;
     return lm_sys_socket_option(descriptor, SO_ACCEPTCONN) == 1 &&
@@ -71,7 +71,7 @@ LM_INTERNAL bool lm_socket_listens(int descriptor)
 
 /* --- Which of them services have taken; the process's lock guards it --- */
 
-LM_INTERNAL bool lm_activation_claimed(uint32_t index)
+LM_SETUP bool lm_activation_claimed(uint32_t index)
 {
     lm_process_lock();
     bool claimed = (lm_process_1.checked_in[index / 64] >> index % 64 & 1) != 0;
@@ -80,7 +80,7 @@ LM_INTERNAL bool lm_activation_claimed(uint32_t index)
 }
 
 /* Whether the caller is the first to take it. */
-LM_INTERNAL bool lm_activation_claim(uint32_t index)
+LM_SETUP bool lm_activation_claim(uint32_t index)
 {
     uint64_t bit = (uint64_t)1 << index % 64;
     lm_process_lock();
@@ -92,7 +92,7 @@ LM_INTERNAL bool lm_activation_claim(uint32_t index)
 
 /* --- Taking one --- */
 
-LM_INTERNAL int lm_activation_find_path(uint32_t count, const char *name)
+LM_SETUP int lm_activation_find_path(uint32_t count, const char *name)
 {
     for (uint32_t i = 0; i < count; i++)
         if (lm_socket_has_name(LM_LISTEN_FIRST + (int)i, name))
@@ -101,7 +101,7 @@ LM_INTERNAL int lm_activation_find_path(uint32_t count, const char *name)
 }
 
 /* Which of the launcher's sockets is the service's. -ENOENT: none is; -EINVAL: its variables contradict each other. */
-LM_INTERNAL int lm_activation_find(const char *name)
+LM_SETUP int lm_activation_find(const char *name)
 {
     const char *names = lm_environment("LISTEN_FDNAMES");
     int found = -ENOENT;
@@ -116,7 +116,7 @@ LM_INTERNAL int lm_activation_find(const char *name)
     return found >= 0 ? found : lm_activation_find_path(name_count, name);
 }
 
-LM_INTERNAL int lm_activation_take_index(uint32_t index)
+LM_SETUP int lm_activation_take_index(uint32_t index)
 {
     int descriptor = LM_LISTEN_FIRST + (int)index;
     if (lm_activation_claimed(index))
@@ -128,7 +128,7 @@ LM_INTERNAL int lm_activation_take_index(uint32_t index)
 
 /* The launcher's socket for the service, the caller's from then on. -ENOENT: no launcher has one; -EINVAL: it is none
  * that can be served, or the launcher's variables are wrong; -EALREADY: it was taken before. */
-LM_INTERNAL int lm_activation_take(const char *name)
+LM_SETUP int lm_activation_take(const char *name)
 {
     int result = lm_activation_find(name);
     if (result >= 0)

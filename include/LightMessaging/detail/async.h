@@ -130,7 +130,7 @@ LM_INTERNAL bool lm_async_is_over(struct lm_async *async, kern_return_t *status)
 }
 
 /* Looks the service up once more. With the lock, which is given up meanwhile. */
-LM_INTERNAL kern_return_t lm_async_move(struct lm_async *async)
+LM_SETUP kern_return_t lm_async_move(struct lm_async *async)
 {
     struct lm_link *dead = async->link, *link = NULL;
     async->link = NULL;

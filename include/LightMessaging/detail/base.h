@@ -21,7 +21,10 @@
 #define LM_API      static inline
 #define LM_INTERNAL static inline
 
-/* What hardly ever runs: kept out of the callers' code. */
+/* What runs when something comes or goes, and not for each message: made small rather than fast. */
+#define LM_SETUP static __attribute__((cold, unused))
+
+/* What hardly ever runs: the same, and kept out of the callers' code. */
 #define LM_COLD static __attribute__((cold, noinline, unused))
 
 #ifdef __cplusplus

@@ -49,7 +49,7 @@ LM_INTERNAL struct lm_segment *lm_channel_reuse(struct lm_channel *channel, uint
 }
 
 /* A new one. */
-LM_INTERNAL struct lm_segment *lm_channel_extend(struct lm_channel *channel, uint32_t length, uint32_t largest)
+LM_SETUP struct lm_segment *lm_channel_extend(struct lm_channel *channel, uint32_t length, uint32_t largest)
 {
     struct lm_segment *segment = lm_segment_create(length);
     if (!segment)

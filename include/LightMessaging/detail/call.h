@@ -8,7 +8,7 @@
 #include "link_send.h"
 
 /* What to tell of a request that was not put in, or was withdrawn. */
-LM_INTERNAL kern_return_t lm_link_untaken(const struct lm_link *link, int error)
+LM_SETUP kern_return_t lm_link_untaken(const struct lm_link *link, int error)
 {
     if (link->refusal && lm_link_is_cut(link))
         return link->refusal;

@@ -25,17 +25,17 @@ LM_API CFMachPortRef CFMachPortCreateWithPort(CFAllocatorRef allocator, mach_por
     return object ? LM_CONTAINER(object, struct lm_service, object) : NULL;
 }
 
-LM_INTERNAL void lm_service_source_schedule(struct lm_object *served, struct lm_loop *loop)
+LM_SETUP void lm_service_source_schedule(struct lm_object *served, struct lm_loop *loop)
 {
     lm_service_schedule(LM_CONTAINER(served, struct lm_service, object), loop);
 }
 
-LM_INTERNAL void lm_service_source_unschedule(struct lm_object *served, struct lm_loop *loop)
+LM_SETUP void lm_service_source_unschedule(struct lm_object *served, struct lm_loop *loop)
 {
     lm_service_unschedule(LM_CONTAINER(served, struct lm_service, object), loop);
 }
 
-LM_INTERNAL void lm_source_destroy(struct lm_object *object)
+LM_SETUP void lm_source_destroy(struct lm_object *object)
 {
     struct lm_source *source = LM_CONTAINER(object, struct lm_source, object);
     lm_release(source->served);

@@ -58,8 +58,8 @@ LM_INTERNAL void lm_channel_init(struct lm_channel *channel, int socket)
 }
 
 /* Maps a memory of checked size. The client produces requests, the service replies. */
-LM_INTERNAL int lm_channel_map(struct lm_channel *channel, int memory, uint32_t request_size, uint32_t reply_size,
-                               bool is_client)
+LM_SETUP int lm_channel_map(struct lm_channel *channel, int memory, uint32_t request_size, uint32_t reply_size,
+                            bool is_client)
 {
     channel->memory_size = lm_memory_size(request_size, reply_size);
     channel->memory = (struct lm_memory *)lm_sys_map(memory, channel->memory_size);
@@ -75,7 +75,7 @@ LM_INTERNAL int lm_channel_map(struct lm_channel *channel, int memory, uint32_t 
     return lm_sys_populate(channel->memory, LM_MEMORY_RINGS) < 0 ? -ENOMEM : 0;
 }
 
-LM_INTERNAL void lm_channel_unmap(struct lm_channel *channel)
+LM_SETUP void lm_channel_unmap(struct lm_channel *channel)
 {
     lm_pool_clear(&channel->lent);
     lm_pool_clear(&channel->borrowed);
@@ -84,7 +84,7 @@ LM_INTERNAL void lm_channel_unmap(struct lm_channel *channel)
     channel->memory = NULL;
 }
 
-LM_INTERNAL void lm_channel_drop_parcels(struct lm_channel *channel)
+LM_SETUP void lm_channel_drop_parcels(struct lm_channel *channel)
 {
     struct lm_list *first;
     while ((first = lm_list_first(&channel->parcels)) != NULL) {
@@ -94,7 +94,7 @@ LM_INTERNAL void lm_channel_drop_parcels(struct lm_channel *channel)
     channel->parcels_hold = 0;
 }
 
-LM_INTERNAL void lm_channel_deinit(struct lm_channel *channel)
+LM_SETUP void lm_channel_deinit(struct lm_channel *channel)
 {
     lm_channel_unmap(channel);
     lm_channel_drop_parcels(channel);
@@ -110,7 +110,7 @@ LM_INTERNAL void lm_channel_leave(struct lm_channel *channel)
 }
 
 /* Ends the channel for both sides. The peer reads end-of-file, a sleeper of ours too. */
-LM_INTERNAL void lm_channel_cut(struct lm_channel *channel)
+LM_SETUP void lm_channel_cut(struct lm_channel *channel)
 {
     if (!lm_load_relaxed(&channel->cut))
         lm_sys_shutdown(channel->socket);
@@ -146,7 +146,7 @@ LM_INTERNAL void lm_channel_limit_wait(struct lm_channel *channel, int64_t left)
 }
 
 /* Keeps a parcel that came. -EPROTO: descriptors where none belong, or none where some do. */
-LM_INTERNAL long lm_channel_keep_parcel(struct lm_channel *channel, struct lm_parcel *parcel, long length)
+LM_SETUP long lm_channel_keep_parcel(struct lm_channel *channel, struct lm_parcel *parcel, long length)
 {
     bool some = parcel->count > 0 || parcel->incomplete;
     if (some != (length == LM_RECORD_PARCEL))
@@ -160,7 +160,7 @@ LM_INTERNAL long lm_channel_keep_parcel(struct lm_channel *channel, struct lm_pa
 }
 
 /* Receives a record that may be a parcel, since one was announced. */
-LM_INTERNAL long lm_channel_receive_parcel(struct lm_channel *channel, void *record, size_t length, int flags)
+LM_SETUP long lm_channel_receive_parcel(struct lm_channel *channel, void *record, size_t length, int flags)
 {
     struct lm_parcel *parcel = (struct lm_parcel *)calloc(1, sizeof *parcel);
     if (!parcel)
@@ -218,7 +218,7 @@ LM_INTERNAL long lm_channel_listen(struct lm_channel *channel, void *record, siz
  * Sends descriptors before the message they belong to is put into the ring: a notice, then a record with them. The
  * lock keeps parcels in the order of their messages. -EAGAIN: the peer has to read its socket first.
  */
-LM_INTERNAL int lm_channel_send_parcel(struct lm_channel *channel, const int *descriptors, uint32_t count)
+LM_SETUP int lm_channel_send_parcel(struct lm_channel *channel, const int *descriptors, uint32_t count)
 {
     long result = 0;
     while (!channel->notice_sent && result >= 0) {
@@ -234,7 +234,7 @@ LM_INTERNAL int lm_channel_send_parcel(struct lm_channel *channel, const int *de
 }
 
 /* Reads the socket until a parcel has come, which was sent before its message. -EPROTO: it was not. */
-LM_INTERNAL int lm_channel_await_parcel(struct lm_channel *channel)
+LM_SETUP int lm_channel_await_parcel(struct lm_channel *channel)
 {
     char record[LM_RECORD_PARCEL + 1];
     while (lm_list_empty(&channel->parcels)) {
@@ -249,7 +249,7 @@ LM_INTERNAL int lm_channel_await_parcel(struct lm_channel *channel)
 
 /* The parcel of the message that is being read, for the caller to free; with the right to read the socket. -EMFILE:
  * this process had no room for it. -EPROTO: it is not there, or holds another number. */
-LM_INTERNAL int lm_channel_take_parcel(struct lm_channel *channel, uint32_t count, struct lm_parcel **parcel)
+LM_SETUP int lm_channel_take_parcel(struct lm_channel *channel, uint32_t count, struct lm_parcel **parcel)
 {
     int result = lm_channel_await_parcel(channel);
     if (result < 0)

@@ -10,7 +10,7 @@
 #define LM_ACCEPT_PAUSE     100000000 /* nanoseconds without accepting when descriptors have run out */
 
 /* The oldest session without a hello, with a reference; NULL: none. With the lock. */
-LM_INTERNAL struct lm_session *lm_service_oldest_unfinished(struct lm_service *service)
+LM_SETUP struct lm_session *lm_service_oldest_unfinished(struct lm_service *service)
 {
     for (struct lm_list *l = lm_list_first(&service->sessions); l; l = lm_list_next(&service->sessions, l)) {
         struct lm_session *session = LM_CONTAINER(l, struct lm_session, in_service);
@@ -23,7 +23,7 @@ LM_INTERNAL struct lm_session *lm_service_oldest_unfinished(struct lm_service *s
 }
 
 /* Ends the oldest session without a hello if there are too many. */
-LM_INTERNAL void lm_service_limit_unfinished(struct lm_service *service)
+LM_SETUP void lm_service_limit_unfinished(struct lm_service *service)
 {
     pthread_mutex_lock(&service->lock);
     bool too_many = service->unfinished > LM_HELLO_UNFINISHED;
@@ -36,13 +36,13 @@ LM_INTERNAL void lm_service_limit_unfinished(struct lm_service *service)
 }
 
 /* With the lock: whether the loop serves the service now. */
-LM_INTERNAL bool lm_service_serving(const struct lm_service *service)
+LM_SETUP bool lm_service_serving(const struct lm_service *service)
 {
     return service->listener.loop != NULL;
 }
 
 /* Accepts one client and serves it. -EAGAIN: there is none; -EPIPE: the service was stopped, or taken off the loop. */
-LM_INTERNAL int lm_service_accept(struct lm_service *service)
+LM_SETUP int lm_service_accept(struct lm_service *service)
 {
     int result = -EPIPE;
     pthread_mutex_lock(&service->lock);
@@ -64,7 +64,7 @@ LM_INTERNAL int lm_service_accept(struct lm_service *service)
 }
 
 /* Out of descriptors or memory: a listener left readable would keep the loop busy with nothing. */
-LM_INTERNAL void lm_service_pause(struct lm_service *service)
+LM_SETUP void lm_service_pause(struct lm_service *service)
 {
     pthread_mutex_lock(&service->lock);
     if (lm_service_serving(service)) {
@@ -76,7 +76,7 @@ LM_INTERNAL void lm_service_pause(struct lm_service *service)
     pthread_mutex_unlock(&service->lock);
 }
 
-LM_INTERNAL enum lm_wish lm_listener_ready(struct lm_object *object, uint32_t events)
+LM_SETUP enum lm_wish lm_listener_ready(struct lm_object *object, uint32_t events)
 {
     struct lm_service *service = LM_CONTAINER(object, struct lm_service, object);
     (void)events;
@@ -94,7 +94,7 @@ LM_INTERNAL enum lm_wish lm_listener_ready(struct lm_object *object, uint32_t ev
 }
 
 /* Ends sessions whose hello is overdue; when the next one will be. */
-LM_INTERNAL int64_t lm_service_end_silent(struct lm_service *service)
+LM_SETUP int64_t lm_service_end_silent(struct lm_service *service)
 {
     for (;;) {
         pthread_mutex_lock(&service->lock);
@@ -113,7 +113,7 @@ LM_INTERNAL int64_t lm_service_end_silent(struct lm_service *service)
 }
 
 /* With the lock: sets the timer, and accepts again after a pause. */
-LM_INTERNAL void lm_service_resume(struct lm_service *service, int64_t next)
+LM_SETUP void lm_service_resume(struct lm_service *service, int64_t next)
 {
     if (!lm_service_serving(service))
         return;
@@ -124,7 +124,7 @@ LM_INTERNAL void lm_service_resume(struct lm_service *service, int64_t next)
         lm_loop_set_timer(service->loop, &service->timer, next);
 }
 
-LM_INTERNAL void lm_service_tick(struct lm_object *object)
+LM_SETUP void lm_service_tick(struct lm_object *object)
 {
     struct lm_service *service = LM_CONTAINER(object, struct lm_service, object);
     int64_t next = lm_service_end_silent(service);

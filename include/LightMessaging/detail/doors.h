@@ -22,7 +22,7 @@ struct lm_change {
 /* --- The door; with the lock for changes --- */
 
 /* Which socket of this user's has the name; none if it is somebody else's. */
-LM_INTERNAL struct lm_identity lm_door_owner(const struct lm_change *change)
+LM_SETUP struct lm_identity lm_door_owner(const struct lm_change *change)
 {
     struct lm_identity identity = {0, 0};
     struct stat status;
@@ -34,7 +34,7 @@ LM_INTERNAL struct lm_identity lm_door_owner(const struct lm_change *change)
 }
 
 /* Links that socket, and no other that has come in its place meanwhile. */
-LM_INTERNAL int lm_door_link(const struct lm_change *change, struct lm_identity socket)
+LM_SETUP int lm_door_link(const struct lm_change *change, struct lm_identity socket)
 {
     char temporary[LM_TEMPORARY_SIZE];
     int unlocked = change->folders.unlocked;
@@ -51,7 +51,7 @@ LM_INTERNAL int lm_door_link(const struct lm_change *change, struct lm_identity 
 }
 
 /* -EEXIST: there is a launcher's socket, or none. */
-LM_INTERNAL int lm_door_open(const struct lm_change *change)
+LM_SETUP int lm_door_open(const struct lm_change *change)
 {
     struct lm_identity socket = lm_door_owner(change);
     if (!socket.inode || lm_identity_same(lm_entry_identity(change->folders.unlocked, change->name), socket))
@@ -61,7 +61,7 @@ LM_INTERNAL int lm_door_open(const struct lm_change *change)
 }
 
 /* -EPERM: there is a launcher's socket, which it put there itself. */
-LM_INTERNAL int lm_door_close(const struct lm_change *change)
+LM_SETUP int lm_door_close(const struct lm_change *change)
 {
     struct lm_identity door = lm_entry_identity(change->folders.unlocked, change->name);
     if (door.inode && lm_identity_same(door, lm_entry_identity(change->folders.locked, change->name))) {
@@ -73,12 +73,12 @@ LM_INTERNAL int lm_door_close(const struct lm_change *change)
 }
 
 /* Makes the door as the name's file says. */
-LM_INTERNAL int lm_door_settle(const struct lm_change *change)
+LM_SETUP int lm_door_settle(const struct lm_change *change)
 {
     return lm_name_is_unlocked(change->file) ? lm_door_open(change) : lm_door_close(change);
 }
 
-LM_INTERNAL int lm_door_change(struct lm_change *change, bool unlocked)
+LM_SETUP int lm_door_change(struct lm_change *change, bool unlocked)
 {
     int result = change->file = lm_name_open(change->folders.locked, change->name);
     if (result >= 0)
@@ -94,7 +94,7 @@ LM_INTERNAL int lm_door_change(struct lm_change *change, bool unlocked)
 }
 
 /* Opens the service's door to sandboxed processes, or closes it, from now on. */
-LM_INTERNAL int lm_registry_unlock(const char *name, bool unlocked)
+LM_SETUP int lm_registry_unlock(const char *name, bool unlocked)
 {
     struct lm_change change;
     change.name = name;
@@ -107,7 +107,7 @@ LM_INTERNAL int lm_registry_unlock(const char *name, bool unlocked)
     return lm_told(LM_DEED_UNLOCK, name, change.path, "", result);
 }
 
-LM_INTERNAL kern_return_t lm_registry_change(const char *name, bool unlocked)
+LM_SETUP kern_return_t lm_registry_change(const char *name, bool unlocked)
 {
     kern_return_t status = KERN_INVALID_ARGUMENT;
     if (lm_name_valid(name))
@@ -118,7 +118,7 @@ LM_INTERNAL kern_return_t lm_registry_change(const char *name, bool unlocked)
 /* --- Taking a name --- */
 
 /* Lets everybody who can reach the folder connect. */
-LM_INTERNAL int lm_socket_open_to_all(int locked, const char *name)
+LM_SETUP int lm_socket_open_to_all(int locked, const char *name)
 {
     struct sockaddr_un address;
     struct stat status;
@@ -133,7 +133,7 @@ LM_INTERNAL int lm_socket_open_to_all(int locked, const char *name)
     return result;
 }
 
-LM_INTERNAL int lm_bind_in(int listener, const char *path, int locked, const char *name)
+LM_SETUP int lm_bind_in(int listener, const char *path, int locked, const char *name)
 {
     struct sockaddr_un address;
     char below[1 + LM_TEMPORARY_SIZE];
@@ -147,7 +147,7 @@ LM_INTERNAL int lm_bind_in(int listener, const char *path, int locked, const cha
 }
 
 /* Which socket it is that was just bound there; it goes again if that can't be known. */
-LM_INTERNAL int lm_bound_identity(int locked, const char *temporary, struct lm_identity *socket)
+LM_SETUP int lm_bound_identity(int locked, const char *temporary, struct lm_identity *socket)
 {
     struct stat status;
     int entry = lm_entry_open(locked, temporary, &status);
@@ -161,7 +161,7 @@ LM_INTERNAL int lm_bound_identity(int locked, const char *temporary, struct lm_i
 }
 
 /* A listening socket under a name that nobody looks up; stores which one that is, if it was made. */
-LM_INTERNAL int lm_listen_as(const char *path, int locked, const char *temporary, struct lm_identity *socket)
+LM_SETUP int lm_listen_as(const char *path, int locked, const char *temporary, struct lm_identity *socket)
 {
     int listener = lm_sys_socket(SOCK_NONBLOCK);
     if (listener < 0)
@@ -179,7 +179,7 @@ LM_INTERNAL int lm_listen_as(const char *path, int locked, const char *temporary
 }
 
 /* Moves the socket to the name, which only one can. -EEXIST: somebody else has it. */
-LM_INTERNAL int lm_name_claim(const struct lm_change *change, const char *temporary, struct lm_identity socket)
+LM_SETUP int lm_name_claim(const struct lm_change *change, const char *temporary, struct lm_identity socket)
 {
     int result = -EEXIST, locked = change->folders.locked;
     for (int i = 0; i < LM_REGISTER_TRIES && result == -EEXIST; i++) {
@@ -192,7 +192,7 @@ LM_INTERNAL int lm_name_claim(const struct lm_change *change, const char *tempor
 }
 
 /* On failure what is in the folders is not ours. */
-LM_INTERNAL int lm_name_take(const struct lm_change *change, struct lm_registration *registration)
+LM_SETUP int lm_name_take(const struct lm_change *change, struct lm_registration *registration)
 {
     char temporary[LM_TEMPORARY_SIZE];
     int locked = change->folders.locked;
@@ -208,14 +208,14 @@ LM_INTERNAL int lm_name_take(const struct lm_change *change, struct lm_registrat
     return result;
 }
 
-LM_INTERNAL void lm_name_give_up(const struct lm_folders *folders, const char *name,
-                                 const struct lm_registration *registration)
+LM_SETUP void lm_name_give_up(const struct lm_folders *folders, const char *name,
+                              const struct lm_registration *registration)
 {
     lm_entry_remove(folders->unlocked, name, registration->socket);
     lm_entry_remove(folders->locked, name, registration->socket);
 }
 
-LM_INTERNAL void lm_registration_close(struct lm_registration *registration)
+LM_SETUP void lm_registration_close(struct lm_registration *registration)
 {
     memset(&registration->socket, 0, sizeof registration->socket);
     lm_sys_close(&registration->listener);
@@ -223,7 +223,7 @@ LM_INTERNAL void lm_registration_close(struct lm_registration *registration)
 }
 
 /* With the name's file as the registration's lock. */
-LM_INTERNAL int lm_registry_try(struct lm_change *change, struct lm_registration *registration)
+LM_SETUP int lm_registry_try(struct lm_change *change, struct lm_registration *registration)
 {
     int result = lm_name_begin_change(registration->lock);
     if (result < 0)
@@ -239,7 +239,7 @@ LM_INTERNAL int lm_registry_try(struct lm_change *change, struct lm_registration
 }
 
 /* -EEXIST: a live process serves the name. On failure nothing is left behind. */
-LM_INTERNAL int lm_registry_register(const char *name, struct lm_registration *registration)
+LM_SETUP int lm_registry_register(const char *name, struct lm_registration *registration)
 {
     struct lm_change change;
     change.name = name;
@@ -258,7 +258,7 @@ LM_INTERNAL int lm_registry_register(const char *name, struct lm_registration *r
 
 /* Frees the name. Listening and the owner's lock end last, so that rivals find a live service until all is removed. If
  * somebody stopped holds the lock for changes it goes without: only what is ours is removed. */
-LM_INTERNAL void lm_registry_unregister(const char *name, struct lm_registration *registration)
+LM_SETUP void lm_registry_unregister(const char *name, struct lm_registration *registration)
 {
     char path[LM_PATH_MAX];
     struct lm_folders folders;

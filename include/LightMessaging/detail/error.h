@@ -41,7 +41,7 @@ LM_INTERNAL kern_return_t lm_kern_return(int error)
 }
 
 /* The same for what changes the registry rather than asks it. */
-LM_INTERNAL kern_return_t lm_registry_status(int error)
+LM_SETUP kern_return_t lm_registry_status(int error)
 {
     if (error == -EEXIST)
         return BOOTSTRAP_NAME_IN_USE;

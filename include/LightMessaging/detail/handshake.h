@@ -30,14 +30,14 @@ struct lm_refusal {
 /* --- Client --- */
 
 /* H2: gives the channel its memory. */
-LM_INTERNAL int lm_channel_furnish(struct lm_channel *channel, int *memory)
+LM_SETUP int lm_channel_furnish(struct lm_channel *channel, int *memory)
 {
     *memory = lm_sys_memfd(lm_memory_size(LM_RING_DEFAULT, LM_RING_DEFAULT));
     return *memory < 0 ? *memory : lm_channel_map(channel, *memory, LM_RING_DEFAULT, LM_RING_DEFAULT, true);
 }
 
 /* H3: sends it to the service, with what this side accepts. */
-LM_INTERNAL int lm_channel_offer(struct lm_channel *channel, int memory, uint32_t largest_reply)
+LM_SETUP int lm_channel_offer(struct lm_channel *channel, int memory, uint32_t largest_reply)
 {
     struct lm_hello hello = {LM_HELLO_MAGIC, LM_HELLO_VERSION, LM_RING_DEFAULT, LM_RING_DEFAULT,
                              largest_reply,  channel->borrows, {0, 0}};
@@ -47,7 +47,7 @@ LM_INTERNAL int lm_channel_offer(struct lm_channel *channel, int memory, uint32_
 /* --- Service --- */
 
 /* Receives the hello and its memory, the one descriptor that comes with it. -EAGAIN: it has not come yet. */
-LM_INTERNAL int lm_hello_receive(int socket, struct lm_hello *hello, int *memory)
+LM_SETUP int lm_hello_receive(int socket, struct lm_hello *hello, int *memory)
 {
     struct lm_parcel parcel;
     long length;
@@ -64,19 +64,19 @@ LM_INTERNAL int lm_hello_receive(int socket, struct lm_hello *hello, int *memory
     return -EPROTO;
 }
 
-LM_INTERNAL bool lm_hello_valid(const struct lm_hello *hello)
+LM_SETUP bool lm_hello_valid(const struct lm_hello *hello)
 {
     return hello->magic == LM_HELLO_MAGIC && lm_ring_size_valid(hello->request_size) &&
            lm_ring_size_valid(hello->reply_size);
 }
 
-LM_INTERNAL void lm_channel_refuse(const struct lm_channel *channel, kern_return_t status)
+LM_SETUP void lm_channel_refuse(const struct lm_channel *channel, kern_return_t status)
 {
     struct lm_refusal refusal = {LM_HELLO_MAGIC, (uint32_t)status};
     lm_sys_send(channel->socket, &refusal, sizeof refusal);
 }
 
-LM_INTERNAL int lm_channel_accept_memory(struct lm_channel *channel, const struct lm_hello *hello, int memory)
+LM_SETUP int lm_channel_accept_memory(struct lm_channel *channel, const struct lm_hello *hello, int memory)
 {
     if (!lm_hello_valid(hello))
         return -EPROTO;
@@ -93,7 +93,7 @@ LM_INTERNAL int lm_channel_accept_memory(struct lm_channel *channel, const struc
  * H4. `refusal` is what a client is told that may not come in, or 0. -EAGAIN: the hello has not come yet; any other
  * failure: send the client away. The socket must not block.
  */
-LM_INTERNAL int lm_channel_accept(struct lm_channel *channel, kern_return_t refusal, struct lm_hello *hello)
+LM_SETUP int lm_channel_accept(struct lm_channel *channel, kern_return_t refusal, struct lm_hello *hello)
 {
     int memory = -1;
     int result = lm_hello_receive(channel->socket, hello, &memory);
@@ -107,7 +107,7 @@ LM_INTERNAL int lm_channel_accept(struct lm_channel *channel, kern_return_t refu
 }
 
 /* H5. */
-LM_INTERNAL void lm_channel_welcome(struct lm_channel *channel, uint32_t largest_message)
+LM_SETUP void lm_channel_welcome(struct lm_channel *channel, uint32_t largest_message)
 {
     lm_store_relaxed(&channel->memory->largest_message, largest_message);
     lm_store_relaxed(&channel->memory->borrows, channel->borrows);

@@ -30,7 +30,7 @@ LM_INTERNAL struct lm_segment *lm_channel_free_segment(const struct lm_channel *
 }
 
 /* Where a new segment goes: an empty place, or the smallest that is free. LM_SEGMENTS_MAX: all are in use. */
-LM_INTERNAL uint32_t lm_channel_segment_place(const struct lm_channel *channel)
+LM_SETUP uint32_t lm_channel_segment_place(const struct lm_channel *channel)
 {
     uint32_t found = LM_SEGMENTS_MAX;
     for (uint32_t place = 0; place < LM_SEGMENTS_MAX; place++) {
@@ -45,7 +45,7 @@ LM_INTERNAL uint32_t lm_channel_segment_place(const struct lm_channel *channel)
 }
 
 /* Makes a new segment one of the channel's own, if there is a place. `largest` is the peer's longest message. */
-LM_INTERNAL void lm_channel_add_segment(struct lm_channel *channel, struct lm_segment *segment, uint32_t largest)
+LM_SETUP void lm_channel_add_segment(struct lm_channel *channel, struct lm_segment *segment, uint32_t largest)
 {
     bool may = segment->shared && segment->size <= lm_segment_size(largest);
     uint32_t place = may ? lm_channel_segment_place(channel) : LM_SEGMENTS_MAX;
@@ -59,8 +59,8 @@ LM_INTERNAL void lm_channel_add_segment(struct lm_channel *channel, struct lm_se
 /* --- Receiver --- */
 
 /* Takes new memory for a number, which came with a frame. `largest` is the longest message that is accepted. */
-LM_INTERNAL int lm_channel_learn_segment(struct lm_channel *channel, const struct lm_lease *lease, int memory,
-                                         uint32_t largest)
+LM_SETUP int lm_channel_learn_segment(struct lm_channel *channel, const struct lm_lease *lease, int memory,
+                                      uint32_t largest)
 {
     if (!channel->borrows || lease->size <= LM_SEGMENT_DATA || lease->size > lm_segment_size(largest) ||
         !lm_memory_safe(memory, (size_t)lease->size))

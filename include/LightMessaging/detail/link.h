@@ -287,7 +287,7 @@ LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *fra
 }
 
 /* The same for a frame whose descriptors come by the socket. Without room for them the call fails. */
-LM_INTERNAL int lm_link_receive_with_descriptors(struct lm_link *link, const struct lm_frame *frame)
+LM_SETUP int lm_link_receive_with_descriptors(struct lm_link *link, const struct lm_frame *frame)
 {
     struct lm_parcel *parcel = NULL;
     int result = lm_channel_take_parcel(&link->channel, frame->descriptors, &parcel);
@@ -328,7 +328,7 @@ LM_INTERNAL int lm_link_collect(struct lm_link *link)
 }
 
 /* Takes the pumps off their loops. */
-LM_INTERNAL void lm_link_stop_pumps(struct lm_link *link)
+LM_SETUP void lm_link_stop_pumps(struct lm_link *link)
 {
     struct lm_list *first;
     while ((first = lm_list_first(&link->pumps)) != NULL) {
@@ -356,7 +356,7 @@ LM_INTERNAL void lm_link_heed(struct lm_link *link, const union lm_record *recor
 }
 
 /* What the service had to say before it left, if nobody else reads it: bells, and perhaps a refusal. */
-LM_INTERNAL void lm_link_heed_last(struct lm_link *link)
+LM_SETUP void lm_link_heed_last(struct lm_link *link)
 {
     union lm_record record;
     long length = link->led ? 0 : 1;
@@ -367,7 +367,7 @@ LM_INTERNAL void lm_link_heed_last(struct lm_link *link)
 }
 
 /* Ends the link. Replies that the service left are handed out first; then everybody wakes and finds it cut. */
-LM_INTERNAL void lm_link_die(struct lm_link *link)
+LM_SETUP void lm_link_die(struct lm_link *link)
 {
     if (lm_link_is_cut(link))
         return;

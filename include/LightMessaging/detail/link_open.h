@@ -8,7 +8,7 @@
 
 #include "link.h"
 
-LM_INTERNAL void lm_link_destroy(struct lm_object *object)
+LM_SETUP void lm_link_destroy(struct lm_object *object)
 {
     struct lm_link *link = LM_CONTAINER(object, struct lm_link, object);
     lm_process_lock();
@@ -21,7 +21,7 @@ LM_INTERNAL void lm_link_destroy(struct lm_object *object)
 }
 
 /* Takes the link out of the process's list. Without the link's lock. */
-LM_INTERNAL void lm_link_unlist(struct lm_link *link)
+LM_SETUP void lm_link_unlist(struct lm_link *link)
 {
     lm_process_lock();
     bool listed = lm_list_contains(&link->in_process);
@@ -32,7 +32,7 @@ LM_INTERNAL void lm_link_unlist(struct lm_link *link)
 }
 
 /* mach_port_deallocate on the link's port. Without the lock. */
-LM_INTERNAL void lm_link_deallocated(struct lm_object *object, uint32_t detail)
+LM_SETUP void lm_link_deallocated(struct lm_object *object, uint32_t detail)
 {
     struct lm_link *link = LM_CONTAINER(object, struct lm_link, object);
     (void)detail;
@@ -45,19 +45,19 @@ LM_INTERNAL void lm_link_deallocated(struct lm_object *object, uint32_t detail)
 
 /* --- Fork --- */
 
-LM_INTERNAL void lm_links_resume_until(const struct lm_list *end)
+LM_SETUP void lm_links_resume_until(const struct lm_list *end)
 {
     struct lm_list *links = &lm_process_1.all_links;
     for (struct lm_list *l = lm_list_first(links); l && l != end; l = lm_list_next(links, l))
         lm_link_unlock(LM_CONTAINER(l, struct lm_link, in_all));
 }
 
-LM_INTERNAL void lm_links_resume(void)
+LM_SETUP void lm_links_resume(void)
 {
     lm_links_resume_until(NULL);
 }
 
-LM_INTERNAL bool lm_links_hold(void)
+LM_SETUP bool lm_links_hold(void)
 {
     struct lm_list *links = &lm_process_1.all_links;
     for (struct lm_list *l = lm_list_first(links); l; l = lm_list_next(links, l)) {
@@ -70,7 +70,7 @@ LM_INTERNAL bool lm_links_hold(void)
 }
 
 /* In a forked child, whose loops forget them too. */
-LM_INTERNAL void lm_link_forget_pumps(struct lm_link *link)
+LM_SETUP void lm_link_forget_pumps(struct lm_link *link)
 {
     struct lm_list *first;
     while ((first = lm_list_first(&link->pumps)) != NULL) {
@@ -80,7 +80,7 @@ LM_INTERNAL void lm_link_forget_pumps(struct lm_link *link)
 }
 
 /* The socket and the memory go, what else there is stays unused. */
-LM_INTERNAL void lm_link_forget(struct lm_link *link)
+LM_SETUP void lm_link_forget(struct lm_link *link)
 {
     bool listed = lm_list_contains(&link->in_process);
     lm_list_remove(&link->in_process);
@@ -96,7 +96,7 @@ LM_INTERNAL void lm_link_forget(struct lm_link *link)
 }
 
 /* In a forked child. Threads of the parent may have held references, which nobody gives up here. */
-LM_INTERNAL void lm_links_forget(void)
+LM_SETUP void lm_links_forget(void)
 {
     struct lm_list *links = &lm_process_1.all_links, *first;
     while ((first = lm_list_first(links)) != NULL) {
@@ -111,7 +111,7 @@ LM_INTERNAL void lm_links_forget(void)
 /* --- Opening --- */
 
 /* A fork knows the link from here on. */
-LM_INTERNAL void lm_link_enlist(struct lm_link *link)
+LM_SETUP void lm_link_enlist(struct lm_link *link)
 {
     const struct lm_fork_part part = {lm_links_hold, lm_links_resume, lm_links_forget};
     lm_process_lock();
@@ -121,7 +121,7 @@ LM_INTERNAL void lm_link_enlist(struct lm_link *link)
     lm_process_unlock();
 }
 
-LM_INTERNAL struct lm_link *lm_link_create(const char *name)
+LM_SETUP struct lm_link *lm_link_create(const char *name)
 {
     struct lm_link *link = (struct lm_link *)lm_new(sizeof *link);
     if (!link)
@@ -143,7 +143,7 @@ LM_INTERNAL bool lm_frame_is_whole_one_way(const struct lm_frame *frame)
 }
 
 /* Moves what is left in the dead link's ring; room is there, `payload` holds any frame's. With the dead link's lock. */
-LM_INTERNAL void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsigned char *payload)
+LM_SETUP void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsigned char *payload)
 {
     struct lm_ring_words words;
     struct lm_frame frame;
@@ -162,7 +162,7 @@ LM_INTERNAL void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, u
  * Takes over the one-way messages that a dead service left untaken, in order, into a fresh ring, which is as large.
  * -ENOMEM: all of them are still the dead link's.
  */
-LM_INTERNAL int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
+LM_SETUP int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
 {
     struct lm_producer *left = &dead->channel.out;
     unsigned char *payload = (unsigned char *)malloc(LM_PIECE_MAX);
@@ -182,14 +182,14 @@ LM_INTERNAL int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
 }
 
 /* Whether the service is this user's. */
-LM_INTERNAL bool lm_link_is_to_myself(const struct lm_link *link)
+LM_SETUP bool lm_link_is_to_myself(const struct lm_link *link)
 {
     struct lm_credentials service;
     return lm_sys_peer(link->channel.socket, &service) == 0 && service.uid == (uint32_t)geteuid();
 }
 
 /* What the process has set for channels opened from now on. */
-LM_INTERNAL void lm_link_configure(struct lm_link *link)
+LM_SETUP void lm_link_configure(struct lm_link *link)
 {
     lm_process_lock();
     uint32_t largest = lm_process_1.largest_reply_plus1;
@@ -199,7 +199,7 @@ LM_INTERNAL void lm_link_configure(struct lm_link *link)
 }
 
 /* H1 to H3. The memory is there before the service hears of us, so that it is woken once. */
-LM_INTERNAL int lm_link_greet(struct lm_link *link, int64_t deadline)
+LM_SETUP int lm_link_greet(struct lm_link *link, int64_t deadline)
 {
     int memory;
     int result = lm_channel_furnish(&link->channel, &memory);
@@ -214,7 +214,7 @@ LM_INTERNAL int lm_link_greet(struct lm_link *link, int64_t deadline)
 }
 
 /* Connects a link that nobody else uses yet. */
-LM_INTERNAL int lm_link_connect(struct lm_link *link, int64_t deadline)
+LM_SETUP int lm_link_connect(struct lm_link *link, int64_t deadline)
 {
     lm_link_configure(link);
     lm_link_lock(link); /* so that a fork finds the socket here, or none */
@@ -229,7 +229,7 @@ LM_INTERNAL int lm_link_connect(struct lm_link *link, int64_t deadline)
 }
 
 /* With the process's lock: the link of that name, NULL if there is none. */
-LM_INTERNAL struct lm_link *lm_link_listed(const char *name)
+LM_SETUP struct lm_link *lm_link_listed(const char *name)
 {
     struct lm_list *links = &lm_process_1.links;
     for (struct lm_list *l = lm_list_first(links); l; l = lm_list_next(links, l)) {
@@ -242,7 +242,7 @@ LM_INTERNAL struct lm_link *lm_link_listed(const char *name)
 
 /* With the process's lock: puts `fresh` (with a reference for the list) in the place of `old`, either of which may be
  * NULL. */
-LM_INTERNAL void lm_link_replace(struct lm_link *old, struct lm_link *fresh)
+LM_SETUP void lm_link_replace(struct lm_link *old, struct lm_link *fresh)
 {
     if (old)
         lm_list_remove(&old->in_process);
@@ -251,7 +251,7 @@ LM_INTERNAL void lm_link_replace(struct lm_link *old, struct lm_link *fresh)
 }
 
 /* Makes the link's outcome known to the threads that wait for it, and gives up what it replaces. */
-LM_INTERNAL void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool opened)
+LM_SETUP void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool opened)
 {
     lm_process_lock();
     if (!opened)
@@ -268,7 +268,7 @@ LM_INTERNAL void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool
 }
 
 /* Opens a listed link. On failure `dead` is back in its place, with the messages it keeps. */
-LM_INTERNAL int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t deadline)
+LM_SETUP int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t deadline)
 {
     int result = lm_link_connect(link, deadline);
     link->wary = dead && dead->refusal;
@@ -281,7 +281,7 @@ LM_INTERNAL int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t
 }
 
 /* One attempt at the link of that name, with a reference for the caller: 1 got it, 0 look again. Without any lock. */
-LM_INTERNAL int lm_link_try(const char *name, int64_t deadline, struct lm_link **found)
+LM_SETUP int lm_link_try(const char *name, int64_t deadline, struct lm_link **found)
 {
     struct lm_link *fresh = lm_link_create(name);
     if (!fresh)
@@ -313,7 +313,7 @@ LM_INTERNAL int lm_link_try(const char *name, int64_t deadline, struct lm_link *
 }
 
 /* The link of a valid name, opened if need be, with a reference for the caller. Without any lock. */
-LM_INTERNAL int lm_link_get(const char *name, int64_t deadline, struct lm_link **link)
+LM_SETUP int lm_link_get(const char *name, int64_t deadline, struct lm_link **link)
 {
     int result;
     do

@@ -68,7 +68,7 @@ LM_INTERNAL bool lm_link_publish(struct lm_link *link)
     return asleep;
 }
 
-LM_INTERNAL void lm_link_put_abort(struct lm_link *link)
+LM_SETUP void lm_link_put_abort(struct lm_link *link)
 {
     struct lm_frame abort_frame;
     memset(&abort_frame, 0, sizeof abort_frame);
@@ -136,7 +136,7 @@ LM_INTERNAL void lm_link_place(struct lm_link *link, struct lm_request *request)
 }
 
 /* Gives up a request of which a part may be in the ring: the service must hear of it before anything else. */
-LM_INTERNAL void lm_link_break_off(struct lm_link *link, const struct lm_request *request)
+LM_SETUP void lm_link_break_off(struct lm_link *link, const struct lm_request *request)
 {
     if (request->offset == 0 || request->queued)
         return;

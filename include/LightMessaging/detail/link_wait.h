@@ -246,7 +246,7 @@ LM_INTERNAL void lm_link_hand_over(struct lm_link *link)
 
 /* --- Pumps --- */
 
-LM_INTERNAL void lm_pump_destroy(struct lm_object *object)
+LM_SETUP void lm_pump_destroy(struct lm_object *object)
 {
     struct lm_pump *pump = LM_CONTAINER(object, struct lm_pump, object);
     lm_release(&pump->link->object);

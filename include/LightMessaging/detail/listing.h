@@ -23,7 +23,7 @@ struct lm_listing {
     void *info;
 };
 
-LM_INTERNAL bool lm_name_is_served(int locked, const char *name)
+LM_SETUP bool lm_name_is_served(int locked, const char *name)
 {
     char path[1 + LM_NAME_MAX + 1];
     snprintf(path, sizeof path, ".%s", name);
@@ -34,7 +34,7 @@ LM_INTERNAL bool lm_name_is_served(int locked, const char *name)
 }
 
 /* False: no more. A name that is in both folders is told with `locked`. */
-LM_INTERNAL bool lm_listing_tell(const struct lm_listing *listing, int folder, const char *name)
+LM_SETUP bool lm_listing_tell(const struct lm_listing *listing, int folder, const char *name)
 {
     if (!lm_name_valid(name) || !lm_entry_identity(folder, name).inode)
         return true;
@@ -46,7 +46,7 @@ LM_INTERNAL bool lm_listing_tell(const struct lm_listing *listing, int folder, c
 }
 
 /* Goes through what one reading brought; false: no more. */
-LM_INTERNAL bool lm_listing_tell_all(const struct lm_listing *listing, int folder, const char *entries, long size)
+LM_SETUP bool lm_listing_tell_all(const struct lm_listing *listing, int folder, const char *entries, long size)
 {
     for (long at = 0; at < size;) {
         uint16_t length;
@@ -58,7 +58,7 @@ LM_INTERNAL bool lm_listing_tell_all(const struct lm_listing *listing, int folde
     return true;
 }
 
-LM_INTERNAL bool lm_listing_read(const struct lm_listing *listing, int folder)
+LM_SETUP bool lm_listing_read(const struct lm_listing *listing, int folder)
 {
     char entries[LM_ENTRIES_SIZE];
     long size = 1;
@@ -71,7 +71,7 @@ LM_INTERNAL bool lm_listing_read(const struct lm_listing *listing, int folder)
 }
 
 /* 1: go on, 0: no more. */
-LM_INTERNAL int lm_listing_run(struct lm_listing *listing)
+LM_SETUP int lm_listing_run(struct lm_listing *listing)
 {
     struct lm_directory runtime, locked, unlocked;
     int result = lm_runtime_open(listing->path, &runtime);

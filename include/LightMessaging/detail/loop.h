@@ -83,7 +83,7 @@ LM_INTERNAL void lm_loop_close(struct lm_loop *loop)
     lm_sys_close(&loop->bell);
 }
 
-LM_INTERNAL void lm_loop_destroy(struct lm_object *object)
+LM_SETUP void lm_loop_destroy(struct lm_object *object)
 {
     struct lm_loop *loop = LM_CONTAINER(object, struct lm_loop, object);
     lm_process_lock();
@@ -96,7 +96,7 @@ LM_INTERNAL void lm_loop_destroy(struct lm_object *object)
 }
 
 /* `part` is about the functions at the end of this file. */
-LM_INTERNAL struct lm_loop *lm_loop_create_with(const struct lm_fork_part *part)
+LM_SETUP struct lm_loop *lm_loop_create_with(const struct lm_fork_part *part)
 {
     struct lm_loop *loop = (struct lm_loop *)lm_new(sizeof *loop);
     if (!loop)
@@ -136,7 +136,7 @@ LM_INTERNAL bool lm_loop_interrupted(const struct lm_loop *loop)
     return lm_load_relaxed(&loop->stop) || (loop->handled_enough && loop->handled >= loop->handled_enough);
 }
 
-LM_INTERNAL void lm_loop_wake(struct lm_loop *loop)
+LM_SETUP void lm_loop_wake(struct lm_loop *loop)
 {
     pthread_mutex_lock(&loop->lock);
     if (loop->bell >= 0)
@@ -593,7 +593,7 @@ LM_INTERNAL int lm_loop_pass(struct lm_loop *loop, int64_t deadline)
 
 /* --- Fork --- */
 
-LM_INTERNAL void lm_loops_resume_until(const struct lm_list *end)
+LM_SETUP void lm_loops_resume_until(const struct lm_list *end)
 {
     struct lm_list *loops = &lm_process_1.loops;
     for (struct lm_list *l = lm_list_first(loops); l && l != end; l = lm_list_next(loops, l))
@@ -605,7 +605,7 @@ LM_INTERNAL void lm_loops_resume(void)
     lm_loops_resume_until(NULL);
 }
 
-LM_INTERNAL bool lm_loops_hold(void)
+LM_SETUP bool lm_loops_hold(void)
 {
     struct lm_list *loops = &lm_process_1.loops;
     for (struct lm_list *l = lm_list_first(loops); l; l = lm_list_next(loops, l)) {
@@ -617,7 +617,7 @@ LM_INTERNAL bool lm_loops_hold(void)
     return true;
 }
 
-LM_INTERNAL void lm_watch_forget(struct lm_watch *watch)
+LM_SETUP void lm_watch_forget(struct lm_watch *watch)
 {
     struct lm_loop *loop = watch->loop;
     lm_list_remove(&watch->in_queue);
@@ -626,7 +626,7 @@ LM_INTERNAL void lm_watch_forget(struct lm_watch *watch)
     lm_release(&loop->object);
 }
 
-LM_INTERNAL void lm_timer_forget(struct lm_timer *timer)
+LM_SETUP void lm_timer_forget(struct lm_timer *timer)
 {
     struct lm_loop *loop = timer->loop;
     lm_list_remove(&timer->in_timers);
@@ -635,7 +635,7 @@ LM_INTERNAL void lm_timer_forget(struct lm_timer *timer)
     lm_release(&loop->object);
 }
 
-LM_INTERNAL void lm_loop_forget(struct lm_loop *loop)
+LM_SETUP void lm_loop_forget(struct lm_loop *loop)
 {
     struct lm_list *first;
     lm_loop_close(loop);
@@ -649,7 +649,7 @@ LM_INTERNAL void lm_loop_forget(struct lm_loop *loop)
 }
 
 /* Epolls are shared with a forked child, so it must not touch the parent's; its loops start empty. */
-LM_INTERNAL void lm_loops_forget(void)
+LM_SETUP void lm_loops_forget(void)
 {
     struct lm_list *loops = &lm_process_1.loops;
     for (struct lm_list *l = lm_list_first(loops), *next; l; l = next) {

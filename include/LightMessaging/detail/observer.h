@@ -34,7 +34,7 @@ struct lm_observer {
     void *info;
 };
 
-LM_INTERNAL void lm_observer_destroy(struct lm_object *object)
+LM_SETUP void lm_observer_destroy(struct lm_object *object)
 {
     struct lm_observer *observer = LM_CONTAINER(object, struct lm_observer, object);
     if (observer->link)
@@ -46,7 +46,7 @@ LM_INTERNAL void lm_observer_destroy(struct lm_object *object)
 }
 
 /* The link has died. With its lock. */
-LM_INTERNAL void lm_observer_ended(struct lm_call *call)
+LM_SETUP void lm_observer_ended(struct lm_call *call)
 {
     struct lm_observer *observer = LM_CONTAINER(call, struct lm_observer, call);
     lm_watch_wake(&observer->job, observer->loop);
@@ -55,7 +55,7 @@ LM_INTERNAL void lm_observer_ended(struct lm_call *call)
 /* --- The two states, with the lock --- */
 
 /* Takes over the reference, whatever becomes of it. */
-LM_INTERNAL int lm_observer_enter(struct lm_observer *observer, struct lm_link *link)
+LM_SETUP int lm_observer_enter(struct lm_observer *observer, struct lm_link *link)
 {
     lm_link_lock(link);
     int result = lm_link_is_cut(link) ? -EPIPE : lm_link_add_pump(link, observer->loop);
@@ -70,7 +70,7 @@ LM_INTERNAL int lm_observer_enter(struct lm_observer *observer, struct lm_link *
     return result;
 }
 
-LM_INTERNAL void lm_observer_leave(struct lm_observer *observer)
+LM_SETUP void lm_observer_leave(struct lm_observer *observer)
 {
     struct lm_link *link = observer->link;
     if (!link)
@@ -83,7 +83,7 @@ LM_INTERNAL void lm_observer_leave(struct lm_observer *observer)
     lm_release(&link->object);
 }
 
-LM_INTERNAL void lm_observer_stop_waiting(struct lm_observer *observer)
+LM_SETUP void lm_observer_stop_waiting(struct lm_observer *observer)
 {
     lm_timer_clear(&observer->timer, observer->loop);
     lm_watch_remove(&observer->arrival, observer->presence);
@@ -91,7 +91,7 @@ LM_INTERNAL void lm_observer_stop_waiting(struct lm_observer *observer)
 }
 
 /* Begins to wait, afresh: what there is to watch may have changed. */
-LM_INTERNAL int lm_observer_wait(struct lm_observer *observer)
+LM_SETUP int lm_observer_wait(struct lm_observer *observer)
 {
     lm_observer_stop_waiting(observer);
     observer->presence = lm_presence_open();
@@ -102,7 +102,7 @@ LM_INTERNAL int lm_observer_wait(struct lm_observer *observer)
 }
 
 /* Looks the service up, waiting for its name from before that on. */
-LM_INTERNAL void lm_observer_seek(struct lm_observer *observer)
+LM_SETUP void lm_observer_seek(struct lm_observer *observer)
 {
     struct lm_link *link = NULL;
     bool certain = lm_observer_wait(observer) == 0;
@@ -118,7 +118,7 @@ LM_INTERNAL void lm_observer_seek(struct lm_observer *observer)
 /* --- In the loop's thread --- */
 
 /* Its link is dead. A service that sent us away is not asked again at once. */
-LM_INTERNAL void lm_observer_lose(struct lm_observer *observer)
+LM_SETUP void lm_observer_lose(struct lm_observer *observer)
 {
     observer->patient = observer->link->refusal != 0;
     lm_observer_leave(observer);
@@ -129,7 +129,7 @@ LM_INTERNAL void lm_observer_lose(struct lm_observer *observer)
 }
 
 /* How it is now: unknown while the service has not let us in yet. */
-LM_INTERNAL enum lm_observer_state lm_observer_state(const struct lm_observer *observer)
+LM_SETUP enum lm_observer_state lm_observer_state(const struct lm_observer *observer)
 {
     if (!observer->link)
         return LM_SERVICE_AWAY;
@@ -137,7 +137,7 @@ LM_INTERNAL enum lm_observer_state lm_observer_state(const struct lm_observer *o
 }
 
 /* Whether there is news to tell. A death is told before a new service is looked for. */
-LM_INTERNAL bool lm_observer_look(struct lm_observer *observer)
+LM_SETUP bool lm_observer_look(struct lm_observer *observer)
 {
     if (observer->link && lm_link_is_cut(observer->link))
         lm_observer_lose(observer);
@@ -151,7 +151,7 @@ LM_INTERNAL bool lm_observer_look(struct lm_observer *observer)
 }
 
 /* The job's callback: something has happened to the link, or it is time to look. */
-LM_INTERNAL enum lm_wish lm_observer_ready(struct lm_object *object, uint32_t events)
+LM_SETUP enum lm_wish lm_observer_ready(struct lm_object *object, uint32_t events)
 {
     struct lm_observer *observer = LM_CONTAINER(object, struct lm_observer, object);
     (void)events;
@@ -168,7 +168,7 @@ LM_INTERNAL enum lm_wish lm_observer_ready(struct lm_object *object, uint32_t ev
 }
 
 /* Looks again even for a service that sent us away. */
-LM_INTERNAL void lm_observer_retry(struct lm_object *object)
+LM_SETUP void lm_observer_retry(struct lm_object *object)
 {
     struct lm_observer *observer = LM_CONTAINER(object, struct lm_observer, object);
     pthread_mutex_lock(&observer->lock);
@@ -178,7 +178,7 @@ LM_INTERNAL void lm_observer_retry(struct lm_object *object)
 }
 
 /* A name may have come. Without events it is only the watch's first call. */
-LM_INTERNAL enum lm_wish lm_observer_arrived(struct lm_object *object, uint32_t events)
+LM_SETUP enum lm_wish lm_observer_arrived(struct lm_object *object, uint32_t events)
 {
     if (events)
         lm_observer_retry(object);
@@ -187,7 +187,7 @@ LM_INTERNAL enum lm_wish lm_observer_arrived(struct lm_object *object, uint32_t 
 
 /* --- Starting and stopping --- */
 
-LM_INTERNAL struct lm_observer *lm_observer_create(const char *name, struct lm_loop *loop)
+LM_SETUP struct lm_observer *lm_observer_create(const char *name, struct lm_loop *loop)
 {
     struct lm_observer *observer = (struct lm_observer *)lm_new(sizeof *observer);
     if (!observer)

@@ -36,7 +36,7 @@ LM_INTERNAL void lm_parcel_free(struct lm_parcel *parcel)
     free(parcel);
 }
 
-LM_INTERNAL void lm_descriptors_message(struct msghdr *message, struct iovec *part, union lm_descriptor_space *control)
+LM_SETUP void lm_descriptors_message(struct msghdr *message, struct iovec *part, union lm_descriptor_space *control)
 {
     memset(message, 0, sizeof *message);
     message->msg_iov = part;
@@ -46,8 +46,7 @@ LM_INTERNAL void lm_descriptors_message(struct msghdr *message, struct iovec *pa
 }
 
 /* Sends a record with descriptors, which stay the caller's. Never waits. */
-LM_INTERNAL int lm_descriptors_send(int socket, const void *record, size_t length, const int *descriptors,
-                                    uint32_t count)
+LM_SETUP int lm_descriptors_send(int socket, const void *record, size_t length, const int *descriptors, uint32_t count)
 {
     union lm_descriptor_space control;
     struct iovec part = {(void *)(uintptr_t)record, length};
@@ -67,7 +66,7 @@ LM_INTERNAL int lm_descriptors_send(int socket, const void *record, size_t lengt
 }
 
 /* Moves the descriptors that came with a record into the parcel: all, or none and it is incomplete. */
-LM_INTERNAL void lm_parcel_fill(struct lm_parcel *parcel, struct msghdr *message)
+LM_SETUP void lm_parcel_fill(struct lm_parcel *parcel, struct msghdr *message)
 {
     struct cmsghdr *header = CMSG_FIRSTHDR(message);
     parcel->count = 0;
@@ -83,7 +82,7 @@ LM_INTERNAL void lm_parcel_fill(struct lm_parcel *parcel, struct msghdr *message
 }
 
 /* Receives a record, and the descriptors that came with it. The record's length, or an error and nothing came. */
-LM_INTERNAL long lm_descriptors_receive(int socket, void *record, size_t length, int flags, struct lm_parcel *parcel)
+LM_SETUP long lm_descriptors_receive(int socket, void *record, size_t length, int flags, struct lm_parcel *parcel)
 {
     union lm_descriptor_space control;
     struct iovec part = {record, length};

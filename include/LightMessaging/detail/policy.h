@@ -12,14 +12,14 @@ struct lm_policy {
     void *info;
 };
 
-LM_INTERNAL void lm_policy_deinit(struct lm_policy *policy)
+LM_SETUP void lm_policy_deinit(struct lm_policy *policy)
 {
     free(policy->ids);
     policy->ids = NULL;
 }
 
 /* Copies what the options say. -EINVAL: a count without its list. -ENOMEM. */
-LM_INTERNAL int lm_policy_init(struct lm_policy *policy, const LMServiceOptions *options, void *info)
+LM_SETUP int lm_policy_init(struct lm_policy *policy, const LMServiceOptions *options, void *info)
 {
     size_t users = options->userCount, groups = options->groupCount;
     if ((users && !options->users) || (groups && !options->groups))
@@ -38,7 +38,7 @@ LM_INTERNAL int lm_policy_init(struct lm_policy *policy, const LMServiceOptions 
     return 0;
 }
 
-LM_INTERNAL bool lm_id_listed(const uint32_t *ids, uint32_t count, uint32_t id)
+LM_SETUP bool lm_id_listed(const uint32_t *ids, uint32_t count, uint32_t id)
 {
     for (uint32_t i = 0; i < count; i++)
         if (ids[i] == id)
@@ -47,7 +47,7 @@ LM_INTERNAL bool lm_id_listed(const uint32_t *ids, uint32_t count, uint32_t id)
 }
 
 /* Whether the client was in one of the groups when it connected, its further groups included. */
-LM_INTERNAL bool lm_policy_knows_group(const struct lm_policy *policy, const struct lm_credentials *client, int socket)
+LM_SETUP bool lm_policy_knows_group(const struct lm_policy *policy, const struct lm_credentials *client, int socket)
 {
     const uint32_t *groups = policy->ids + policy->user_count;
     bool known = lm_id_listed(groups, policy->group_count, client->gid);
@@ -62,7 +62,7 @@ LM_INTERNAL bool lm_policy_knows_group(const struct lm_policy *policy, const str
 }
 
 /* Whether the client may call. Without any lock: the function is the service's own. */
-LM_INTERNAL bool lm_policy_admits(const struct lm_policy *policy, const struct lm_credentials *client, int socket)
+LM_SETUP bool lm_policy_admits(const struct lm_policy *policy, const struct lm_credentials *client, int socket)
 {
     if (policy->user_count == 0 && policy->group_count == 0 && !policy->function)
         return true;

@@ -49,7 +49,7 @@ LM_INTERNAL struct lm_object *lm_port_consume(mach_port_t name, enum lm_port_kin
 }
 
 /* Ends the name, if it is still there, and its reference. */
-LM_INTERNAL void lm_port_destroy(mach_port_t name, enum lm_port_kind kind)
+LM_SETUP void lm_port_destroy(mach_port_t name, enum lm_port_kind kind)
 {
     uint32_t detail;
     struct lm_object *object = lm_port_consume(name, kind, &detail);
@@ -59,7 +59,7 @@ LM_INTERNAL void lm_port_destroy(mach_port_t name, enum lm_port_kind kind)
 
 /* mach_port_deallocate: the object decides what the end of its name means. False: the name is stale, forged or not to
  * be ended so. */
-LM_INTERNAL bool lm_port_deallocate(mach_port_t name)
+LM_SETUP bool lm_port_deallocate(mach_port_t name)
 {
     struct lm_object *object = NULL;
     uint32_t detail = 0;

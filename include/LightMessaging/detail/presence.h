@@ -12,7 +12,7 @@
 #define LM_PRESENCE_EVENTS (IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
 
 /* Cuts the last component off; false if that was all. */
-LM_INTERNAL bool lm_path_ascend(char *path)
+LM_SETUP bool lm_path_ascend(char *path)
 {
     char *slash = strrchr(path, '/');
     if (!slash || strcmp(path, "/") == 0)
@@ -22,7 +22,7 @@ LM_INTERNAL bool lm_path_ascend(char *path)
 }
 
 /* Watches the folder, or what exists above it. */
-LM_INTERNAL int lm_presence_add(int presence, const char *runtime, const char *folder)
+LM_SETUP int lm_presence_add(int presence, const char *runtime, const char *folder)
 {
     char path[LM_PATH_MAX];
     int length = snprintf(path, sizeof path, "%s/%s", runtime, folder);
@@ -35,14 +35,14 @@ LM_INTERNAL int lm_presence_add(int presence, const char *runtime, const char *f
     return result;
 }
 
-LM_INTERNAL int lm_presence_add_runtime(int presence, const char *runtime)
+LM_SETUP int lm_presence_add_runtime(int presence, const char *runtime)
 {
     int result = lm_presence_add(presence, runtime, "locked");
     return result < 0 ? result : lm_presence_add(presence, runtime, "unlocked");
 }
 
 /* A descriptor that becomes readable when a service may have come. */
-LM_INTERNAL int lm_presence_open(void)
+LM_SETUP int lm_presence_open(void)
 {
     char path[LM_PATH_MAX];
     int presence = lm_sys_inotify();

@@ -85,7 +85,7 @@ LM_INTERNAL void lm_process_unlock(void)
 }
 
 /* Ends all port names, which hold references. */
-LM_INTERNAL void lm_ports_forget(void)
+LM_SETUP void lm_ports_forget(void)
 {
     struct lm_table *ports = &lm_process_1.ports;
     for (uint32_t slot = 1; slot < ports->used; slot++) {
@@ -109,7 +109,7 @@ LM_INTERNAL void lm_fork_resume(const struct lm_fork_part *part)
         part->resume();
 }
 
-LM_INTERNAL bool lm_process_hold_all(void)
+LM_SETUP bool lm_process_hold_all(void)
 {
     if (!lm_fork_hold(&lm_process_1.fork_links))
         return false;
@@ -123,7 +123,7 @@ LM_INTERNAL bool lm_process_hold_all(void)
 }
 
 /* Before a fork: no other thread is changing anything that the child will look at. */
-LM_INTERNAL void lm_process_before_fork(void)
+LM_SETUP void lm_process_before_fork(void)
 {
     lm_process_lock();
     while (!lm_process_hold_all()) {
@@ -133,7 +133,7 @@ LM_INTERNAL void lm_process_before_fork(void)
     }
 }
 
-LM_INTERNAL void lm_process_after_fork(void)
+LM_SETUP void lm_process_after_fork(void)
 {
     lm_fork_resume(&lm_process_1.fork_loops);
     lm_fork_resume(&lm_process_1.fork_services);
@@ -145,7 +145,7 @@ LM_INTERNAL void lm_process_after_fork(void)
  * In a forked child: none of the parent's sockets, epolls and memory may live on here (a helper that outlives a killed
  * server must not keep its clients waiting), and every port name is stale, so that connections look up afresh.
  */
-LM_INTERNAL void lm_process_forked(void)
+LM_SETUP void lm_process_forked(void)
 {
     lm_process_after_fork();
     lm_process_1.generation++;
@@ -159,7 +159,7 @@ LM_INTERNAL void lm_process_forked(void)
 }
 
 /* Called with the lock held, before the first object that a fork must forget is made. */
-LM_INTERNAL void lm_process_prepare(void)
+LM_SETUP void lm_process_prepare(void)
 {
     if (lm_process_1.prepared)
         return;

@@ -34,7 +34,7 @@ LM_INTERNAL uint32_t lm_connections_per_user(void)
     return half == 0 ? 1 : half > UINT32_MAX ? UINT32_MAX : (uint32_t)half;
 }
 
-LM_INTERNAL struct lm_user *lm_user_create(uint32_t uid, const struct lm_quota *most)
+LM_SETUP struct lm_user *lm_user_create(uint32_t uid, const struct lm_quota *most)
 {
     struct lm_user *user = (struct lm_user *)calloc(1, sizeof *user);
     if (!user)
@@ -51,7 +51,7 @@ LM_INTERNAL struct lm_user *lm_user_create(uint32_t uid, const struct lm_quota *
     return user;
 }
 
-LM_INTERNAL struct lm_user *lm_user_find(const struct lm_list *users, uint32_t uid)
+LM_SETUP struct lm_user *lm_user_find(const struct lm_list *users, uint32_t uid)
 {
     for (struct lm_list *l = lm_list_first(users); l; l = lm_list_next(users, l)) {
         struct lm_user *user = LM_CONTAINER(l, struct lm_user, in_service);
@@ -62,7 +62,7 @@ LM_INTERNAL struct lm_user *lm_user_find(const struct lm_list *users, uint32_t u
 }
 
 /* The user's entry, made if need be; NULL if there is no memory. */
-LM_INTERNAL struct lm_user *lm_user_get(struct lm_list *users, uint32_t uid, const struct lm_quota *most)
+LM_SETUP struct lm_user *lm_user_get(struct lm_list *users, uint32_t uid, const struct lm_quota *most)
 {
     struct lm_user *user = lm_user_find(users, uid);
     if (user)
@@ -74,8 +74,7 @@ LM_INTERNAL struct lm_user *lm_user_get(struct lm_list *users, uint32_t uid, con
 }
 
 /* Counts a connection in. -EDQUOT: the user has as many as it may. -ENOMEM. */
-LM_INTERNAL int lm_user_enter(struct lm_list *users, uint32_t uid, const struct lm_quota *most,
-                              struct lm_user **entered)
+LM_SETUP int lm_user_enter(struct lm_list *users, uint32_t uid, const struct lm_quota *most, struct lm_user **entered)
 {
     struct lm_user *user = lm_user_get(users, uid, most);
     if (!user)
@@ -88,7 +87,7 @@ LM_INTERNAL int lm_user_enter(struct lm_list *users, uint32_t uid, const struct 
 }
 
 /* Counts a connection out, which holds nothing else any more. */
-LM_INTERNAL void lm_user_leave(struct lm_user *user)
+LM_SETUP void lm_user_leave(struct lm_user *user)
 {
     if (--user->used.connections > 0)
         return;

@@ -31,24 +31,24 @@ struct lm_registration {
 
 /* --- Entries --- */
 
-LM_INTERNAL struct lm_identity lm_identity_of(const struct stat *status)
+LM_SETUP struct lm_identity lm_identity_of(const struct stat *status)
 {
     struct lm_identity identity = {(uint64_t)status->st_dev, (uint64_t)status->st_ino};
     return identity;
 }
 
-LM_INTERNAL bool lm_identity_same(struct lm_identity a, struct lm_identity b)
+LM_SETUP bool lm_identity_same(struct lm_identity a, struct lm_identity b)
 {
     return a.device == b.device && a.inode == b.inode;
 }
 
-LM_INTERNAL bool lm_is_socket(const struct stat *status)
+LM_SETUP bool lm_is_socket(const struct stat *status)
 {
     return ((unsigned)status->st_mode & LM_S_IFMT) == LM_S_IFSOCK;
 }
 
 /* The entry itself, not what it links to. */
-LM_INTERNAL int lm_entry_open(int directory, const char *name, struct stat *status)
+LM_SETUP int lm_entry_open(int directory, const char *name, struct stat *status)
 {
     int entry = lm_sys_open(directory, name, LM_O_PATH | LM_O_NOFOLLOW, 0);
     int result = entry < 0 ? entry : lm_sys_stat(entry, status);
@@ -58,7 +58,7 @@ LM_INTERNAL int lm_entry_open(int directory, const char *name, struct stat *stat
 }
 
 /* Which socket the entry is; none if it isn't one. */
-LM_INTERNAL struct lm_identity lm_entry_identity(int directory, const char *name)
+LM_SETUP struct lm_identity lm_entry_identity(int directory, const char *name)
 {
     struct lm_identity identity = {0, 0};
     struct stat status;
@@ -70,7 +70,7 @@ LM_INTERNAL struct lm_identity lm_entry_identity(int directory, const char *name
 }
 
 /* -EEXIST: it is another one. */
-LM_INTERNAL int lm_entry_check(int directory, const char *name, struct lm_identity wanted)
+LM_SETUP int lm_entry_check(int directory, const char *name, struct lm_identity wanted)
 {
     struct stat status;
     int entry = lm_entry_open(directory, name, &status);
@@ -79,7 +79,7 @@ LM_INTERNAL int lm_entry_check(int directory, const char *name, struct lm_identi
     return result;
 }
 
-LM_INTERNAL void lm_temporary_name(char *name)
+LM_SETUP void lm_temporary_name(char *name)
 {
     uint64_t random = 0;
     lm_sys_random(&random, sizeof random);
@@ -90,7 +90,7 @@ LM_INTERNAL void lm_temporary_name(char *name)
  * Removes the entry if it is that socket. Between a look and a removal it could be replaced; under a name that nobody
  * knows it can't.
  */
-LM_INTERNAL void lm_entry_remove(int directory, const char *name, struct lm_identity wanted)
+LM_SETUP void lm_entry_remove(int directory, const char *name, struct lm_identity wanted)
 {
     char temporary[LM_TEMPORARY_SIZE];
     if (!wanted.inode || !lm_identity_same(lm_entry_identity(directory, name), wanted))
@@ -107,7 +107,7 @@ LM_INTERNAL void lm_entry_remove(int directory, const char *name, struct lm_iden
 /* --- Addresses --- */
 
 /* The path of an entry that is open, short enough for a socket's address. */
-LM_INTERNAL void lm_descriptor_address(struct sockaddr_un *address, int descriptor, const char *below)
+LM_SETUP void lm_descriptor_address(struct sockaddr_un *address, int descriptor, const char *below)
 {
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
@@ -115,7 +115,7 @@ LM_INTERNAL void lm_descriptor_address(struct sockaddr_un *address, int descript
 }
 
 /* The plain path, for where there is no /proc. Nobody but the directory's owner can have changed it. */
-LM_INTERNAL int lm_path_address(struct sockaddr_un *address, const char *path, const char *folder, const char *name)
+LM_SETUP int lm_path_address(struct sockaddr_un *address, const char *path, const char *folder, const char *name)
 {
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
@@ -124,7 +124,7 @@ LM_INTERNAL int lm_path_address(struct sockaddr_un *address, const char *path, c
 }
 
 /* Whether an error with an address below /proc says that there is no /proc: the rest of it was open. */
-LM_INTERNAL bool lm_means_no_proc(int error)
+LM_SETUP bool lm_means_no_proc(int error)
 {
     return error == -ENOENT || error == -ENOTDIR;
 }
@@ -141,7 +141,7 @@ struct lm_place {
 };
 
 /* Waits, at most until the deadline, while the service's queue of new connections is full. */
-LM_INTERNAL int lm_connect_until(int socket, const struct sockaddr_un *address, int64_t deadline)
+LM_SETUP int lm_connect_until(int socket, const struct sockaddr_un *address, int64_t deadline)
 {
     int result;
     do {
@@ -153,7 +153,7 @@ LM_INTERNAL int lm_connect_until(int socket, const struct sockaddr_un *address, 
     return result == -EAGAIN ? -ETIMEDOUT : result;
 }
 
-LM_INTERNAL int lm_entry_connect(int socket, const struct lm_place *place, int64_t deadline)
+LM_SETUP int lm_entry_connect(int socket, const struct lm_place *place, int64_t deadline)
 {
     struct sockaddr_un address;
     lm_descriptor_address(&address, place->entry, "");
@@ -165,7 +165,7 @@ LM_INTERNAL int lm_entry_connect(int socket, const struct lm_place *place, int64
 }
 
 /* Connects to the place's socket, on which root or the folder's owner must listen. */
-LM_INTERNAL int lm_place_connect(int socket, const struct lm_place *place, const struct stat *status, int64_t deadline)
+LM_SETUP int lm_place_connect(int socket, const struct lm_place *place, const struct stat *status, int64_t deadline)
 {
     struct lm_credentials server = {0, 0, 0};
     if (!lm_is_socket(status))
@@ -181,8 +181,7 @@ LM_INTERNAL int lm_place_connect(int socket, const struct lm_place *place, const
     return result;
 }
 
-LM_INTERNAL int lm_folder_connect(int socket, struct lm_place *place, const struct lm_directory *runtime,
-                                  int64_t deadline)
+LM_SETUP int lm_folder_connect(int socket, struct lm_place *place, const struct lm_directory *runtime, int64_t deadline)
 {
     struct lm_directory folder;
     struct stat status;
@@ -201,12 +200,12 @@ LM_INTERNAL int lm_folder_connect(int socket, struct lm_place *place, const stru
 
 /* Whether an error of one place means that the next should be asked. A folder that can't be entered hides whether the
  * name is in it. */
-LM_INTERNAL bool lm_absent(int error)
+LM_SETUP bool lm_absent(int error)
 {
     return error == -ENOENT || error == -ECONNREFUSED || error == -EACCES || error == -ENOTDIR;
 }
 
-LM_INTERNAL int lm_runtime_connect(int socket, const char *path, const char *name, int64_t deadline)
+LM_SETUP int lm_runtime_connect(int socket, const char *path, const char *name, int64_t deadline)
 {
     struct lm_place place = {name, path, "locked", 0, -1};
     struct lm_directory runtime;
@@ -225,7 +224,7 @@ LM_INTERNAL int lm_runtime_connect(int socket, const char *path, const char *nam
 
 /* Connects a fresh socket to the named service. After a failure the socket is of no use. Where the user's directory is
  * somebody else's doing, as it can be in /tmp, there is still the system's. */
-LM_INTERNAL int lm_registry_connect(int socket, const char *name, int64_t deadline)
+LM_SETUP int lm_registry_connect(int socket, const char *name, int64_t deadline)
 {
     char path[LM_PATH_MAX];
     int result = lm_runtime_path(path, sizeof path);
@@ -241,7 +240,7 @@ LM_INTERNAL int lm_registry_connect(int socket, const char *name, int64_t deadli
 /* --- Removing what the dead left --- */
 
 /* 1: somebody listens; 0: nobody does; else it can't be known. */
-LM_INTERNAL int lm_place_probe(const struct lm_place *place)
+LM_SETUP int lm_place_probe(const struct lm_place *place)
 {
     int socket = lm_sys_socket(SOCK_NONBLOCK);
     int result = socket < 0 ? socket : lm_entry_connect(socket, place, LM_FOREVER);
@@ -252,7 +251,7 @@ LM_INTERNAL int lm_place_probe(const struct lm_place *place)
 }
 
 /* Makes the name free in a folder. -EEXIST: what is there is in use, or no socket. */
-LM_INTERNAL int lm_place_vacate(struct lm_place *place, int folder)
+LM_SETUP int lm_place_vacate(struct lm_place *place, int folder)
 {
     struct stat status;
     place->entry = lm_entry_open(folder, place->name, &status);
@@ -265,7 +264,7 @@ LM_INTERNAL int lm_place_vacate(struct lm_place *place, int folder)
     return live > 0 ? -EEXIST : live;
 }
 
-LM_INTERNAL int lm_vacate(const char *path, const char *folder_name, int folder, const char *name)
+LM_SETUP int lm_vacate(const char *path, const char *folder_name, int folder, const char *name)
 {
     struct lm_place place = {name, path, folder_name, 0, -1};
     return lm_place_vacate(&place, folder);
@@ -282,7 +281,7 @@ enum lm_name_lock {
 #define LM_CHANGE_TRIES       2000   /* with the nap below, some tenths of a second: a change takes less than one */
 #define LM_CHANGE_NANOSECONDS 100000 /* untuned */
 
-LM_INTERNAL int lm_name_open(int locked, const char *name)
+LM_SETUP int lm_name_open(int locked, const char *name)
 {
     char path[1 + LM_NAME_MAX + 1];
     struct stat status;
@@ -297,7 +296,7 @@ LM_INTERNAL int lm_name_open(int locked, const char *name)
 }
 
 /* The file, with the owner's lock, which is held as long as it is open. -EEXIST: another one has it. */
-LM_INTERNAL int lm_name_own(int locked, const char *name)
+LM_SETUP int lm_name_own(int locked, const char *name)
 {
     int file = lm_name_open(locked, name);
     int result = file < 0 ? file : lm_sys_lock(file, LM_LOCK_OWNER);
@@ -307,7 +306,7 @@ LM_INTERNAL int lm_name_own(int locked, const char *name)
 }
 
 /* -EBUSY: somebody has been changing the name for too long, because he is stopped. */
-LM_INTERNAL int lm_name_begin_change(int file)
+LM_SETUP int lm_name_begin_change(int file)
 {
     int result = lm_sys_lock(file, LM_LOCK_CHANGE);
     for (int i = 0; i < LM_CHANGE_TRIES && result == -EAGAIN; i++) {
@@ -317,18 +316,18 @@ LM_INTERNAL int lm_name_begin_change(int file)
     return result == -EAGAIN ? -EBUSY : result;
 }
 
-LM_INTERNAL void lm_name_end_change(int file)
+LM_SETUP void lm_name_end_change(int file)
 {
     lm_sys_unlock(file, LM_LOCK_CHANGE);
 }
 
-LM_INTERNAL bool lm_name_is_unlocked(int file)
+LM_SETUP bool lm_name_is_unlocked(int file)
 {
     struct stat status;
     return lm_sys_stat(file, &status) == 0 && status.st_size > 0;
 }
 
-LM_INTERNAL int lm_name_mark(int file, bool unlocked)
+LM_SETUP int lm_name_mark(int file, bool unlocked)
 {
     return lm_sys_truncate(file, unlocked);
 }

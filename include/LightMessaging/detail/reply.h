@@ -52,7 +52,7 @@ LM_INTERNAL void lm_session_forget_answer(struct lm_session *session, struct lm_
     lm_answer_free(answer);
 }
 
-LM_INTERNAL void lm_session_drop_backlog(struct lm_session *session)
+LM_SETUP void lm_session_drop_backlog(struct lm_session *session)
 {
     struct lm_list *first;
     while ((first = lm_list_first(&session->backlog)) != NULL)
@@ -241,7 +241,7 @@ LM_INTERNAL struct lm_answer lm_answer_make(const void *data, uint32_t length)
 }
 
 /* Ends the caller's wait without an answer. */
-LM_INTERNAL void lm_session_disappoint(struct lm_session *session, uint32_t token)
+LM_SETUP void lm_session_disappoint(struct lm_session *session, uint32_t token)
 {
     struct lm_answer answer = lm_answer_make("", 0);
     answer.kind = LM_FRAME_DROPPED;

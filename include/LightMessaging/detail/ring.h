@@ -243,7 +243,7 @@ LM_INTERNAL int lm_producer_must_wait(struct lm_producer *producer, uint32_t ext
 }
 
 /* Whether the consumer has gone past the frame at `position`, or holds it: 1, 0. */
-LM_INTERNAL int lm_producer_taken(struct lm_producer *producer, uint64_t position)
+LM_SETUP int lm_producer_taken(struct lm_producer *producer, uint64_t position)
 {
     int result = lm_producer_refresh(producer);
     if (result < 0 || position < producer->head)
@@ -252,7 +252,7 @@ LM_INTERNAL int lm_producer_taken(struct lm_producer *producer, uint64_t positio
 }
 
 /* Takes the published frame at `position` back, unless the consumer was first: 1 withdrawn, 0 taken. */
-LM_INTERNAL int lm_producer_withdraw(struct lm_producer *producer, uint64_t position)
+LM_SETUP int lm_producer_withdraw(struct lm_producer *producer, uint64_t position)
 {
     int taken = lm_producer_taken(producer, position);
     if (taken != 0)
@@ -403,7 +403,7 @@ LM_INTERNAL bool lm_consumer_may_sleep(struct lm_consumer *consumer)
  * are its own, since the dead may still write the shared ones, and threads that wait for their own frames must not find
  * them passed.
  */
-LM_INTERNAL struct lm_consumer lm_consumer_of_rest(const struct lm_producer *producer, struct lm_ring_words *own)
+LM_SETUP struct lm_consumer lm_consumer_of_rest(const struct lm_producer *producer, struct lm_ring_words *own)
 {
     struct lm_consumer rest = {producer->ring, producer->head, producer->tail, false};
     memset(own, 0, sizeof *own);

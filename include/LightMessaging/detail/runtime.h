@@ -25,7 +25,7 @@
 #define LM_UID_UNKNOWN    65534u /* what the kernel says of users who have no number in this user namespace */
 
 /* 1 to 127 bytes, a NUL within the first 128, no '/' or control characters, not starting with '.'. */
-LM_INTERNAL bool lm_name_valid(const char *name)
+LM_SETUP bool lm_name_valid(const char *name)
 {
     if (!name || name[0] == '\0' || name[0] == '.')
         return false;
@@ -41,7 +41,7 @@ LM_INTERNAL bool lm_name_valid(const char *name)
 
 /* -EINVAL: LM_RUNTIME_DIR is not an absolute path; -ENAMETOOLONG: `path` is cut off. A relative XDG_RUNTIME_DIR is
  * ignored, as its standard asks. */
-LM_INTERNAL int lm_runtime_path(char *path, size_t size)
+LM_SETUP int lm_runtime_path(char *path, size_t size)
 {
     const char *directory = lm_environment("LM_RUNTIME_DIR");
     const char *session = lm_environment("XDG_RUNTIME_DIR");
@@ -68,13 +68,13 @@ struct lm_directory {
     uint64_t device;
 };
 
-LM_INTERNAL bool lm_others_may_write(const struct stat *status)
+LM_SETUP bool lm_others_may_write(const struct stat *status)
 {
     return ((unsigned)status->st_mode & 022) != 0;
 }
 
 /* Opens a directory, and no link to one, that nobody but its owner may change, whoever that is. -EPERM: others may. */
-LM_INTERNAL int lm_directory_open(int parent, const char *path, struct lm_directory *directory)
+LM_SETUP int lm_directory_open(int parent, const char *path, struct lm_directory *directory)
 {
     struct stat status;
     memset(&status, 0, sizeof status);
@@ -92,7 +92,7 @@ LM_INTERNAL int lm_directory_open(int parent, const char *path, struct lm_direct
 }
 
 /* Whether others could have put the directory where it is, as they can in /tmp. */
-LM_INTERNAL bool lm_directory_is_exposed(const struct lm_directory *directory)
+LM_SETUP bool lm_directory_is_exposed(const struct lm_directory *directory)
 {
     struct stat above;
     int parent = lm_sys_open(directory->descriptor, "..", LM_O_PATH | LM_O_DIRECTORY, 0);
@@ -105,7 +105,7 @@ LM_INTERNAL bool lm_directory_is_exposed(const struct lm_directory *directory)
  * Whether a runtime directory is to be believed: this user's or root's anywhere; somebody else's if nobody else can
  * have put it there, and LM_RUNTIME_DIR names it or it is the system's, seen from where root has no number.
  */
-LM_INTERNAL bool lm_runtime_trusted(const struct lm_directory *runtime, const char *path)
+LM_SETUP bool lm_runtime_trusted(const struct lm_directory *runtime, const char *path)
 {
     if (runtime->owner == (uint32_t)geteuid() || runtime->owner == 0)
         return true;
@@ -113,7 +113,7 @@ LM_INTERNAL bool lm_runtime_trusted(const struct lm_directory *runtime, const ch
     return (is_system || lm_environment("LM_RUNTIME_DIR")) && !lm_directory_is_exposed(runtime);
 }
 
-LM_INTERNAL int lm_runtime_open(const char *path, struct lm_directory *runtime)
+LM_SETUP int lm_runtime_open(const char *path, struct lm_directory *runtime)
 {
     int result = lm_directory_open(LM_AT_FDCWD, path, runtime);
     if (result < 0 || lm_runtime_trusted(runtime, path))
@@ -123,7 +123,7 @@ LM_INTERNAL int lm_runtime_open(const char *path, struct lm_directory *runtime)
 }
 
 /* Opens `locked` or `unlocked`: its runtime directory's owner's, root's, or mounted there, as for a sandbox. */
-LM_INTERNAL int lm_folder_open(const struct lm_directory *runtime, const char *name, struct lm_directory *folder)
+LM_SETUP int lm_folder_open(const struct lm_directory *runtime, const char *name, struct lm_directory *folder)
 {
     int result = lm_directory_open(runtime->descriptor, name, folder);
     if (result < 0 || folder->owner == runtime->owner || folder->owner == 0 || folder->device != runtime->device)
@@ -135,7 +135,7 @@ LM_INTERNAL int lm_folder_open(const struct lm_directory *runtime, const char *n
 /* --- Making it --- */
 
 /* Of a directory that this process has just made, which the umask may have narrowed. */
-LM_INTERNAL int lm_directory_set_mode(const struct lm_directory *directory, unsigned mode)
+LM_SETUP int lm_directory_set_mode(const struct lm_directory *directory, unsigned mode)
 {
     int readable = lm_sys_open(directory->descriptor, ".", LM_O_DIRECTORY, 0);
     int result = readable < 0 ? readable : lm_sys_fchmod(readable, mode);
@@ -144,7 +144,7 @@ LM_INTERNAL int lm_directory_set_mode(const struct lm_directory *directory, unsi
 }
 
 /* Makes the directory with that mode, whatever the umask, unless it exists; then opens it. It must be this user's. */
-LM_INTERNAL int lm_directory_make(int parent, const char *path, unsigned mode, struct lm_directory *directory)
+LM_SETUP int lm_directory_make(int parent, const char *path, unsigned mode, struct lm_directory *directory)
 {
     directory->descriptor = -1;
     int made = lm_sys_mkdir(parent, path, mode);
@@ -165,21 +165,21 @@ struct lm_folders {
     int locked, unlocked;
 };
 
-LM_INTERNAL void lm_folders_close(struct lm_folders *folders)
+LM_SETUP void lm_folders_close(struct lm_folders *folders)
 {
     lm_sys_close(&folders->locked);
     lm_sys_close(&folders->unlocked);
 }
 
 /* A sandbox that was given one folder could make itself the other beside it, where nobody would find its services. */
-LM_INTERNAL int lm_folder_is_here(const struct lm_directory *runtime, const struct lm_directory *folder)
+LM_SETUP int lm_folder_is_here(const struct lm_directory *runtime, const struct lm_directory *folder)
 {
     if (folder->device != runtime->device)
         return -EXDEV;
     return lm_sys_is_read_only(folder->descriptor) ? -EROFS : 0;
 }
 
-LM_INTERNAL int lm_folders_make(const struct lm_directory *runtime, struct lm_folders *folders)
+LM_SETUP int lm_folders_make(const struct lm_directory *runtime, struct lm_folders *folders)
 {
     struct lm_directory locked = {-1, 0, 0}, unlocked = {-1, 0, 0};
     int result = lm_directory_make(runtime->descriptor, "unlocked", 0755, &unlocked);
@@ -197,7 +197,7 @@ LM_INTERNAL int lm_folders_make(const struct lm_directory *runtime, struct lm_fo
 }
 
 /* This user's runtime directory, made if need be, with its two folders. `path` has room for LM_PATH_MAX bytes. */
-LM_INTERNAL int lm_runtime_make(char *path, struct lm_folders *folders)
+LM_SETUP int lm_runtime_make(char *path, struct lm_folders *folders)
 {
     struct lm_directory runtime;
     folders->locked = folders->unlocked = -1;
@@ -213,7 +213,7 @@ LM_INTERNAL int lm_runtime_make(char *path, struct lm_folders *folders)
 }
 
 /* The same if it is there already. */
-LM_INTERNAL int lm_runtime_find(char *path, struct lm_folders *folders)
+LM_SETUP int lm_runtime_find(char *path, struct lm_folders *folders)
 {
     struct lm_directory runtime = {-1, 0, 0}, locked = {-1, 0, 0}, unlocked = {-1, 0, 0};
     int result = lm_runtime_path(path, LM_PATH_MAX);
@@ -256,7 +256,7 @@ LM_COLD void lm_trace_status(const char *deed, const char *name, int socket, ker
 }
 
 /* Passes the status on, with a line about it unless it is success. */
-LM_INTERNAL kern_return_t lm_status_told(const char *deed, const char *name, int socket, kern_return_t status)
+LM_SETUP kern_return_t lm_status_told(const char *deed, const char *name, int socket, kern_return_t status)
 {
     if (status && lm_tracing())
         lm_trace_status(deed, name, socket, status);

@@ -34,7 +34,7 @@ struct lm_segment {
 };
 
 /* Memory that can't shrink, grow, or fault for want of a file: only then is it safe to map. */
-LM_INTERNAL bool lm_memory_safe(int memory, size_t size)
+LM_SETUP bool lm_memory_safe(int memory, size_t size)
 {
     const int seals = LM_F_SEAL_SHRINK | LM_F_SEAL_GROW | LM_F_SEAL_SEAL;
     struct stat status;
@@ -55,7 +55,7 @@ LM_INTERNAL size_t lm_segment_room(const struct lm_segment *segment)
     return segment->size - LM_SEGMENT_DATA;
 }
 
-LM_INTERNAL void lm_segment_destroy(struct lm_object *object)
+LM_SETUP void lm_segment_destroy(struct lm_object *object)
 {
     struct lm_segment *segment = LM_CONTAINER(object, struct lm_segment, object);
     if (segment->shared)
@@ -67,7 +67,7 @@ LM_INTERNAL void lm_segment_destroy(struct lm_object *object)
 }
 
 /* Maps memory of checked size. Of its pages those up to `ready` exist then. */
-LM_INTERNAL int lm_segment_map(struct lm_segment *segment, int memory, size_t size, size_t ready)
+LM_SETUP int lm_segment_map(struct lm_segment *segment, int memory, size_t size, size_t ready)
 {
     segment->shared = (struct lm_segment_head *)lm_sys_map(memory, size);
     segment->size = size;
@@ -77,7 +77,7 @@ LM_INTERNAL int lm_segment_map(struct lm_segment *segment, int memory, size_t si
     return lm_sys_populate(segment->shared, ready) < 0 ? -ENOMEM : 0;
 }
 
-LM_INTERNAL struct lm_segment *lm_segment_new(void)
+LM_SETUP struct lm_segment *lm_segment_new(void)
 {
     struct lm_segment *segment = (struct lm_segment *)lm_new(sizeof *segment);
     if (!segment)
@@ -89,7 +89,7 @@ LM_INTERNAL struct lm_segment *lm_segment_new(void)
 }
 
 /* Plain memory is as good, only slower to send: where memfds are forbidden, or descriptors used up. */
-LM_INTERNAL int lm_segment_fill(struct lm_segment *segment, size_t size)
+LM_SETUP int lm_segment_fill(struct lm_segment *segment, size_t size)
 {
     segment->memory = lm_sys_memfd(size);
     if (segment->memory >= 0)
@@ -100,7 +100,7 @@ LM_INTERNAL int lm_segment_fill(struct lm_segment *segment, size_t size)
 }
 
 /* A sender's segment with room for that many bytes; NULL: no memory. */
-LM_INTERNAL struct lm_segment *lm_segment_create(uint32_t length)
+LM_SETUP struct lm_segment *lm_segment_create(uint32_t length)
 {
     struct lm_segment *segment = lm_segment_new();
     if (!segment || lm_segment_fill(segment, lm_segment_size(length)) == 0)
@@ -111,7 +111,7 @@ LM_INTERNAL struct lm_segment *lm_segment_create(uint32_t length)
 
 /* A receiver's, of a memfd that stays the caller's and whose size was checked; NULL: no memory. Pages that the sender
  * never wrote are made when the program reads them, and not before: a stranger's empty memory may be large. */
-LM_INTERNAL struct lm_segment *lm_segment_borrow(int memory, size_t size)
+LM_SETUP struct lm_segment *lm_segment_borrow(int memory, size_t size)
 {
     struct lm_segment *segment = lm_segment_new();
     if (!segment || lm_segment_map(segment, memory, size, LM_SEGMENT_DATA) == 0)
@@ -136,7 +136,7 @@ LM_INTERNAL bool lm_pool_fits(const struct lm_pool *pool, uint32_t place, uint64
 }
 
 /* Puts the segment, or NULL, into a place, which gives up what it held, and takes a reference over. */
-LM_INTERNAL void lm_pool_set(struct lm_pool *pool, uint32_t place, struct lm_segment *segment)
+LM_SETUP void lm_pool_set(struct lm_pool *pool, uint32_t place, struct lm_segment *segment)
 {
     struct lm_segment *old = pool->segments[place];
     pool->segments[place] = segment;

@@ -6,7 +6,7 @@
 #include "service.h"
 
 /* The session of a message whose callback is running, with a reference; NULL: it is no such message. */
-LM_INTERNAL struct lm_session *lm_message_session(const LMMessage *message)
+LM_SETUP struct lm_session *lm_message_session(const LMMessage *message)
 {
     struct lm_object *object = message ? lm_port_get(message->head.msgh_local_port, LM_PORT_RECEIVE) : NULL;
     if (!object)

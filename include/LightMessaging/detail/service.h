@@ -8,7 +8,7 @@
 #include "doors.h"
 #include "error.h"
 
-LM_INTERNAL void lm_service_destroy(struct lm_object *object)
+LM_SETUP void lm_service_destroy(struct lm_object *object)
 {
     struct lm_service *service = LM_CONTAINER(object, struct lm_service, object);
     if (service->context.release)
@@ -24,7 +24,7 @@ LM_INTERNAL void lm_service_destroy(struct lm_object *object)
 
 /* --- Fork --- */
 
-LM_INTERNAL void lm_sessions_resume_until(const struct lm_service *service, const struct lm_list *end)
+LM_SETUP void lm_sessions_resume_until(const struct lm_service *service, const struct lm_list *end)
 {
     const struct lm_list *sessions = &service->sessions;
     for (struct lm_list *l = lm_list_first(sessions); l && l != end; l = lm_list_next(sessions, l))
@@ -32,7 +32,7 @@ LM_INTERNAL void lm_sessions_resume_until(const struct lm_service *service, cons
 }
 
 /* Takes the service's lock and those of its sessions, or none. */
-LM_INTERNAL bool lm_service_hold(struct lm_service *service)
+LM_SETUP bool lm_service_hold(struct lm_service *service)
 {
     if (pthread_mutex_trylock(&service->lock) != 0)
         return false;
@@ -47,7 +47,7 @@ LM_INTERNAL bool lm_service_hold(struct lm_service *service)
     return true;
 }
 
-LM_INTERNAL void lm_services_resume_until(const struct lm_list *end)
+LM_SETUP void lm_services_resume_until(const struct lm_list *end)
 {
     struct lm_list *services = &lm_process_1.services;
     for (struct lm_list *l = lm_list_first(services); l && l != end; l = lm_list_next(services, l)) {
@@ -57,12 +57,12 @@ LM_INTERNAL void lm_services_resume_until(const struct lm_list *end)
     }
 }
 
-LM_INTERNAL void lm_services_resume(void)
+LM_SETUP void lm_services_resume(void)
 {
     lm_services_resume_until(NULL);
 }
 
-LM_INTERNAL bool lm_services_hold(void)
+LM_SETUP bool lm_services_hold(void)
 {
     struct lm_list *services = &lm_process_1.services;
     for (struct lm_list *l = lm_list_first(services); l; l = lm_list_next(services, l)) {
@@ -75,7 +75,7 @@ LM_INTERNAL bool lm_services_hold(void)
 }
 
 /* Gives up what the session held of its user's quota. */
-LM_INTERNAL void lm_session_forget_user(struct lm_session *session)
+LM_SETUP void lm_session_forget_user(struct lm_session *session)
 {
     lm_session_drop_backlog(session);
     lm_session_drop_parts(session);
@@ -84,7 +84,7 @@ LM_INTERNAL void lm_session_forget_user(struct lm_session *session)
     session->user = NULL;
 }
 
-LM_INTERNAL void lm_sessions_forget(struct lm_service *service)
+LM_SETUP void lm_sessions_forget(struct lm_service *service)
 {
     struct lm_list *first;
     while ((first = lm_list_first(&service->sessions)) != NULL) {
@@ -102,7 +102,7 @@ LM_INTERNAL void lm_sessions_forget(struct lm_service *service)
 }
 
 /* In a forked child: its parent's services are not its own, and their names stay the parent's. */
-LM_INTERNAL void lm_services_forget(void)
+LM_SETUP void lm_services_forget(void)
 {
     struct lm_list *first;
     while ((first = lm_list_first(&lm_process_1.services)) != NULL) {
@@ -115,7 +115,7 @@ LM_INTERNAL void lm_services_forget(void)
     }
 }
 
-LM_INTERNAL void lm_service_enlist(struct lm_service *service)
+LM_SETUP void lm_service_enlist(struct lm_service *service)
 {
     const struct lm_fork_part part = {lm_services_hold, lm_services_resume, lm_services_forget};
     lm_process_lock();
@@ -128,7 +128,7 @@ LM_INTERNAL void lm_service_enlist(struct lm_service *service)
 /* --- Life --- */
 
 /* A service without a name, which nobody serves yet. It lives until it is invalidated. NULL: no memory. */
-LM_INTERNAL struct lm_service *lm_service_create(CFMachPortCallBack callback, const CFMachPortContext *context)
+LM_SETUP struct lm_service *lm_service_create(CFMachPortCallBack callback, const CFMachPortContext *context)
 {
     struct lm_service *service = (struct lm_service *)lm_new(sizeof *service);
     if (!service)
@@ -157,7 +157,7 @@ LM_INTERNAL struct lm_service *lm_service_create(CFMachPortCallBack callback, co
 }
 
 /* With the lock: begins to accept and to serve, once there is both a socket and a loop. */
-LM_INTERNAL int lm_service_begin(struct lm_service *service)
+LM_SETUP int lm_service_begin(struct lm_service *service)
 {
     int result = 0;
     if (!service->loop || service->registration.listener < 0 || lm_service_serving(service))
@@ -172,7 +172,7 @@ LM_INTERNAL int lm_service_begin(struct lm_service *service)
 }
 
 /* Has the loop serve. -EINVAL: the service was stopped, or belongs to another loop. */
-LM_INTERNAL int lm_service_schedule(struct lm_service *service, struct lm_loop *loop)
+LM_SETUP int lm_service_schedule(struct lm_service *service, struct lm_loop *loop)
 {
     pthread_mutex_lock(&service->lock);
     int result = lm_service_valid(service) && (!service->loop || service->loop == loop) ? 0 : -EINVAL;
@@ -187,7 +187,7 @@ LM_INTERNAL int lm_service_schedule(struct lm_service *service, struct lm_loop *
 }
 
 /* With the lock: accepts no more. */
-LM_INTERNAL void lm_service_close_door(struct lm_service *service)
+LM_SETUP void lm_service_close_door(struct lm_service *service)
 {
     lm_watch_remove(&service->listener, service->registration.listener);
     if (service->loop)
@@ -196,7 +196,7 @@ LM_INTERNAL void lm_service_close_door(struct lm_service *service)
 }
 
 /* The loop serves no more; clients wait until it does again. */
-LM_INTERNAL void lm_service_unschedule(struct lm_service *service, struct lm_loop *loop)
+LM_SETUP void lm_service_unschedule(struct lm_service *service, struct lm_loop *loop)
 {
     pthread_mutex_lock(&service->lock);
     if (service->loop == loop && lm_service_serving(service)) {
@@ -210,14 +210,14 @@ LM_INTERNAL void lm_service_unschedule(struct lm_service *service, struct lm_loo
 }
 
 /* With the lock: what was registered or taken over is the service's. */
-LM_INTERNAL kern_return_t lm_service_named(struct lm_service *service, const char *name)
+LM_SETUP kern_return_t lm_service_named(struct lm_service *service, const char *name)
 {
     strcpy(service->name, name);
     return lm_kern_return(lm_service_begin(service));
 }
 
 /* Gives the service its name. */
-LM_INTERNAL kern_return_t lm_service_register(struct lm_service *service, const char *name)
+LM_SETUP kern_return_t lm_service_register(struct lm_service *service, const char *name)
 {
     kern_return_t status = KERN_SUCCESS;
     if (!lm_name_valid(name))
@@ -234,7 +234,7 @@ LM_INTERNAL kern_return_t lm_service_register(struct lm_service *service, const 
 }
 
 /* Gives a fresh service the launcher's socket of that name. */
-LM_INTERNAL kern_return_t lm_service_adopt(struct lm_service *service, const char *name, int listener)
+LM_SETUP kern_return_t lm_service_adopt(struct lm_service *service, const char *name, int listener)
 {
     pthread_mutex_lock(&service->lock);
     service->registration.listener = listener;
@@ -243,7 +243,7 @@ LM_INTERNAL kern_return_t lm_service_adopt(struct lm_service *service, const cha
     return status;
 }
 
-LM_INTERNAL void lm_service_end_sessions(struct lm_service *service)
+LM_SETUP void lm_service_end_sessions(struct lm_service *service)
 {
     for (;;) {
         pthread_mutex_lock(&service->lock);
@@ -260,7 +260,7 @@ LM_INTERNAL void lm_service_end_sessions(struct lm_service *service)
 }
 
 /* Whether the caller is the one to stop the service, which takes no client and no message from here on. */
-LM_INTERNAL bool lm_service_claim_end(struct lm_service *service, CFMachPortInvalidationCallBack *invalidated)
+LM_SETUP bool lm_service_claim_end(struct lm_service *service, CFMachPortInvalidationCallBack *invalidated)
 {
     pthread_mutex_lock(&service->lock);
     bool was_valid = lm_service_valid(service);
@@ -273,7 +273,7 @@ LM_INTERNAL bool lm_service_claim_end(struct lm_service *service, CFMachPortInva
 }
 
 /* Stops the service and frees its name. Idempotent, any thread. The caller has a reference, or is in the callback. */
-LM_INTERNAL void lm_service_invalidate(struct lm_service *service)
+LM_SETUP void lm_service_invalidate(struct lm_service *service)
 {
     CFMachPortInvalidationCallBack invalidated;
     lm_retain(&service->object);

@@ -64,7 +64,7 @@ LM_COLD void lm_trace_session(const struct lm_session *session, const char *even
              (int)session->client.pid, (unsigned)session->client.uid, event);
 }
 
-LM_INTERNAL void lm_session_destroy(struct lm_object *object)
+LM_SETUP void lm_session_destroy(struct lm_object *object)
 {
     struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
     lm_channel_deinit(&session->channel);
@@ -75,7 +75,7 @@ LM_INTERNAL void lm_session_destroy(struct lm_object *object)
 }
 
 /* Whether the caller is the one to end the session: it is taken out of the service's list once. */
-LM_INTERNAL bool lm_session_unlist(struct lm_session *session)
+LM_SETUP bool lm_session_unlist(struct lm_session *session)
 {
     struct lm_service *service = session->service;
     pthread_mutex_lock(&service->lock);
@@ -88,7 +88,7 @@ LM_INTERNAL bool lm_session_unlist(struct lm_session *session)
 }
 
 /* The session holds nothing of its user's quota any more. */
-LM_INTERNAL void lm_session_leave(struct lm_session *session, struct lm_user *user)
+LM_SETUP void lm_session_leave(struct lm_session *session, struct lm_user *user)
 {
     struct lm_service *service = session->service;
     pthread_mutex_lock(&service->lock);
@@ -97,7 +97,7 @@ LM_INTERNAL void lm_session_leave(struct lm_session *session, struct lm_user *us
 }
 
 /* Closes everything of the session at once; what still names it finds it cut. Idempotent, any thread. */
-LM_INTERNAL void lm_session_end(struct lm_session *session)
+LM_SETUP void lm_session_end(struct lm_session *session)
 {
     if (!lm_session_unlist(session))
         return;
@@ -154,7 +154,7 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
  * The channel that the same process had before, and closed with messages in it: they come first. NULL: there is none.
  * With the service's lock. A process may have several open, if it has plugins.
  */
-LM_INTERNAL struct lm_session *lm_session_find_predecessor(const struct lm_session *session)
+LM_SETUP struct lm_session *lm_session_find_predecessor(const struct lm_session *session)
 {
     const struct lm_list *sessions = &session->service->sessions;
     for (struct lm_list *l = lm_list_first(sessions); l; l = lm_list_next(sessions, l)) {
@@ -190,7 +190,7 @@ LM_COLD void lm_trace_hello(const struct lm_session *session, int result)
 }
 
 /* Asks the service's policy, once. Without any lock: the policy may be the service's own function. */
-LM_INTERNAL void lm_session_judge(struct lm_session *session)
+LM_SETUP void lm_session_judge(struct lm_session *session)
 {
     struct lm_service *service = session->service;
     if (session->judged)
@@ -201,7 +201,7 @@ LM_INTERNAL void lm_session_judge(struct lm_session *session)
 }
 
 /* H4, H5, with the locks of service and session. */
-LM_INTERNAL int lm_session_welcome(struct lm_service *service, struct lm_session *session)
+LM_SETUP int lm_session_welcome(struct lm_service *service, struct lm_session *session)
 {
     if (lm_session_is_cut(session))
         return -EPIPE;
@@ -224,7 +224,7 @@ LM_INTERNAL int lm_session_welcome(struct lm_service *service, struct lm_session
 }
 
 /* The hello. 0: the session is open; -EAGAIN: it has not come yet. */
-LM_INTERNAL int lm_session_open(struct lm_session *session)
+LM_SETUP int lm_session_open(struct lm_session *session)
 {
     struct lm_service *service = session->service;
     lm_session_judge(session);
@@ -325,7 +325,7 @@ LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events)
 }
 
 /* Tells a client that is sent away why, if it was not its own fault. */
-LM_INTERNAL void lm_session_explain(struct lm_session *session, int error)
+LM_SETUP void lm_session_explain(struct lm_session *session, int error)
 {
     lm_session_lock(session);
     if ((error == -ENOMEM || error == -EDQUOT || error == -EMFILE) && !lm_session_is_cut(session))
@@ -364,7 +364,7 @@ LM_INTERNAL int lm_session_watch(struct lm_session *session, struct lm_loop *loo
 }
 
 /* Takes over the socket, unless it returns NULL: no memory. Who can't be asked who it is has no rights. */
-LM_INTERNAL struct lm_session *lm_session_create(struct lm_service *service, int socket)
+LM_SETUP struct lm_session *lm_session_create(struct lm_service *service, int socket)
 {
     struct lm_session *session = (struct lm_session *)lm_new(sizeof *session);
     if (!session)

@@ -75,7 +75,7 @@ LM_INTERNAL int lm_session_count_descriptors(struct lm_session *session)
     return 0;
 }
 
-LM_INTERNAL void lm_session_drop_parcels(struct lm_session *session)
+LM_SETUP void lm_session_drop_parcels(struct lm_session *session)
 {
     lm_channel_drop_parcels(&session->channel);
     if (session->user)
@@ -107,7 +107,7 @@ struct lm_arrival {
     int32_t identifier;
 };
 
-LM_INTERNAL void lm_session_drop_parts(struct lm_session *session)
+LM_SETUP void lm_session_drop_parts(struct lm_session *session)
 {
     if (session->parts)
         lm_user_give_bytes(session->user, session->request.total);
@@ -199,8 +199,8 @@ LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_f
 }
 
 /* The same for a frame whose descriptors come by the socket. */
-LM_INTERNAL int lm_session_receive_with_descriptors(struct lm_session *session, const struct lm_frame *frame,
-                                                    LMMessage *message)
+LM_SETUP int lm_session_receive_with_descriptors(struct lm_session *session, const struct lm_frame *frame,
+                                                 LMMessage *message)
 {
     struct lm_parcel *parcel = NULL;
     session->look_again = true;

@@ -42,7 +42,7 @@ LM_INTERNAL void lm_relax(void)
 }
 
 /* What LM_SPIN_US allows at most, in nanoseconds. What is no number of microseconds is not believed. */
-LM_INTERNAL uint32_t lm_spin_allowed(void)
+LM_SETUP uint32_t lm_spin_allowed(void)
 {
     const char *text = lm_environment("LM_SPIN_US");
     char *end = NULL;
@@ -58,7 +58,7 @@ LM_INTERNAL bool lm_spin_valid(uint32_t microseconds)
     return microseconds <= LM_SPIN_LONG / 1000 || microseconds == UINT32_MAX;
 }
 
-LM_INTERNAL uint32_t lm_spin_nanoseconds(uint32_t microseconds)
+LM_SETUP uint32_t lm_spin_nanoseconds(uint32_t microseconds)
 {
     if (microseconds == UINT32_MAX)
         return 0;
@@ -72,7 +72,7 @@ LM_INTERNAL void lm_spin_set(struct lm_spin *spin, uint32_t wanted)
 }
 
 /* None if this thread has one core only: it would keep the other side from running. */
-LM_INTERNAL void lm_spin_init(struct lm_spin *spin, uint32_t wanted)
+LM_SETUP void lm_spin_init(struct lm_spin *spin, uint32_t wanted)
 {
     memset(spin, 0, sizeof *spin);
     spin->allowed = lm_sys_core_count() > 1 ? lm_spin_allowed() : 0;

@@ -11,7 +11,7 @@
 #define LM_START_AS_ASKED (LIGHTMESSAGING_USE_ROCKETBOOTSTRAP ? LM_START_UNLOCKED : 0u)
 
 /* Gives a fresh service its name. A launcher has decided itself where its socket is. */
-LM_INTERNAL kern_return_t lm_service_name(struct lm_service *service, const char *name, unsigned how)
+LM_SETUP kern_return_t lm_service_name(struct lm_service *service, const char *name, unsigned how)
 {
     int listener = how & LM_START_CHECK_IN ? lm_activation_take(name) : -ENOENT;
     if (listener >= 0)
@@ -25,7 +25,7 @@ LM_INTERNAL kern_return_t lm_service_name(struct lm_service *service, const char
 }
 
 /* Before anybody can connect. */
-LM_INTERNAL kern_return_t lm_service_configure(struct lm_service *service, const LMServiceOptions *options)
+LM_SETUP kern_return_t lm_service_configure(struct lm_service *service, const LMServiceOptions *options)
 {
     if (options->largestMessage && options->largestMessage < LM_PIECE_MAX)
         return KERN_INVALID_ARGUMENT;
@@ -42,9 +42,8 @@ LM_INTERNAL kern_return_t lm_service_configure(struct lm_service *service, const
 }
 
 /* `service` may be NULL; else it gets the service with a reference for the caller, or NULL. */
-LM_INTERNAL kern_return_t lm_service_start(const char *name, struct lm_loop *loop, CFMachPortCallBack callback,
-                                           void *info, const LMServiceOptions *options, unsigned how,
-                                           LMServiceRef *started)
+LM_SETUP kern_return_t lm_service_start(const char *name, struct lm_loop *loop, CFMachPortCallBack callback, void *info,
+                                        const LMServiceOptions *options, unsigned how, LMServiceRef *started)
 {
     CFMachPortContext context = {0, info, NULL, NULL, NULL};
     if (started)
@@ -69,9 +68,9 @@ LM_INTERNAL kern_return_t lm_service_start(const char *name, struct lm_loop *loo
 }
 
 /* The same, with a line about a failure. */
-LM_INTERNAL kern_return_t lm_service_start_told(const char *name, struct lm_loop *loop, CFMachPortCallBack callback,
-                                                void *info, const LMServiceOptions *options, unsigned how,
-                                                LMServiceRef *started)
+LM_SETUP kern_return_t lm_service_start_told(const char *name, struct lm_loop *loop, CFMachPortCallBack callback,
+                                             void *info, const LMServiceOptions *options, unsigned how,
+                                             LMServiceRef *started)
 {
     kern_return_t status = lm_service_start(name, loop, callback, info, options, how, started);
     return lm_status_told("start the service", name, -1, status);

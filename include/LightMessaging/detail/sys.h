@@ -221,7 +221,7 @@ LM_INTERNAL int lm_sys_peer(int socket, struct lm_credentials *peer)
 }
 
 /* The peer's supplementary groups, in memory that the caller frees; how many. */
-LM_INTERNAL int lm_sys_peer_groups(int socket, uint32_t **groups)
+LM_SETUP int lm_sys_peer_groups(int socket, uint32_t **groups)
 {
     socklen_t bytes = 0;
     long result = LM_SYS(SYS_getsockopt, socket, SOL_SOCKET, LM_SO_PEERGROUPS, NULL, &bytes, 0);
@@ -249,7 +249,7 @@ LM_INTERNAL uint64_t lm_sys_descriptor_limit(void)
 }
 
 /* How long connecting (SO_SNDTIMEO) or receiving (SO_RCVTIMEO) may block; 0 nanoseconds: for ever. */
-LM_INTERNAL int lm_sys_set_timeout(int socket, int option, int64_t nanoseconds)
+LM_SETUP int lm_sys_set_timeout(int socket, int option, int64_t nanoseconds)
 {
     int64_t microseconds = (nanoseconds + 999) / 1000;
     struct lm_timeval time = {(long)(microseconds / 1000000), (long)(microseconds % 1000000)};
@@ -257,7 +257,7 @@ LM_INTERNAL int lm_sys_set_timeout(int socket, int option, int64_t nanoseconds)
 }
 
 /* Sleeps until the socket has something to read or the time is over; may return early. */
-LM_INTERNAL void lm_sys_poll_readable(int socket, int64_t nanoseconds)
+LM_SETUP void lm_sys_poll_readable(int socket, int64_t nanoseconds)
 {
     struct lm_timespec time = {(long)(nanoseconds / 1000000000), (long)(nanoseconds % 1000000000)};
     struct pollfd readable = {socket, POLLIN, 0};
@@ -265,7 +265,7 @@ LM_INTERNAL void lm_sys_poll_readable(int socket, int64_t nanoseconds)
 }
 
 /* Whether a record could be sent now. */
-LM_INTERNAL bool lm_sys_writable(int socket)
+LM_SETUP bool lm_sys_writable(int socket)
 {
     struct lm_timespec none = {0, 0};
     struct pollfd writable = {socket, POLLOUT, 0};
@@ -283,7 +283,7 @@ LM_INTERNAL bool lm_sys_hung_up(int socket)
 }
 
 /* Where vm.memfd_noexec is 2, only memory that says so is allowed; older kernels don't know the flag. */
-LM_INTERNAL int lm_sys_memfd_create(void)
+LM_SETUP int lm_sys_memfd_create(void)
 {
     const unsigned flags = LM_MFD_CLOEXEC | LM_MFD_ALLOW_SEALING;
     int memory = (int)LM_SYS(SYS_memfd_create, "lightmessaging", flags, 0, 0, 0, 0);
@@ -292,7 +292,7 @@ LM_INTERNAL int lm_sys_memfd_create(void)
     return memory;
 }
 
-LM_INTERNAL int lm_sys_memfd(size_t size)
+LM_SETUP int lm_sys_memfd(size_t size)
 {
     int memory = lm_sys_memfd_create();
     if (memory < 0)
@@ -314,7 +314,7 @@ LM_INTERNAL int lm_sys_seals(int memory)
 
 /* Maps shared memory; not inherited by a forked child. libc's mmap, because the sanitizers must see it. NULL on
  * failure. */
-LM_INTERNAL void *lm_sys_map(int memory, size_t size)
+LM_SETUP void *lm_sys_map(int memory, size_t size)
 {
     void *address =
         lm_sys_fault(SYS_munmap) ? MAP_FAILED : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
@@ -340,7 +340,7 @@ LM_INTERNAL int lm_sys_populate(void *address, size_t size)
     return result == -EINVAL || result == -ENOSYS || result == -EPERM ? 0 : result;
 }
 
-LM_INTERNAL int lm_sys_stat(int descriptor, struct stat *status)
+LM_SETUP int lm_sys_stat(int descriptor, struct stat *status)
 {
     int fault = lm_sys_fault(SYS_fstatfs);
     if (fault)
@@ -355,7 +355,7 @@ LM_INTERNAL bool lm_sys_on_tmpfs(int descriptor)
 }
 
 /* Whether the descriptor was opened through a mount that nobody can write to. */
-LM_INTERNAL bool lm_sys_is_read_only(int descriptor)
+LM_SETUP bool lm_sys_is_read_only(int descriptor)
 {
     const unsigned long read_only = 1; /* ST_RDONLY */
     struct statfs status;
@@ -412,7 +412,7 @@ LM_INTERNAL int lm_sys_truncate(int file, size_t size)
 }
 
 /* What fcntl is told of one byte of a file. */
-LM_INTERNAL struct lm_file_lock lm_file_lock_of(int16_t type, int64_t byte)
+LM_SETUP struct lm_file_lock lm_file_lock_of(int16_t type, int64_t byte)
 {
     struct lm_file_lock lock;
     memset(&lock, 0, sizeof lock);
@@ -454,7 +454,7 @@ LM_INTERNAL long lm_sys_write(int descriptor, const void *bytes, size_t length)
     return LM_SYS(SYS_write, descriptor, bytes, length, 0, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_socket_option(int socket, int option)
+LM_SETUP int lm_sys_socket_option(int socket, int option)
 {
     int value = -1;
     socklen_t length = sizeof value;
@@ -463,7 +463,7 @@ LM_INTERNAL int lm_sys_socket_option(int socket, int option)
 }
 
 /* The path that a socket was bound to, with a NUL at its end. */
-LM_INTERNAL int lm_sys_address(int socket, struct sockaddr_un *address)
+LM_SETUP int lm_sys_address(int socket, struct sockaddr_un *address)
 {
     socklen_t length = sizeof *address - 1;
     memset(address, 0, sizeof *address);
@@ -471,7 +471,7 @@ LM_INTERNAL int lm_sys_address(int socket, struct sockaddr_un *address)
 }
 
 /* Has the descriptor be closed by an execution, and its reads not block. */
-LM_INTERNAL int lm_sys_make_ours(int descriptor)
+LM_SETUP int lm_sys_make_ours(int descriptor)
 {
     long flags = LM_SYS(SYS_fcntl, descriptor, F_GETFL, 0, 0, 0, 0);
     long result = flags < 0 ? flags : LM_SYS(SYS_fcntl, descriptor, F_SETFL, flags | O_NONBLOCK, 0, 0, 0);
@@ -499,7 +499,7 @@ LM_INTERNAL int lm_sys_epoll_wait(int epoll, struct epoll_event *events, int mos
 }
 
 /* On how many cores this thread may run; 1 if the kernel does not say. */
-LM_INTERNAL int lm_sys_core_count(void)
+LM_SETUP int lm_sys_core_count(void)
 {
     unsigned long cores[1024 / sizeof(unsigned long)]; /* for 8192 of them, the most that Linux is built for */
     long bytes = LM_SYS(SYS_sched_getaffinity, 0, sizeof cores, cores, 0, 0, 0);
@@ -571,7 +571,7 @@ LM_INTERNAL bool lm_sys_is_main_thread(void)
 }
 
 /* A variable of the environment, unless it is empty or this program runs with more rights than who started it. */
-LM_INTERNAL const char *lm_environment(const char *variable)
+LM_SETUP const char *lm_environment(const char *variable)
 {
     const unsigned long secure = 23; /* AT_SECURE */
     const char *value = getauxval(secure) ? NULL : getenv(variable);

@@ -42,7 +42,7 @@ LM_INTERNAL uint32_t lm_table_name(const struct lm_table *table, uint32_t slot)
     return (uint32_t)table->entries[slot].generation << LM_NAME_SLOT_BITS | slot;
 }
 
-LM_INTERNAL int lm_table_grow(struct lm_table *table)
+LM_SETUP int lm_table_grow(struct lm_table *table)
 {
     uint32_t size = table->size ? table->size * 2 : LM_TABLE_FIRST_SIZE;
     if (table->size > LM_NAME_SLOT_MAX)
@@ -117,7 +117,7 @@ LM_INTERNAL void lm_table_remove(struct lm_table *table, struct lm_entry *entry)
 }
 
 /* Ends all names; none of them will be found again soon, though the slots are reused. */
-LM_INTERNAL void lm_table_clear(struct lm_table *table)
+LM_SETUP void lm_table_clear(struct lm_table *table)
 {
     for (uint32_t slot = 1; slot < table->used; slot++)
         if (table->entries[slot].object)

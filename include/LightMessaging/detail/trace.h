@@ -193,7 +193,7 @@ LM_COLD void lm_trace_failure(enum lm_deed deed, const char *name, const char *p
 }
 
 /* For functions that return a negative errno on failure: tells of it, and passes it on. */
-LM_INTERNAL int lm_told(enum lm_deed deed, const char *name, const char *path, const char *folder, int result)
+LM_SETUP int lm_told(enum lm_deed deed, const char *name, const char *path, const char *folder, int result)
 {
     if (result < 0 && lm_tracing())
         lm_trace_failure(deed, name, path, folder, result);
