@@ -255,12 +255,20 @@ def compile_once(folder, source):
     subprocess.run([compiler, "-O2", "-I", HERE.parent / "include", "-o", program, source], check=True)
     end = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime
-    size = subprocess.run(["size", program], check=True, text=True, capture_output=True).stdout
-    return seconds, int(size.splitlines()[1].split()[0])
+    return seconds, section_sizes(program)
+
+
+def section_sizes(program):
+    """The machine code, and what `size` calls text: with it constants and unwind tables."""
+    def run(*options):
+        lines = subprocess.run(["size", *options, program], check=True, text=True, capture_output=True).stdout
+        return [line.split() for line in lines.splitlines() if line.strip()]
+    code = sum(int(row[1]) for row in run("-A") if row[0] == ".text")
+    return {"code": code, "text": int(run()[1][0])}
 
 
 def measure_cost(folder, effort):
-    """The compiler's computing time, and the text, of a program with a client and a service and of an empty one."""
+    """The compiler's computing time, and the size, of a program with a client and a service and of an empty one."""
     print("compiling", flush=True)
     empty = folder / "empty.c"
     empty.write_text("int main(void)\n{\n    return 0;\n}\n")
@@ -269,7 +277,7 @@ def measure_cost(folder, effort):
         for source in (empty, HERE / "cost.c"):
             seconds, sizes[source.stem] = compile_once(folder, source)
             times.setdefault(source.stem, []).append(seconds * 1e3)
-    return {name: {"ms": statistics.median(times[name]), "text": sizes[name]} for name in times}
+    return {name: {"ms": statistics.median(times[name]), **sizes[name]} for name in times}
 
 
 def first_line(*command):
