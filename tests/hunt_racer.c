@@ -33,9 +33,9 @@ static const char *at(const char *folder, const char *name)
 {
     static char paths[4][700];
     static unsigned next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
+    char path[sizeof paths[0]]; /* the folder may be in one of those */
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return memcpy(paths[next++ % 4], path, sizeof path);
 }
 
 /* --- Those who go on meanwhile --- */

@@ -274,7 +274,12 @@ static void *cancel_all(void *argument)
     return cancelled;
 }
 
-/* Intent: cancelling in one thread against answers in another: each call ends one way or the other. */
+/*
+ * Intent: cancelling in one thread against answers in another: each call ends one way or the other.
+ *
+ *   client --1..many--> service answers
+ *   thread cancels 1..many while the loop hands the answers out
+ */
 static void cancelling_races_with_answers(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -393,6 +398,10 @@ static void check_large(LMCallRef call, kern_return_t status, LMResponseBuffer *
 
 /*
  * Intent: large messages go in pieces without anybody waiting, small ones in between, a thread's large ones as well.
+ *
+ *   client --large, small, large, small, large, small--> nobody waits
+ *   client --large--> waits: its own answer
+ *   client runs its loop: the other six
  */
 static void large_calls_are_answered(void)
 {
@@ -495,6 +504,9 @@ static void *call_in_thread(void *connection)
 
 /*
  * Intent: loops of two threads and calls of two more share a channel; whoever wakes hands out everybody's answers.
+ *
+ *   threads 1, 3: loops, each answer sends the next call
+ *   threads 2, 4: call and wait
  */
 static void loops_and_threads_share_a_channel(void)
 {
