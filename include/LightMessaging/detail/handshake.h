@@ -106,14 +106,12 @@ LM_SETUP int lm_channel_accept(struct lm_channel *channel, kern_return_t refusal
     return result;
 }
 
-/* H5. */
+/* H5, but for the bell. */
 LM_SETUP void lm_channel_welcome(struct lm_channel *channel, uint32_t largest_message)
 {
     lm_store_relaxed(&channel->memory->largest_message, largest_message);
     lm_store_relaxed(&channel->memory->borrows, channel->borrows);
     lm_store_ordered(&channel->memory->welcomed, 1);
-    if (lm_producer_must_ring(&channel->out))
-        lm_channel_ring_bell(channel);
 }
 
 #endif

@@ -333,17 +333,35 @@ LM_SETUP void lm_session_explain(struct lm_session *session, int error)
     lm_session_unlock(session);
 }
 
+/* H5: wakes a client that sleeps until it is welcome. */
+LM_SETUP void lm_session_ring_welcome(struct lm_session *session)
+{
+    lm_session_lock(session);
+    if (!lm_session_is_cut(session) && lm_producer_must_ring(&session->channel.out))
+        lm_channel_ring_bell(&session->channel);
+    lm_session_unlock(session);
+}
+
+/* One turn, opening the session first if need be; the bell for the welcome comes after its first turn, whose answers
+ * have mostly rung it already. Results as lm_session_take_requests; -EAGAIN: the hello has not come yet. */
+LM_INTERNAL int lm_session_turn(struct lm_session *session, uint32_t events)
+{
+    bool opens = !session->welcomed;
+    int result = opens ? lm_session_open(session) : 0;
+    if (result == 0)
+        result = lm_session_must_wait(session) ? 1 : lm_session_serve(session, events);
+    if (opens && result >= 0)
+        lm_session_ring_welcome(session);
+    return result;
+}
+
 /* The loop's callback. */
 LM_INTERNAL enum lm_wish lm_session_ready(struct lm_object *object, uint32_t events)
 {
     struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
-    int result = session->welcomed ? 0 : lm_session_open(session);
+    int result = lm_session_turn(session, events);
     if (result == -EAGAIN && !(events & EPOLLRDHUP))
         return LM_WATCH_WAIT;
-    if (result == 0 && lm_session_must_wait(session))
-        return LM_WATCH_AGAIN;
-    if (result == 0)
-        result = lm_session_serve(session, events);
     if (result == 0 && !session->peer_gone) {
         if (lm_loop_keeps_hot(session->service->loop, session->service->spin))
             return LM_WATCH_HOT;
