@@ -326,12 +326,69 @@ static void a_half_open_channel_stays_with_the_parent(void)
     th_stop(second_service);
 }
 
+static void open_and_close(const struct th_service *me)
+{
+    LMConnection to = th_connection(me->name);
+    th_ready();
+    for (;;) {
+        LMResponseBuffer response;
+        if (LMConnectionSendTwoWay(&to, 0, NULL, 0, &response) == KERN_SUCCESS)
+            count(&counts->openings);
+        LMResponseBufferFree(&response);
+        th_close(&to);
+    }
+}
+
+static void *serve_second(void *loop)
+{
+    assert_int_equal(LMStartService(SECOND_NAME, CFRunLoopGetCurrent(), (CFMachPortCallBack)th_echo), 0);
+    __atomic_store_n((CFRunLoopRef *)loop, CFRunLoopGetCurrent(), __ATOMIC_RELEASE);
+    CFRunLoopRun();
+    return NULL;
+}
+
+/* The process serves in a thread, while its main thread forks. */
+static void serve_and_fork(const struct th_service *me)
+{
+    unsigned other_sockets = th_sockets(), forks = th_hunt(2000, 40000), holders = 0;
+    CFRunLoopRef loop = NULL;
+    pthread_t server;
+    (void)me;
+    if (th_sanitized() || th_on_valgrind()) /* see end_child and count_callers */
+        forks = 0;
+    assert_int_equal(pthread_create(&server, NULL, serve_second, &loop), 0);
+    while (!__atomic_load_n(&loop, __ATOMIC_ACQUIRE))
+        th_sleep_ms(1);
+    th_ready();
+    th_await(0, 1); /* the clients are there */
+    for (unsigned i = 0; i < forks; i++)
+        holders += child_holds_a_socket(other_sockets);
+    th_report("fork: %u forks of a service, %llu channels opened, %u children with a socket of the parent's", forks,
+              (unsigned long long)counts->openings, holders);
+    _exit(holders != 0);
+}
+
+/* Intent: a service's child holds none of its clients' channels, not even one that was being accepted or ended. */
+static void a_services_channels_stay_with_it(void)
+{
+    memset(counts, 0, sizeof *counts);
+    pid_t service = th_start(&(struct th_service){.program = serve_and_fork});
+    pid_t clients[2];
+    for (int i = 0; i < 2; i++)
+        clients[i] = th_start(&(struct th_service){.name = SECOND_NAME, .program = open_and_close});
+    th_set(0, 1);
+    assert_int_equal(th_reap(service), 0);
+    for (int i = 0; i < 2; i++)
+        th_kill(clients[i]);
+}
+
 int main(void)
 {
     counts = th_share(sizeof *counts);
     const struct CMUnitTest tests[] = {
         TH_TEST_SECONDS(forks_during_calls_disturb_nobody, 50),
         TH_TEST_SECONDS(a_half_open_channel_stays_with_the_parent, 50),
+        TH_TEST_SECONDS(a_services_channels_stay_with_it, 50),
     };
     return TH_HUNT_MAIN(tests);
 }

@@ -385,6 +385,65 @@ static void calls_not_taken_move_on(void)
     th_close(&connection);
 }
 
+enum { TAKEN, DISORDERS }; /* words */
+
+static void take_in_order(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    uint32_t number;
+    if (message->head.msgh_id == TAKE) {
+        memcpy(&number, LMMessageGetData(message), sizeof number);
+        if (number != th_get(TAKEN))
+            th_add(DISORDERS);
+        th_add(TAKEN);
+    }
+    th_echo(port, message, size, info);
+}
+
+/* Calls and one-way messages in turns, from one number to another. */
+static void send_numbers(LMConnectionRef connection, struct outcome *outcomes, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) {
+        outcomes[i].number = i;
+        if (i % 2)
+            assert_int_equal(LMConnectionSendOneWay(connection, TAKE, &i, sizeof i), 0);
+        else
+            begin(connection, TAKE, &outcomes[i]);
+    }
+}
+
+/*
+ * Intent: what a dead service left untaken comes before what is sent later, calls and one-way messages alike.
+ *   service stopped, client --0..1999-->
+ *   killed, restarted
+ *   client --call--> answered, by the new service
+ *   client --2000..2099--> before its loop ran
+ *   service: 0..2099
+ */
+static void calls_that_move_keep_their_order(void)
+{
+    enum { UNTAKEN = 2000, ALL = 2100 };
+    struct outcome *outcomes = calloc(ALL, sizeof *outcomes);
+    pid_t service = th_serve(NAME, take_in_order);
+    LMConnection connection = th_connection(NAME);
+    th_check_echo(&connection);
+    th_pause(service);
+    send_numbers(&connection, outcomes, 0, UNTAKEN);
+    th_kill(service);
+    service = th_serve(NAME, take_in_order);
+    th_check_echo(&connection);
+    send_numbers(&connection, outcomes, UNTAKEN, ALL);
+    finish();
+    th_await(TAKEN, ALL);
+    assert_int_equal(th_get(DISORDERS), 0);
+    for (uint32_t i = 0; i < ALL; i += 2) {
+        expect(&outcomes[i], 0);
+        release(&outcomes[i], 1);
+    }
+    free(outcomes);
+    th_close(&connection);
+    th_stop(service);
+}
+
 enum { LARGE = 3000000 };
 
 static void check_large(LMCallRef call, kern_return_t status, LMResponseBuffer *response, void *info)
@@ -614,6 +673,7 @@ int main(void)
         TH_TEST(a_call_ends_in_time),
         TH_TEST(death_ends_a_taken_call),
         TH_TEST(calls_not_taken_move_on),
+        TH_TEST(calls_that_move_keep_their_order),
         TH_TEST(large_calls_are_answered),
         TH_TEST(a_large_call_is_cancelled_in_the_middle),
         TH_TEST(loops_and_threads_share_a_channel),

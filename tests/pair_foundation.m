@@ -451,7 +451,7 @@ IN_POOL(nothing_grows)
     size_t before = memory_in_use();
     echo_many(&connection, rounds);
     th_report("%zu bytes, then %zu", before, memory_in_use());
-    assert_true(th_sanitized() || th_on_valgrind() || memory_in_use() < before + rounds * 8);
+    assert_true(th_sanitized() || th_on_valgrind() || memory_in_use() < before + rounds * 16);
     th_close(&connection);
     th_stop(server);
 }

@@ -735,6 +735,57 @@ static void removing_a_source_races_with_invalidating(void)
     pthread_join(loop, NULL);
 }
 
+/* --- A callback runs the loop --- */
+
+enum { WAIT_FOR_SECOND = 20, SECOND };
+enum { WAITING, SECONDS }; /* words */
+
+static void wait_within(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    if (message->head.msgh_id == SECOND)
+        th_add(SECONDS);
+    if (message->head.msgh_id != WAIT_FOR_SECOND) {
+        th_echo(port, message, size, info);
+        return;
+    }
+    uint32_t before = th_get(SECONDS);
+    th_add(WAITING);
+    while (th_get(SECONDS) == before)
+        CFRunLoopRunInMode(kCFRunLoopDefaultMode, 20, true);
+    LMSendIntegerReply(message->head.msgh_remote_port, (int)(th_get(SECONDS) - before));
+}
+
+static void *call_and_wait(void *connection)
+{
+    return (void *)(intptr_t)th_ask(connection, WAIT_FOR_SECOND);
+}
+
+/*
+ * Intent: a callback that runs its loop is called with further messages of the same client.
+ *   thread A --call------> callback runs the loop
+ *   thread B --one way---> callback within it
+ *   A: answered
+ */
+static void a_callback_that_runs_the_loop_hears_its_client(void)
+{
+    pid_t service = th_serve("loop.within", wait_within);
+    LMConnection connection = th_connection("loop.within");
+    th_check_echo(&connection);
+    for (uint32_t i = 1; i <= 20; i++) {
+        pthread_t thread;
+        void *seconds;
+        assert_int_equal(pthread_create(&thread, NULL, call_and_wait, &connection), 0);
+        th_await(WAITING, i);
+        if (i % 2)
+            th_sleep_ms(5); /* it sleeps in the loop */
+        assert_int_equal(LMConnectionSendOneWay(&connection, SECOND, NULL, 0), 0);
+        pthread_join(thread, &seconds);
+        assert_int_equal((intptr_t)seconds, 1);
+    }
+    th_close(&connection);
+    th_stop(service);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -754,6 +805,7 @@ int main(void)
         TH_TEST(a_sleeping_loop_can_be_stopped),
         TH_TEST(timers_go_on_after_a_stop),
         TH_TEST(removing_a_source_races_with_invalidating),
+        TH_TEST(a_callback_that_runs_the_loop_hears_its_client),
     };
     return TH_MAIN(tests);
 }

@@ -51,6 +51,24 @@ static void order_holds_over_a_new_channel(void)
     th_stop(service);
 }
 
+/* Intent: the same over several channels, of which each waits for the one before it. */
+static void order_holds_over_many_new_channels(void)
+{
+    enum { CHANNELS = 5, EACH = 300 };
+    pid_t service = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    th_check_echo(&connection);
+    th_pause(service);
+    for (uint32_t i = 0; i < CHANNELS; i++) {
+        send_notes(&connection, i * EACH + 1, (i + 1) * EACH);
+        th_close(&connection);
+    }
+    th_resume(service);
+    th_await(NOTE_COUNT, CHANNELS * EACH);
+    assert_int_equal(th_get(DISORDERS), 0);
+    th_stop(service);
+}
+
 /*
  * Intent: a first message that has to wait for the service's limits does not sleep past them.
  *   client                             service
@@ -75,6 +93,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TH_TEST(order_holds_over_a_new_channel),
+        TH_TEST(order_holds_over_many_new_channels),
         TH_TEST(a_first_large_call_meets_its_welcome),
     };
     return TH_MAIN(tests);

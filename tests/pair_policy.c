@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -277,6 +278,33 @@ static void a_function_decides(void)
     th_stop(service);
 }
 
+static bool refuses_after_a_while(const LMSender *sender, void *info)
+{
+    (void)sender, (void)info;
+    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0.2, false); /* the hello is there, and the request */
+    return false;
+}
+
+static void serve_with_a_slow_function(const struct th_service *me)
+{
+    (void)me;
+    serve_with(&(LMServiceOptions){.policy = refuses_after_a_while}, NULL);
+}
+
+/*
+ * Intent: nobody comes in while the function runs the loop.
+ *   client --call--> the function runs the loop, says no
+ */
+static void a_function_may_run_the_loop(void)
+{
+    pid_t service = th_start(&(struct th_service){.program = serve_with_a_slow_function});
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    assert_int_equal(LMConnectionSendTwoWay(&connection, WHO, NULL, 0, &response), BOOTSTRAP_NOT_PRIVILEGED);
+    th_close(&connection);
+    th_stop(service);
+}
+
 /*
  * Intent: one-way messages to a service that refuses us don't look sent for ever.
  *   client --one way--> queued, or refused at once
@@ -392,6 +420,89 @@ static void a_user_has_so_many_bytes(void)
     th_stop(service);
 }
 
+enum { SERVICE }; /* words */
+enum { LARGE = 3000000 };
+
+/* The service is stopped: what fits into the ring is there, the rest does not come. */
+static void time_out_and_stay(const struct th_service *me)
+{
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    void *data = calloc(1, LARGE);
+    (void)me;
+    th_check_echo(&connection);
+    kill((pid_t)th_get(SERVICE), SIGSTOP);
+    assert_int_equal(LMConnectionSendTwoWayWithTimeout(&connection, ONE_WAY, data, LARGE, 100, &response),
+                     MACH_SEND_TIMED_OUT);
+    free(data);
+    th_ready();
+    th_serve_until_stopped();
+}
+
+/*
+ * Intent: a large request that was given up in the middle holds nothing of its user's quota, though its sender is idle.
+ *   service stopped
+ *   A --3 MB--> times out
+ *   service goes on
+ *   B --3 MB--> answered, with a quota of 4 MB
+ */
+static void what_was_given_up_does_not_count(void)
+{
+    static const LMServiceOptions options = {.bytesPerUser = 4000000};
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    uint8_t *data = calloc(1, LARGE);
+    pid_t service = start(&options);
+    th_set(SERVICE, (uint32_t)service);
+    th_check_echo(&connection);
+    pid_t client = th_start(&(struct th_service){.program = time_out_and_stay});
+    th_resume(service);
+    for (int i = 0; i < 100; i++)
+        th_check_echo(&connection); /* what A's channel holds is read, in turns with ours */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(LMConnectionSendTwoWay(&connection, ONE_WAY, data, LARGE, &response), 0);
+        LMResponseBufferFree(&response);
+    }
+    free(data);
+    th_close(&connection);
+    th_stop(client);
+    th_stop(service);
+}
+
+/* Leaves one descriptor, which a new connection takes: none is left for its memory. */
+static void leave_one_descriptor(void)
+{
+    int last = -1;
+    for (int next = dup(STDERR_FILENO); next >= 0; next = dup(STDERR_FILENO))
+        last = next;
+    assert_true(last >= 0);
+    close(last);
+}
+
+static void serve_without_descriptors(const struct th_service *me)
+{
+    const struct rlimit few = {100, 100};
+    (void)me;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(LMStartService(NAME, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer), 0);
+    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false); /* opens what it needs */
+    th_ready();
+    leave_one_descriptor();
+    th_serve_until_stopped();
+}
+
+/* Intent: a service without descriptors says so, rather than nothing. */
+static void no_room_for_a_client_is_told(void)
+{
+    pid_t service = th_start(&(struct th_service){.program = serve_without_descriptors});
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    th_await_sleep(service);
+    assert_int_equal(LMConnectionSendTwoWay(&connection, WHO, NULL, 0, &response), KERN_RESOURCE_SHORTAGE);
+    th_close(&connection);
+    th_kill(service);
+}
+
 static void start_and_fail(const struct th_service *me)
 {
     CFRunLoopRef loop = CFRunLoopGetCurrent();
@@ -463,9 +574,12 @@ int main(void)
         TH_TEST(a_sender_can_be_watched),
         TH_TEST(lists_let_in_whom_they_name),
         TH_TEST(a_function_decides),
+        TH_TEST(a_function_may_run_the_loop),
         TH_TEST(a_refusal_reaches_one_way_senders),
         TH_TEST(a_user_has_so_many_connections),
         TH_TEST(a_user_has_so_many_bytes),
+        TH_TEST(what_was_given_up_does_not_count),
+        TH_TEST(no_room_for_a_client_is_told),
         TH_TEST(a_start_that_fails_leaves_nothing),
         TH_TEST(a_service_stops_and_starts_again),
     };

@@ -9,10 +9,24 @@
 
 static const char NAME[] = "test.timeouts";
 
-enum { KEEP = 1, ANSWER_KEPT, COUNT, COUNTED, SLEEP_100, LEAST = 290 };
+enum { KEEP = 1, ANSWER_KEPT, COUNT, COUNTED, SLEEP_100, KEEP_MORE, ANSWER_MORE, LEAST = 290 };
+enum { LATE_ANSWERS }; /* words */
+enum { MORE = 5, LATE_BYTES = 100 << 20 };
 
-static mach_port_t kept;
-static int counted;
+static mach_port_t kept, kept_more[MORE];
+static int counted, kept_more_count;
+
+/* More than would be kept for a client that does not read. */
+static void answer_more(void)
+{
+    void *data = calloc(1, LATE_BYTES);
+    assert_non_null(data);
+    for (int i = 0; i < MORE; i++) {
+        assert_int_equal(LMSendReply(kept_more[i], data, LATE_BYTES), 0);
+        th_add(LATE_ANSWERS);
+    }
+    free(data);
+}
 
 static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
@@ -24,6 +38,12 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
     case ANSWER_KEPT:
         LMSendReply(kept, "late", 4);
         LMSendReply(reply, NULL, 0);
+        break;
+    case KEEP_MORE:
+        kept_more[kept_more_count++] = reply;
+        break;
+    case ANSWER_MORE:
+        answer_more();
         break;
     case COUNT:
         counted++;
@@ -128,6 +148,32 @@ static void a_late_reply_is_dropped(void)
         LMResponseBufferFree(&buffer);
         th_check_echo(&connection);
     }
+    th_close(&connection);
+    th_stop(service);
+}
+
+/*
+ * Intent: late answers are not kept for a client that does not read them, and don't cost it its connection.
+ *   client                          service
+ *   calls, 50 ms each --------->    keeps them
+ *   timed out, goes elsewhere
+ *                                   500 MiB of answers: all returned 0
+ *   call ---------------------->    answers
+ */
+static void late_replies_cost_nothing(void)
+{
+    pid_t service = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer buffer;
+    int32_t before = th_ask(&connection, TH_PROCESS_ID);
+    mach_port_t port = connection.serverPort;
+    for (int i = 0; i < MORE; i++)
+        check_failed(LMConnectionSendTwoWayWithTimeout(&connection, KEEP_MORE, NULL, 0, 50, &buffer),
+                     MACH_RCV_TIMED_OUT, &buffer);
+    assert_int_equal(LMConnectionSendOneWay(&connection, ANSWER_MORE, NULL, 0), 0);
+    th_await(LATE_ANSWERS, MORE);
+    assert_int_equal(th_ask(&connection, TH_PROCESS_ID), before);
+    assert_int_equal(connection.serverPort, port);
     th_close(&connection);
     th_stop(service);
 }
@@ -339,6 +385,7 @@ int main(void)
         TH_TEST(a_stopped_service_costs_the_timeout),
         TH_TEST(the_first_call_times_out_as_well),
         TH_TEST(a_late_reply_is_dropped),
+        TH_TEST(late_replies_cost_nothing),
         TH_TEST(a_large_message_can_be_given_up),
         TH_TEST(zero_means_not_to_wait),
         TH_TEST(a_full_queue_times_out),

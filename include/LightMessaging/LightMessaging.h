@@ -337,7 +337,8 @@ LM_API int LMMessageCopySenderPidfd(LMMessage *message);
  * which is passed with a cast to CFMachPortCallBack.
  * The message's data are private to the callback and writable. What the callback does not free is freed after it. Reply
  * to message->head.msgh_remote_port, in the callback or later, from any thread, once; or give the port up with
- * mach_port_deallocate. Stop with CFMachPortInvalidate(port). A start that fails leaves nothing behind:
+ * mach_port_deallocate. A callback may run the loop, and is called within that with what comes meanwhile; exceptions
+ * must not leave it. Stop with CFMachPortInvalidate(port). A start that fails leaves nothing behind:
  *
  *   KERN_INVALID_ARGUMENT     NULL run loop or callback, empty, too long or illegal name
  *   BOOTSTRAP_NAME_IN_USE     a live process serves the name; it is not disturbed
@@ -434,8 +435,9 @@ LM_API kern_return_t LMStartServiceWithOptions(const char *serverName, CFRunLoop
 LM_API kern_return_t LMCheckInServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
                                                  CFMachPortCallBack callback, void *userInfo,
                                                  const LMServiceOptions *options, LMServiceRef *service);
-/* Stops the service: the name is free, its clients' waits end with an error, no further callback begins. Idempotent,
- * any thread. The same as CFMachPortInvalidate. */
+/* Stops the service: the name is free, its clients' waits end with an error, no further message is taken; the callback
+ * is still called with one that another thread is just taking. What was not taken goes to the service that takes the
+ * name next. Idempotent, any thread. The same as CFMachPortInvalidate. */
 LM_API void LMServiceInvalidate(LMServiceRef service);
 
 /*

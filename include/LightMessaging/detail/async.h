@@ -58,6 +58,33 @@ LM_INTERNAL void lm_async_ended(struct lm_call *call)
 
 /* --- On a link --- */
 
+/* Whether it may go over from its dead link: the service has not taken it so far as is known, and it has not moved
+ * before. It is held then. With both links' locks, which come after its own: who has that already settles it. */
+LM_SETUP bool lm_async_may_move(struct lm_call *call, struct lm_link *dead, struct lm_link *link)
+{
+    struct lm_async *async = LM_CONTAINER(call, struct lm_async, call);
+    if (pthread_mutex_trylock(&async->lock) != 0)
+        return false;
+    if (!async->over && async->link == dead && !async->moved && call->state == LM_CALL_WAITING && !dead->refusal &&
+        lm_link_add_pump(link, async->loop) == 0)
+        return true;
+    pthread_mutex_unlock(&async->lock);
+    return false;
+}
+
+/* It is on that link now, or where it was: NULL. */
+LM_SETUP void lm_async_moved(struct lm_call *call, struct lm_link *link)
+{
+    struct lm_async *async = LM_CONTAINER(call, struct lm_async, call);
+    if (link) {
+        lm_retain(&link->object);
+        lm_release(&async->link->object);
+        async->link = link;
+        async->moved = true;
+    }
+    pthread_mutex_unlock(&async->lock);
+}
+
 /* Puts the request in line, and has the loop wait for the reply. With both locks. */
 LM_INTERNAL int lm_async_enter(struct lm_async *async, struct lm_link *link)
 {
@@ -94,6 +121,8 @@ LM_INTERNAL void lm_async_leave(struct lm_async *async, struct lm_link *link)
         return;
     lm_list_remove(&async->call.in_link);
     lm_link_abandon(link, &async->request);
+    if (async->call.state == LM_CALL_WAITING && async->request.taken)
+        lm_link_give_up(link, async->request.token);
     lm_table_remove(&link->calls, lm_table_find(&link->calls, async->request.token, 0));
     lm_link_hand_over(link);
 }
@@ -129,7 +158,30 @@ LM_INTERNAL bool lm_async_is_over(struct lm_async *async, kern_return_t *status)
     return error != -EAGAIN;
 }
 
-/* Looks the service up once more. With the lock, which is given up meanwhile. */
+/* Whether its link is dead, and another one may take it over. With the lock. */
+LM_SETUP bool lm_async_is_stranded(struct lm_async *async)
+{
+    struct lm_link *link = async->link;
+    lm_link_lock(link);
+    bool stranded = lm_link_is_cut(link) && !link->refusal && async->call.state == LM_CALL_WAITING && !async->moved;
+    lm_link_unlock(link);
+    return stranded;
+}
+
+/* Has the service looked up, so that all calls of a dead link go over in their order, this one among them. With the
+ * lock, which is given up meanwhile. */
+LM_SETUP void lm_async_rescue(struct lm_async *async)
+{
+    struct lm_link *dead = async->link, *link;
+    lm_retain(&dead->object);
+    pthread_mutex_unlock(&async->lock);
+    if (lm_link_get(dead->name, async->request.deadline, &link) == 0)
+        lm_release(&link->object);
+    lm_release(&dead->object);
+    pthread_mutex_lock(&async->lock);
+}
+
+/* Looks the service up once more, for itself. With the lock, which is given up meanwhile. */
 LM_SETUP kern_return_t lm_async_move(struct lm_async *async)
 {
     struct lm_link *dead = async->link, *link = NULL;
@@ -170,6 +222,8 @@ LM_INTERNAL bool lm_async_settle(struct lm_async *async, kern_return_t *status)
 {
     bool over = false;
     pthread_mutex_lock(&async->lock);
+    if (!async->over && async->link && lm_async_is_stranded(async))
+        lm_async_rescue(async);
     if (!async->over && async->link)
         over = lm_async_is_over(async, status);
     if (over && *status == MACH_SEND_INVALID_DEST && !async->moved) {
@@ -244,6 +298,9 @@ LM_INTERNAL struct lm_async *lm_async_create(const struct lm_request *request, s
     async->request.call = &async->call;
     async->request.owner = &async->object;
     async->call.ended = lm_async_ended;
+    async->call.may_move = lm_async_may_move;
+    async->call.moved = lm_async_moved;
+    async->call.request = &async->request;
     lm_retain(&loop->object);
     async->loop = loop;
     return async;

@@ -68,7 +68,9 @@ LM_INTERNAL int64_t lm_request_reply_deadline(const struct lm_request *request)
 /* Two-way. Without the lock. The response is an empty message when this is called, and after a failure. */
 LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *request, LMResponseBuffer *response)
 {
-    struct lm_call call = {response, LM_CALL_WAITING, 0, NULL, NULL, {NULL, NULL}};
+    struct lm_call call;
+    memset(&call, 0, sizeof call);
+    call.response = response;
     lm_link_lock(link);
     request->token = lm_table_insert(&link->calls, 0, &call, 0);
     int result = request->token ? lm_link_send(link, request) : -ENOMEM;
@@ -80,6 +82,8 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
         request->queued = false;
     if (request->token)
         lm_table_remove(&link->calls, lm_table_find(&link->calls, request->token, 0));
+    if (status == MACH_RCV_TIMED_OUT)
+        lm_link_give_up(link, request->token);
     lm_link_hand_over(link);
     lm_link_unlock(link);
     if (status)

@@ -34,6 +34,9 @@
 enum lm_link_phase { LM_LINK_OPENING = 0, LM_LINK_OPEN = 1, LM_LINK_FAILED = 2 };
 enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_DROPPED, LM_CALL_FAILED };
 
+struct lm_link;
+struct lm_request;
+
 /* A call that waits for its reply; on its thread's stack, or in an asynchronous call. */
 struct lm_call {
     LMResponseBuffer *response; /* an asynchronous call has none before its reply comes */
@@ -41,7 +44,11 @@ struct lm_call {
     int error;                           /* of one that failed */
     struct lm_follower *follower;        /* its thread, while that follows */
     void (*ended)(struct lm_call *call); /* of an asynchronous one: something has happened to it, or to the link */
-    struct lm_list in_link;              /* likewise */
+    /* Likewise: whether it may go over from a dead link to `link`; if so, it keeps still until it is told where it is. */
+    bool (*may_move)(struct lm_call *call, struct lm_link *dead, struct lm_link *link);
+    void (*moved)(struct lm_call *call, struct lm_link *link);
+    struct lm_request *request; /* likewise; NULL: not asynchronous, or not a call */
+    struct lm_list in_link;     /* likewise */
 };
 
 /* A thread that waits while another leads; on its stack. */
@@ -75,12 +82,10 @@ struct lm_link {
     struct lm_list asynchronous; /* calls */
     struct lm_list unsent;       /* their requests that wait for room, in order */
     uint64_t unsent_bytes;
-    bool pump_missed;     /* a pump was told of something while a thread led */
-    struct lm_list pumps; /* the loops that lead when no thread does */
-    bool large_turn;      /* a large message is being put in, in pieces */
-    bool abort_due;       /* one was given up in the middle, which the service must be told before anything else */
-    bool given_up;        /* cut by this side: the service still gets what is in the ring */
-    uint32_t abort_token;
+    bool pump_missed;      /* a pump was told of something while a thread led */
+    struct lm_list pumps;  /* the loops that lead when no thread does */
+    bool large_turn;       /* a large message is being put in, in pieces */
+    bool given_up;         /* cut by this side: the service still gets what is in the ring */
     kern_return_t refusal; /* what the service said instead of a welcome, or when it sent us away */
     bool told_welcome;     /* to whoever waits for it */
     bool wary;             /* the last link was refused: nothing is sent before the welcome */

@@ -6,7 +6,7 @@
 #ifndef LM_DETAIL_LINK_OPEN_H
 #define LM_DETAIL_LINK_OPEN_H
 
-#include "link.h"
+#include "link_wait.h"
 
 LM_SETUP void lm_link_destroy(struct lm_object *object)
 {
@@ -142,14 +142,64 @@ LM_INTERNAL bool lm_frame_is_whole_one_way(const struct lm_frame *frame)
            frame->descriptors == 0;
 }
 
-/* Moves what is left in the dead link's ring; room is there, `payload` holds any frame's. With the dead link's lock. */
+/* Gives a dead link's call to another link, which knows it by another token. Both links' locks. */
+LM_SETUP void lm_link_adopt(struct lm_link *link, struct lm_link *dead, struct lm_call *call, uint32_t token)
+{
+    lm_table_remove(&dead->calls, lm_table_find(&dead->calls, call->request->token, 0));
+    lm_list_remove(&call->in_link);
+    lm_list_append(&link->asynchronous, &call->in_link);
+    call->request->token = token;
+    call->request->offset = 0;
+    call->request->queued = false;
+    call->moved(call, link);
+}
+
+/* Where a request goes that the dead service did not take: into the ring if it is whole, else to the end of the line. */
+LM_SETUP void lm_link_resend(struct lm_link *link, struct lm_request *request, struct lm_frame *frame,
+                             const unsigned char *payload)
+{
+    if (!payload) {
+        lm_link_stand_in_line(link, request);
+        return;
+    }
+    frame->token = request->token;
+    request->position = link->channel.out.tail;
+    request->offset = request->length;
+    request->queued = true;
+    lm_producer_put(&link->channel.out, frame, payload);
+}
+
+/* The same for an asynchronous call's last frame in the dead ring. */
+LM_SETUP void lm_link_move_call(struct lm_link *link, struct lm_link *dead, struct lm_consumer *rest,
+                                struct lm_frame *frame, unsigned char *payload)
+{
+    struct lm_call *call = lm_link_call_of(dead, frame);
+    if (!call || !call->request || !call->may_move(call, dead, link))
+        return;
+    uint32_t token = lm_table_insert(&link->calls, 0, call, 0);
+    bool ours = token && lm_consumer_take(rest);
+    if (ours) {
+        bool whole = !lm_frame_is_part(frame);
+        if (whole)
+            lm_consumer_copy(rest, frame, payload);
+        lm_link_adopt(link, dead, call, token);
+        lm_link_resend(link, call->request, frame, whole ? payload : NULL);
+        return;
+    }
+    lm_table_remove(&link->calls, lm_table_find(&link->calls, token, 0));
+    call->moved(call, NULL);
+}
+
+/* Moves what is left in the dead link's ring; room is there, `payload` holds any frame's. With both locks. */
 LM_SETUP void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsigned char *payload)
 {
     struct lm_ring_words words;
     struct lm_frame frame;
     struct lm_consumer rest = lm_consumer_of_rest(&dead->channel.out, &words);
     while (lm_consumer_peek(&rest, &frame) > 0) {
-        if (lm_frame_is_whole_one_way(&frame) && lm_consumer_take(&rest)) {
+        if (frame.kind == LM_FRAME_MESSAGE && frame.token) {
+            lm_link_move_call(link, dead, &rest, &frame, payload);
+        } else if (lm_frame_is_whole_one_way(&frame) && lm_consumer_take(&rest)) {
             lm_consumer_copy(&rest, &frame, payload);
             lm_producer_put(&link->channel.out, &frame, payload);
         }
@@ -158,9 +208,27 @@ LM_SETUP void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsi
     lm_producer_publish(&link->channel.out);
 }
 
+/* Moves those who stand in the dead link's line. With both locks. */
+LM_SETUP void lm_link_move_line(struct lm_link *link, struct lm_link *dead)
+{
+    struct lm_list *next;
+    for (struct lm_list *l = lm_list_first(&dead->unsent); l; l = next) {
+        struct lm_request *request = LM_CONTAINER(l, struct lm_request, in_unsent);
+        next = lm_list_next(&dead->unsent, l);
+        uint32_t token = lm_table_insert(&link->calls, 0, request->call, 0);
+        if (token && request->call->may_move(request->call, dead, link)) {
+            lm_link_leave_line(dead, request);
+            lm_link_adopt(link, dead, request->call, token);
+            lm_link_stand_in_line(link, request);
+        } else {
+            lm_table_remove(&link->calls, lm_table_find(&link->calls, token, 0));
+        }
+    }
+}
+
 /*
- * Takes over the one-way messages that a dead service left untaken, in order, into a fresh ring, which is as large.
- * -ENOMEM: all of them are still the dead link's.
+ * Takes over what a dead service left untaken, in order, into a fresh ring, which is as large: one-way messages, and
+ * asynchronous calls, whose sends have returned likewise. -ENOMEM: all of it is still the dead link's.
  */
 LM_SETUP int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
 {
@@ -168,16 +236,22 @@ LM_SETUP int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
     unsigned char *payload = (unsigned char *)malloc(LM_PIECE_MAX);
     int result = payload ? 0 : -ENOMEM;
     lm_link_lock(dead);
+    lm_link_lock(link);
     if (result == 0 && !dead->given_up && left->ring.size && lm_producer_refresh(left) == 0) {
         result = lm_producer_reserve(&link->channel.out, 0, (uint32_t)(left->tail - left->head));
         if (result == 0)
             lm_link_move_rest(link, dead, payload);
+        if (result == 0)
+            lm_link_move_line(link, dead);
     }
     link->spin = dead->spin;
     lm_link_unlock(dead);
-    free(payload);
+    lm_link_put_unsent(link);
+    lm_link_hand_over(link);
     if (result == 0 && lm_producer_must_ring(&link->channel.out))
         lm_channel_ring_bell(&link->channel);
+    lm_link_unlock(link);
+    free(payload);
     return result;
 }
 

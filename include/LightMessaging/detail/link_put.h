@@ -68,17 +68,37 @@ LM_INTERNAL bool lm_link_publish(struct lm_link *link)
     return asleep;
 }
 
-LM_SETUP void lm_link_put_abort(struct lm_link *link)
+/* Gives up a request of which parts are in the ring. Whoever put something in has left room for this. */
+LM_SETUP void lm_link_break_off(struct lm_link *link, const struct lm_request *request)
 {
+    if (request->offset == 0 || request->queued || lm_link_is_cut(link))
+        return;
     struct lm_frame abort_frame;
     memset(&abort_frame, 0, sizeof abort_frame);
     abort_frame.kind = LM_FRAME_ABORT;
-    abort_frame.token = link->abort_token;
+    abort_frame.token = request->token;
     lm_producer_put(&link->channel.out, &abort_frame, "");
-    link->abort_due = false;
+    lm_producer_publish(&link->channel.out);
+    if (lm_producer_must_ring(&link->channel.out))
+        lm_channel_ring_bell(&link->channel);
 }
 
-/* Room for a part and for an abort before it. */
+/* Tells the service that nobody waits for an answer any more, if there is room: late ones need not come. */
+LM_SETUP void lm_link_give_up(struct lm_link *link, uint32_t token)
+{
+    struct lm_frame frame;
+    if (lm_link_is_cut(link) || lm_producer_prepare(&link->channel.out, 2 * lm_frame_extent(0)) <= 0)
+        return;
+    memset(&frame, 0, sizeof frame);
+    frame.kind = LM_FRAME_GIVEN_UP;
+    frame.token = token;
+    lm_producer_put(&link->channel.out, &frame, "");
+    lm_producer_publish(&link->channel.out);
+    if (lm_producer_must_ring(&link->channel.out))
+        lm_channel_ring_bell(&link->channel);
+}
+
+/* Room for a part, and for an abort after it. */
 LM_INTERNAL uint32_t lm_request_extent(const struct lm_request *request)
 {
     return lm_frame_extent(lm_request_part(request)) + lm_frame_extent(0);
@@ -123,8 +143,6 @@ LM_INTERNAL void lm_link_place(struct lm_link *link, struct lm_request *request)
                              request->total,
                              last ? request->descriptor_count : 0,
                              0};
-    if (link->abort_due)
-        lm_link_put_abort(link);
     request->position = link->channel.out.tail;
     request->offset += length;
     request->queued = last;
@@ -133,15 +151,6 @@ LM_INTERNAL void lm_link_place(struct lm_link *link, struct lm_request *request)
         lm_sys_close(&request->buffer->memory); /* it has been sent, if it was still here */
     request->rung = lm_link_publish(link);
     request->put_at = link->put_at;
-}
-
-/* Gives up a request of which a part may be in the ring: the service must hear of it before anything else. */
-LM_SETUP void lm_link_break_off(struct lm_link *link, const struct lm_request *request)
-{
-    if (request->offset == 0 || request->queued)
-        return;
-    link->abort_due = true;
-    link->abort_token = request->token;
 }
 
 /* --- The line of asynchronous calls --- */

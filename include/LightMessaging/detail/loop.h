@@ -4,6 +4,7 @@
  * level-triggered as the watch asks; every event goes through the ready queue, and a watch that has more to do than is
  * fair in one go asks to be queued again. Callbacks run in the thread that runs the loop, without its lock; everything
  * else may be called from any thread. A watched object is kept alive while it is watched and while its callback runs.
+ * A callback may run the loop itself, and is called again then within that run.
  *
  * A watch that expects more soon, in memory that it can look at, may ask to be kept hot: then the loop looks there
  * instead of sleeping, for as long as that pays (spin.h), and at epoll only now and then. Before the loop sleeps it
@@ -40,11 +41,12 @@ struct lm_loop {
     uint64_t handled_enough; /* a run that was limited to one source ends here; 0: no limit */
     /* The running thread's own, like these: */
     struct lm_spin spin;
-    int64_t waiting_since;  /* 0: not waiting */
-    bool cooling;           /* about to sleep */
-    uint32_t passes;        /* since the last look at epoll, */
-    uint32_t passes_enough; /* which is due after so many */
-    int64_t glanced;        /* when that was */
+    struct lm_watch *calling; /* whose callback is running, until that runs the loop itself */
+    int64_t waiting_since;    /* 0: not waiting */
+    bool cooling;             /* about to sleep */
+    uint32_t passes;          /* since the last look at epoll, */
+    uint32_t passes_enough;   /* which is due after so many */
+    int64_t glanced;          /* when that was */
     struct lm_list in_process;
 };
 
@@ -375,7 +377,9 @@ LM_INTERNAL struct lm_watch *lm_loop_call(struct lm_loop *loop, struct lm_watch 
 {
     struct lm_object *object = watch->object;
     struct lm_watch *next = NULL;
+    loop->calling = watch;
     enum lm_wish wish = watch->ready(object, *events);
+    loop->calling = NULL;
     if (wish != LM_WATCH_WAIT || more) {
         pthread_mutex_lock(&loop->lock);
         lm_loop_grant(loop, watch, wish);
@@ -569,6 +573,16 @@ LM_INTERNAL struct lm_watch *lm_loop_collect(struct lm_loop *loop, struct lm_har
     return lm_loop_pop(loop, events);
 }
 
+/* A callback has the loop run: what called it may have more to do, which nobody would wake it for. Once a callback. With
+ * the lock. */
+LM_INTERNAL void lm_loop_nest(struct lm_loop *loop)
+{
+    struct lm_watch *watch = loop->calling;
+    loop->calling = NULL;
+    if (watch->loop == loop)
+        lm_watch_queue(watch, 0);
+}
+
 /*
  * One pass: waits until something is ready, a timer is due or the deadline passes, and runs what is ready now, until
  * the loop is stopped. Returns how many watches were called, or a negative errno as lm_loop_wait.
@@ -579,6 +593,8 @@ LM_INTERNAL int lm_loop_pass(struct lm_loop *loop, int64_t deadline)
     uint32_t events = 0;
     int calls = 0;
     pthread_mutex_lock(&loop->lock);
+    if (loop->calling)
+        lm_loop_nest(loop);
     int result = lm_loop_wait(loop, deadline, &harvest);
     struct lm_watch *watch = result < 0 ? NULL : lm_loop_collect(loop, &harvest, &events);
     pthread_mutex_unlock(&loop->lock);
@@ -646,6 +662,7 @@ LM_SETUP void lm_loop_forget(struct lm_loop *loop)
     while ((first = lm_list_first(&loop->timers)) != NULL)
         lm_timer_forget(LM_CONTAINER(first, struct lm_timer, in_timers));
     loop->watch_count = loop->timer_count = 0;
+    loop->calling = NULL;
 }
 
 /* Epolls are shared with a forked child, so it must not touch the parent's; its loops start empty. */

@@ -196,6 +196,53 @@ LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answ
     return 0;
 }
 
+/* --- Answers that nobody waits for --- */
+
+/* Leaves the rest of an answer out; the client is told, if it has part of it. */
+LM_SETUP void lm_session_cut_short(struct lm_session *session, struct lm_answer *answer)
+{
+    uint64_t rest = answer->length - answer->sent;
+    if (answer->sent == 0) {
+        lm_session_forget_answer(session, answer);
+        return;
+    }
+    answer->kind = LM_FRAME_ABORT;
+    answer->length = answer->sent;
+    answer->total = 0;
+    session->backlog_bytes -= rest;
+    lm_user_give_bytes(session->user, rest);
+    lm_user_give_descriptors(session->user, answer->descriptor_count);
+    lm_descriptors_close(answer->copies, answer->descriptor_count);
+    answer->descriptor_count = 0;
+}
+
+/* The caller of that call waits no more: its answer is dropped if it waits for room, or when it is given. One in a
+ * segment goes out, since the client must give that back. */
+LM_SETUP void lm_session_give_up(struct lm_session *session, uint32_t token)
+{
+    for (struct lm_list *l = lm_list_first(&session->backlog); l; l = lm_list_next(&session->backlog, l)) {
+        struct lm_answer *answer = LM_CONTAINER(l, struct lm_answer, in_backlog);
+        if (answer->token != token)
+            continue;
+        if (answer->kind == LM_FRAME_MESSAGE)
+            lm_session_cut_short(session, answer);
+        return;
+    }
+    session->given_up[session->given_up_next++ % LM_GIVEN_UP_MAX] = token;
+}
+
+/* Whether nobody waits for the answer to that call. */
+LM_SETUP bool lm_session_has_given_up(struct lm_session *session, uint32_t token)
+{
+    for (int i = 0; i < LM_GIVEN_UP_MAX; i++) {
+        if (session->given_up[i] != token)
+            continue;
+        session->given_up[i] = 0;
+        return true;
+    }
+    return false;
+}
+
 /* A small answer may pass those that wait for room. What is in the backlog has announced the wait already. */
 LM_INTERNAL int lm_session_pass(struct lm_session *session, struct lm_answer *answer)
 {
@@ -210,6 +257,8 @@ LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *an
 {
     if (lm_session_is_cut(session) || session->peer_gone)
         return -EPIPE;
+    if (session->given_up_next && answer->kind != LM_FRAME_LENT && lm_session_has_given_up(session, answer->token))
+        return 0;
     /* All that fits, in the caller's own time: it costs less than a copy for later. */
     int result = lm_list_empty(&session->backlog) ? lm_session_put(session, answer, UINT64_MAX, true)
                                                   : lm_session_pass(session, answer);

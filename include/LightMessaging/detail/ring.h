@@ -45,8 +45,9 @@ enum lm_frame_kind {
     LM_FRAME_ABORT = 3,
     LM_FRAME_SKIP = 4,
     LM_FRAME_DROPPED = 5,
-    LM_FRAME_LENT = 6,       /* a whole message, in a segment; the payload says in which */
-    LM_FRAME_IGNORABLE = 128 /* from here on: may be ignored */
+    LM_FRAME_LENT = 6,        /* a whole message, in a segment; the payload says in which */
+    LM_FRAME_IGNORABLE = 128, /* from here on: may be ignored */
+    LM_FRAME_GIVEN_UP = 128   /* requests only: nobody waits for the reply to the call any more */
 };
 
 struct lm_frame {

@@ -24,11 +24,22 @@ LM_SETUP void lm_service_destroy(struct lm_object *object)
 
 /* --- Fork --- */
 
-LM_SETUP void lm_sessions_resume_until(const struct lm_service *service, const struct lm_list *end)
+LM_SETUP void lm_sessions_resume_until(const struct lm_list *sessions, const struct lm_list *end)
 {
-    const struct lm_list *sessions = &service->sessions;
     for (struct lm_list *l = lm_list_first(sessions); l && l != end; l = lm_list_next(sessions, l))
         lm_session_unlock(LM_CONTAINER(l, struct lm_session, in_service));
+}
+
+/* Takes the locks of all sessions in the list, or none. */
+LM_SETUP bool lm_sessions_hold(const struct lm_list *sessions)
+{
+    for (struct lm_list *l = lm_list_first(sessions); l; l = lm_list_next(sessions, l)) {
+        if (pthread_mutex_trylock(&LM_CONTAINER(l, struct lm_session, in_service)->channel.lock) == 0)
+            continue;
+        lm_sessions_resume_until(sessions, l);
+        return false;
+    }
+    return true;
 }
 
 /* Takes the service's lock and those of its sessions, or none. */
@@ -36,15 +47,13 @@ LM_SETUP bool lm_service_hold(struct lm_service *service)
 {
     if (pthread_mutex_trylock(&service->lock) != 0)
         return false;
-    const struct lm_list *sessions = &service->sessions;
-    for (struct lm_list *l = lm_list_first(sessions); l; l = lm_list_next(sessions, l)) {
-        if (pthread_mutex_trylock(&LM_CONTAINER(l, struct lm_session, in_service)->channel.lock) == 0)
-            continue;
-        lm_sessions_resume_until(service, l);
-        pthread_mutex_unlock(&service->lock);
-        return false;
+    if (lm_sessions_hold(&service->sessions)) {
+        if (lm_sessions_hold(&service->ending))
+            return true;
+        lm_sessions_resume_until(&service->sessions, NULL);
     }
-    return true;
+    pthread_mutex_unlock(&service->lock);
+    return false;
 }
 
 LM_SETUP void lm_services_resume_until(const struct lm_list *end)
@@ -52,7 +61,8 @@ LM_SETUP void lm_services_resume_until(const struct lm_list *end)
     struct lm_list *services = &lm_process_1.services;
     for (struct lm_list *l = lm_list_first(services); l && l != end; l = lm_list_next(services, l)) {
         struct lm_service *service = LM_CONTAINER(l, struct lm_service, in_process);
-        lm_sessions_resume_until(service, NULL);
+        lm_sessions_resume_until(&service->sessions, NULL);
+        lm_sessions_resume_until(&service->ending, NULL);
         pthread_mutex_unlock(&service->lock);
     }
 }
@@ -84,10 +94,10 @@ LM_SETUP void lm_session_forget_user(struct lm_session *session)
     session->user = NULL;
 }
 
-LM_SETUP void lm_sessions_forget(struct lm_service *service)
+LM_SETUP void lm_sessions_forget(struct lm_list *sessions)
 {
     struct lm_list *first;
-    while ((first = lm_list_first(&service->sessions)) != NULL) {
+    while ((first = lm_list_first(sessions)) != NULL) {
         struct lm_session *session = LM_CONTAINER(first, struct lm_session, in_service);
         lm_list_remove(first);
         lm_store_relaxed(&session->channel.cut, true);
@@ -111,7 +121,8 @@ LM_SETUP void lm_services_forget(void)
         service->valid = false;
         lm_sys_close(&service->registration.listener);
         lm_sys_close(&service->registration.lock);
-        lm_sessions_forget(service);
+        lm_sessions_forget(&service->sessions);
+        lm_sessions_forget(&service->ending); /* the thread that ended them is not here to give them up */
     }
 }
 

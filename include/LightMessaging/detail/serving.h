@@ -41,7 +41,8 @@ struct lm_service {
     struct lm_watch listener;
     struct lm_timer timer; /* for unfinished hellos, and for accepting again */
     struct lm_list sessions;
-    uint32_t unfinished; /* sessions that wait for their hello */
+    struct lm_list ending; /* sessions that are being closed: a fork finds them here, or their sockets closed */
+    uint32_t unfinished;   /* sessions that wait for their hello */
     bool paused;
     struct lm_list in_process;
 };
@@ -74,32 +75,38 @@ LM_SETUP void lm_session_destroy(struct lm_object *object)
     free(session);
 }
 
-/* Whether the caller is the one to end the session: it is taken out of the service's list once. */
-LM_SETUP bool lm_session_unlist(struct lm_session *session)
+/* Whether the caller is the one to end the session. */
+LM_SETUP bool lm_session_claim_end(struct lm_session *session)
 {
     struct lm_service *service = session->service;
     pthread_mutex_lock(&service->lock);
-    bool listed = lm_list_contains(&session->in_service);
-    lm_list_remove(&session->in_service);
-    if (listed && !session->welcomed)
+    bool first = !session->ended;
+    session->ended = true;
+    if (first) {
+        lm_list_remove(&session->in_service);
+        lm_list_append(&service->ending, &session->in_service);
+    }
+    if (first && !session->welcomed)
         service->unfinished--;
     pthread_mutex_unlock(&service->lock);
-    return listed;
+    return first;
 }
 
-/* The session holds nothing of its user's quota any more. */
+/* The session is closed, and holds nothing of its user's quota any more. `user` may be NULL. */
 LM_SETUP void lm_session_leave(struct lm_session *session, struct lm_user *user)
 {
     struct lm_service *service = session->service;
     pthread_mutex_lock(&service->lock);
-    lm_user_leave(user);
+    lm_list_remove(&session->in_service);
+    if (user)
+        lm_user_leave(user);
     pthread_mutex_unlock(&service->lock);
 }
 
 /* Closes everything of the session at once; what still names it finds it cut. Idempotent, any thread. */
 LM_SETUP void lm_session_end(struct lm_session *session)
 {
-    if (!lm_session_unlist(session))
+    if (!lm_session_claim_end(session))
         return;
     if (lm_tracing())
         lm_trace_session(session, "is gone, or was sent away");
@@ -115,8 +122,7 @@ LM_SETUP void lm_session_end(struct lm_session *session)
     struct lm_user *user = session->user;
     session->user = NULL;
     lm_session_unlock(session);
-    if (user)
-        lm_session_leave(session, user);
+    lm_session_leave(session, user);
     lm_release(&session->object);
 }
 
@@ -129,7 +135,8 @@ LM_INTERNAL void lm_service_call_back(struct lm_service *service, struct lm_sess
     service->delivering = delivery.outer;
 }
 
-/* Hands a message that was taken to the callback, and frees what that leaves. */
+/* Hands a message that was taken to the callback, and frees what that leaves. Taken is taken: a service that another
+ * thread stops just now still gets it, since nobody else would. */
 LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_session *session, LMMessage *message,
                                     const struct lm_arrival *arrival)
 {
@@ -141,30 +148,30 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
     service->loop->handled++;
     LM_TRACE(session->channel.socket, "service \"%s\" takes message %d of %u bytes%s", service->name,
              (int)arrival->identifier, (unsigned)LMMessageGetDataLength(message), reply ? ", to answer" : "");
-    if (lm_service_valid(service) && (reply || !arrival->token))
+    if (reply || !arrival->token)
         lm_service_call_back(service, session, message);
-    else if (reply)
-        lm_port_deallocate(reply);
-    else if (arrival->token)
+    else
         lm_session_disappoint(session, arrival->token);
     LMResponseBufferFree((LMResponseBuffer *)(void *)message);
 }
 
 /*
- * The channel that the same process had before, and closed with messages in it: they come first. NULL: there is none.
- * With the service's lock. A process may have several open, if it has plugins.
+ * The last channel that the same process had before, and closed with messages in it: they come first. NULL: there is
+ * none. With the service's lock. A process may have several open, if it has plugins; those that are not visible from
+ * here all have the number 0.
  */
 LM_SETUP struct lm_session *lm_session_find_predecessor(const struct lm_session *session)
 {
     const struct lm_list *sessions = &session->service->sessions;
+    struct lm_session *found = NULL;
     for (struct lm_list *l = lm_list_first(sessions); l; l = lm_list_next(sessions, l)) {
         struct lm_session *other = LM_CONTAINER(l, struct lm_session, in_service);
-        if (other == session)
-            return NULL;
+        if (other == session || session->client.pid == 0)
+            break;
         if (other->client.pid == session->client.pid && other->welcomed && lm_sys_hung_up(other->channel.socket))
-            return other;
+            found = other;
     }
-    return NULL;
+    return found;
 }
 
 /* Whether requests of the channel before this one are still to be served. */
@@ -180,24 +187,25 @@ LM_INTERNAL bool lm_session_must_wait(struct lm_session *session)
 /* How the hello ended. */
 LM_COLD void lm_trace_hello(const struct lm_session *session, int result)
 {
-    if (result == 0)
-        lm_trace_session(session, "is let in");
-    else if (session->refusal)
-        lm_trace_session(session, "is refused by the service's policy");
-    else
-        lm_trace_session(session,
-                         result == -EDQUOT ? "has too many connections (connectionsPerUser)" : "said no proper hello");
+    const char *event = result == 0         ? "is let in"
+                        : session->refusal  ? "is refused by the service's policy"
+                        : result == -EDQUOT ? "has too many connections (connectionsPerUser)"
+                        : result == -EMFILE ? "can't be let in: no descriptor is left for its memory"
+                                            : "said no proper hello";
+    lm_trace_session(session, event);
 }
 
-/* Asks the service's policy, once. Without any lock: the policy may be the service's own function. */
-LM_SETUP void lm_session_judge(struct lm_session *session)
+/* Asks the service's policy, once. -EAGAIN: it has not decided yet. Without any lock: the policy may be the service's
+ * own function, which may run the loop. */
+LM_SETUP int lm_session_judge(struct lm_session *session)
 {
-    struct lm_service *service = session->service;
-    if (session->judged)
-        return;
-    session->judged = true;
-    if (!lm_policy_admits(&service->policy, &session->client, session->channel.socket))
+    if (session->verdict != LM_VERDICT_NONE)
+        return session->verdict == LM_VERDICT_GIVEN ? 0 : -EAGAIN;
+    session->verdict = LM_VERDICT_PENDING;
+    if (!lm_policy_admits(&session->service->policy, &session->client, session->channel.socket))
         session->refusal = BOOTSTRAP_NOT_PRIVILEGED;
+    session->verdict = LM_VERDICT_GIVEN;
+    return 0;
 }
 
 /* H4, H5, with the locks of service and session. */
@@ -227,10 +235,12 @@ LM_SETUP int lm_session_welcome(struct lm_service *service, struct lm_session *s
 LM_SETUP int lm_session_open(struct lm_session *session)
 {
     struct lm_service *service = session->service;
-    lm_session_judge(session);
+    int result = lm_session_judge(session);
+    if (result < 0)
+        return result;
     pthread_mutex_lock(&service->lock);
     lm_session_lock(session);
-    int result = lm_session_welcome(service, session);
+    result = lm_session_welcome(service, session);
     if (service->unfinished == 0 && !service->paused)
         lm_timer_clear(&service->timer, service->loop);
     lm_session_unlock(session);
@@ -388,7 +398,7 @@ LM_SETUP struct lm_session *lm_session_create(struct lm_service *service, int so
     if (!session)
         return NULL;
     if (lm_sys_peer(socket, &session->client) < 0) {
-        session->judged = true;
+        session->verdict = LM_VERDICT_GIVEN;
         session->refusal = BOOTSTRAP_NOT_PRIVILEGED;
     }
     lm_object_init(&session->object, lm_session_destroy);

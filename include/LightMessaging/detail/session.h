@@ -15,6 +15,12 @@
 #include "port.h"
 #include "quota.h"
 
+/* Calls that their caller has given up and the service has not answered, that are kept in mind; untuned. */
+#define LM_GIVEN_UP_MAX 64
+
+/* Pending: the policy is being asked, and may run the loop meanwhile. */
+enum lm_verdict { LM_VERDICT_NONE = 0, LM_VERDICT_PENDING, LM_VERDICT_GIVEN };
+
 struct lm_session {
     struct lm_object object;
     struct lm_channel channel;
@@ -25,9 +31,10 @@ struct lm_session {
     struct lm_list in_service;
     struct lm_credentials client; /* from the kernel */
     struct lm_user *user;         /* what its user's clients hold; NULL until it is welcomed, and when it has ended */
-    bool judged;                  /* by the service's policy */
+    enum lm_verdict verdict;      /* the service's policy's */
     kern_return_t refusal;        /* 0: it may come in */
     bool welcomed;
+    bool ended;     /* or about to be: one thread ends it */
     bool peer_gone; /* the client has closed its end; what it left in the ring is still served */
     uint32_t largest_message, largest_reply;
     struct lm_assembly request; /* a large one on its way, */
@@ -39,6 +46,8 @@ struct lm_session {
     bool look_again;              /* records were read while requests were: there may be room for answers */
     uint32_t answers_wait;        /* the backlog is not empty; may be read without the lock, as a hint */
     uint32_t room_seen;           /* where the reply ring's head was when the backlog was last looked at; the loop's */
+    uint32_t given_up[LM_GIVEN_UP_MAX]; /* tokens, 0 where there is none, */
+    uint32_t given_up_next;             /* and how many there have been: the next takes the oldest's place */
     int64_t hello_deadline;
 };
 
@@ -179,12 +188,17 @@ LM_INTERNAL int lm_session_take_lent(struct lm_session *session, const struct lm
     return 1;
 }
 
+LM_INTERNAL void lm_session_give_up(struct lm_session *session, uint32_t token); /* reply.h */
+
 /* 1: a message was taken, 0: go on, -EPROTO, -ENOMEM or -EDQUOT: send the client away. */
 LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_frame *frame,
                                    const struct lm_parcel *parcel, LMMessage *message)
 {
-    if (frame->kind >= LM_FRAME_IGNORABLE)
+    if (frame->kind >= LM_FRAME_IGNORABLE) {
+        if (frame->kind == LM_FRAME_GIVEN_UP && frame->token)
+            lm_session_give_up(session, frame->token);
         return 0;
+    }
     if (frame->kind == LM_FRAME_ABORT) {
         lm_session_drop_parts(session);
         return 0;

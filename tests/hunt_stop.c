@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A service is stopped in good order by another thread and started again, over and over, while a client sends one-way
+ * messages: each that was queued arrives once and in order, since taking one and being called with it are the same.
+ *
+ *   client   --1, 2, 3, ...-->
+ *   service  takes some | invalidated by another thread | started, takes the rest
+ */
+#include "harness.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+static const char NAME[] = "hunt.stop";
+
+enum { LAST, OUT_OF_ORDER, STARTS }; /* words */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static LMServiceRef current;
+
+static void note(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
+{
+    uint32_t number;
+    (void)port, (void)size, (void)info;
+    memcpy(&number, LMMessageGetData(message), sizeof number);
+    if (number != th_get(LAST) + 1)
+        th_add(OUT_OF_ORDER);
+    th_set(LAST, number);
+}
+
+static LMServiceRef exchange(LMServiceRef fresh)
+{
+    pthread_mutex_lock(&lock);
+    LMServiceRef old = current;
+    current = fresh;
+    pthread_mutex_unlock(&lock);
+    return old;
+}
+
+static void *stop_again_and_again(void *unused)
+{
+    uint64_t random = th_seed(1);
+    for (;;) {
+        usleep((useconds_t)th_random_in(&random, 100, 3000));
+        LMServiceRef service = exchange(NULL);
+        if (!service)
+            continue;
+        LMServiceInvalidate(service);
+        CFRelease(service);
+    }
+    return unused;
+}
+
+static void serve_again_and_again(const struct th_service *me)
+{
+    pthread_t thread;
+    CFRunLoopRef loop = CFRunLoopGetCurrent();
+    (void)me;
+    assert_int_equal(pthread_create(&thread, NULL, stop_again_and_again, NULL), 0);
+    th_ready();
+    for (;;) {
+        LMServiceRef service;
+        if (LMStartServiceWithOptions(NAME, loop, (CFMachPortCallBack)note, NULL, NULL, &service) != 0)
+            continue; /* the old one is being taken down */
+        th_add(STARTS);
+        CFRetain(service);
+        exchange(service);
+        while (CFMachPortIsValid(service))
+            CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0.2, false);
+        CFRelease(service);
+    }
+}
+
+static void what_was_queued_arrives_once_and_in_order(void)
+{
+    pid_t service = th_start(&(struct th_service){.program = serve_again_and_again});
+    LMConnection connection = th_connection(NAME);
+    uint64_t end = th_now_ms() + th_hunt(1500, 30000);
+    uint32_t sent = 0;
+    while (th_now_ms() < end) {
+        uint32_t number = sent + 1;
+        kern_return_t status = LMConnectionSendOneWayWithTimeout(&connection, 1, &number, sizeof number, 1000);
+        assert_true(status == 0 || status == BOOTSTRAP_UNKNOWN_SERVICE || status == MACH_SEND_INVALID_DEST);
+        sent += status == 0;
+    }
+    th_await(LAST, sent);
+    th_report("stop: %u sent, the last is %u, %u out of order, %u starts", sent, th_get(LAST), th_get(OUT_OF_ORDER),
+              th_get(STARTS));
+    assert_int_equal(th_get(LAST), sent);
+    assert_int_equal(th_get(OUT_OF_ORDER), 0);
+    assert_true(th_get(STARTS) > 1);
+    th_close(&connection);
+    th_kill(service);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TH_TEST_SECONDS(what_was_queued_arrives_once_and_in_order, 50),
+    };
+    return TH_HUNT_MAIN(tests);
+}
