@@ -61,13 +61,17 @@ LM_SETUP bool lm_policy_knows_group(const struct lm_policy *policy, const struct
     return known;
 }
 
-/* Whether the client may call. Without any lock: the function is the service's own. */
+/* Whether the client may call without the function being asked: nobody was named, or it is. */
 LM_SETUP bool lm_policy_admits(const struct lm_policy *policy, const struct lm_credentials *client, int socket)
 {
     if (policy->user_count == 0 && policy->group_count == 0 && !policy->function)
         return true;
-    if (lm_id_listed(policy->ids, policy->user_count, client->uid) || lm_policy_knows_group(policy, client, socket))
-        return true;
+    return lm_id_listed(policy->ids, policy->user_count, client->uid) || lm_policy_knows_group(policy, client, socket);
+}
+
+/* Whether the function lets the client in, which is the service's own: without any lock. */
+LM_SETUP bool lm_policy_asks(const struct lm_policy *policy, const struct lm_credentials *client)
+{
     LMSender sender = {client->pid, client->uid, client->gid};
     return policy->function && policy->function(&sender, policy->info);
 }

@@ -202,7 +202,11 @@ LM_SETUP int lm_session_judge(struct lm_session *session)
     if (session->verdict != LM_VERDICT_NONE)
         return session->verdict == LM_VERDICT_GIVEN ? 0 : -EAGAIN;
     session->verdict = LM_VERDICT_PENDING;
-    if (!lm_policy_admits(&session->service->policy, &session->client, session->channel.socket))
+    const struct lm_policy *policy = &session->service->policy;
+    lm_session_lock(session); /* another thread may stop the service, and close the socket */
+    bool admitted = lm_policy_admits(policy, &session->client, session->channel.socket);
+    lm_session_unlock(session);
+    if (!admitted && !lm_policy_asks(policy, &session->client))
         session->refusal = BOOTSTRAP_NOT_PRIVILEGED;
     session->verdict = LM_VERDICT_GIVEN;
     return 0;
