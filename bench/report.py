@@ -185,9 +185,18 @@ def add_rest(t, run):
         t.add(f"Headers: added {what}", added, "", 1, "≤", limit, unit)
 
 
+def add_neighbours(t, run):
+    """A flood takes computing time from the client wherever it runs: a process that only computes is the yardstick."""
+    for row in run.data["neighbours"].get("rows", []):
+        alone, burner, beside = (None if row[i] == "-" else float(row[i]) for i in (2, 4, 6))
+        t.add(f"p99 beside {row[0]}", beside, "alone", alone, "≤", 3, "µs")
+        if burner:
+            t.add("", beside, "beside a process that only computes", burner, "≤", 3, "µs")
+
+
 def targets(run):
     t = Targets()
-    for add in add_latency, add_throughput, add_lending, add_connections, add_rest:
+    for add in add_latency, add_throughput, add_lending, add_connections, add_rest, add_neighbours:
         add(t, run)
     return table(["Work", "Target", "Measured", "Yardstick", "Ratio", ""], t.rows)
 
