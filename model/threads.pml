@@ -47,9 +47,9 @@
 /* Shared with the service. */
 chan requests = [ROOM] of { byte };
 #ifdef WELCOMED
-bool welcomed = true, told_welcome = true;
+bool welcomed = true, told_welcome = true, rang_welcome = true;
 #else
-bool welcomed, told_welcome;
+bool welcomed, told_welcome, rang_welcome;
 #endif
 bool producer_waits, consumer_sleeps, gone;
 byte bells[1];
@@ -157,13 +157,12 @@ active proctype service()
     :: may_answer && due[THE_CALL] -> answer(THE_CALL)
     :: due[THE_CALL] -> d_step { due[THE_CALL] = false; held = true } /* for ever */
 #endif
-    :: !welcomed ->
-        welcomed = true; /* H5 */
-        ring_if_it_sleeps()
+    :: !welcomed -> welcomed = true /* H5 */
+    :: welcomed && !rang_welcome -> rang_welcome = true; ring_if_it_sleeps() /* after a turn of any length */
 #ifdef DEATH
     :: d_step { dies -> gone = true; pump_edge = pump_on }; break
 #endif
-    :: finished == THREADS && empty(requests) && (held || over) -> break
+    :: finished == THREADS && empty(requests) && (held || over) && rang_welcome -> break
     od
 }
 
