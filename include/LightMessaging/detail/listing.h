@@ -5,17 +5,6 @@
 
 #include "doors.h"
 
-#define LM_ENTRIES_SIZE 4096 /* bytes read at a time; one entry needs less than 300 */
-
-/* An entry as getdents64 gives it. */
-struct lm_directory_entry {
-    uint64_t inode;
-    int64_t next;
-    uint16_t length;
-    uint8_t type;
-    char name[1]; /* and more, with a NUL */
-};
-
 struct lm_listing {
     const char *path;
     int locked, unlocked; /* folders of O_PATH; -1: can't be entered */
@@ -34,8 +23,9 @@ LM_SETUP bool lm_name_is_served(int locked, const char *name)
 }
 
 /* False: no more. A name that is in both folders is told with `locked`. */
-LM_SETUP bool lm_listing_tell(const struct lm_listing *listing, int folder, const char *name)
+LM_SETUP bool lm_listing_tell(void *info, int folder, const char *name)
 {
+    const struct lm_listing *listing = (const struct lm_listing *)info;
     if (!lm_name_valid(name) || !lm_entry_identity(folder, name).inode)
         return true;
     if (folder == listing->unlocked && listing->locked >= 0 && lm_entry_identity(listing->locked, name).inode)
@@ -43,31 +33,6 @@ LM_SETUP bool lm_listing_tell(const struct lm_listing *listing, int folder, cons
     bool unlocked = listing->unlocked >= 0 && lm_entry_identity(listing->unlocked, name).inode;
     LMServiceEntry entry = {name, listing->path, unlocked, lm_name_is_served(listing->locked, name)};
     return listing->callback(&entry, listing->info);
-}
-
-/* Goes through what one reading brought; false: no more. */
-LM_SETUP bool lm_listing_tell_all(const struct lm_listing *listing, int folder, const char *entries, long size)
-{
-    for (long at = 0; at < size;) {
-        uint16_t length;
-        memcpy(&length, entries + at + offsetof(struct lm_directory_entry, length), sizeof length);
-        if (!lm_listing_tell(listing, folder, entries + at + offsetof(struct lm_directory_entry, name)))
-            return false;
-        at += length;
-    }
-    return true;
-}
-
-LM_SETUP bool lm_listing_read(const struct lm_listing *listing, int folder)
-{
-    char entries[LM_ENTRIES_SIZE];
-    long size = 1;
-    bool more = true;
-    int readable = folder < 0 ? -1 : lm_sys_open(folder, ".", LM_O_DIRECTORY, 0);
-    while (more && readable >= 0 && (size = lm_sys_entries(readable, entries, sizeof entries)) > 0)
-        more = lm_listing_tell_all(listing, folder, entries, size);
-    lm_sys_close(&readable);
-    return more;
 }
 
 /* 1: go on, 0: no more. */
@@ -79,7 +44,8 @@ LM_SETUP int lm_listing_run(struct lm_listing *listing)
         return lm_absent(result) ? 1 : result;
     listing->locked = lm_folder_open(&runtime, "locked", &locked) < 0 ? -1 : locked.descriptor;
     listing->unlocked = lm_folder_open(&runtime, "unlocked", &unlocked) < 0 ? -1 : unlocked.descriptor;
-    result = lm_listing_read(listing, listing->locked) && lm_listing_read(listing, listing->unlocked);
+    result = lm_entries_visit(listing->locked, lm_listing_tell, listing) &&
+             lm_entries_visit(listing->unlocked, lm_listing_tell, listing);
     lm_sys_close(&listing->locked);
     lm_sys_close(&listing->unlocked);
     lm_sys_close(&runtime.descriptor);
