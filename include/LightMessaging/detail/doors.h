@@ -26,19 +26,24 @@ struct lm_change {
 
 /* --- The door; with the lock for changes --- */
 
+LM_SETUP bool lm_is_users_socket(const struct stat *status)
+{
+    return lm_is_socket(status) && status->st_uid == geteuid();
+}
+
 /* Which socket of this user's has the name; none if it is somebody else's. */
 LM_SETUP struct lm_identity lm_door_owner(const struct lm_change *change)
 {
     struct lm_identity identity = {0, 0};
     struct stat status;
     int entry = lm_entry_open(change->folders.locked, change->name, &status);
-    if (entry >= 0 && lm_is_socket(&status) && status.st_uid == geteuid())
+    if (entry >= 0 && lm_is_users_socket(&status))
         identity = lm_identity_of(&status);
     lm_sys_close(&entry);
     return identity;
 }
 
-/* Lets everybody who can reach the folder connect, with 0666; with 0600, this user and root. */
+/* Of a socket of this user's. With 0666 everybody who can reach the folder connects, with 0600 this user and root. */
 LM_SETUP int lm_socket_set_mode(int locked, const char *name, unsigned mode)
 {
     struct sockaddr_un address;
@@ -47,7 +52,7 @@ LM_SETUP int lm_socket_set_mode(int locked, const char *name, unsigned mode)
     if (entry < 0)
         return entry;
     lm_descriptor_address(&address, entry, "");
-    int result = lm_is_socket(&status) ? lm_sys_chmod(address.sun_path, mode) : -ENOENT;
+    int result = lm_is_users_socket(&status) ? lm_sys_chmod(address.sun_path, mode) : -EEXIST;
     if (lm_means_no_proc(result))
         result = lm_sys_chmod_entry(locked, name, mode);
     lm_sys_close(&entry);
