@@ -265,8 +265,17 @@ static void find_tmp_linked(void)
     check_not_believed(BOOTSTRAP_UNKNOWN_SERVICE);
 }
 
+static bool count_systems(const LMServiceEntry *entry, void *info)
+{
+    *(int *)info += strcmp(entry->serverName, NAME) == 0 && strcmp(entry->directory, "/run/lightmessaging") == 0;
+    return true;
+}
+
 static void find_system_service(void)
 {
+    int count = 0;
+    assert_int_equal(LMListServices(count_systems, &count), BOOTSTRAP_NOT_PRIVILEGED); /* one's own directory */
+    assert_int_equal(count, 1);
     LMConnection connection = th_connection(NAME);
     th_check_echo(&connection);
     assert_int_equal(start_here(NAME), BOOTSTRAP_NOT_PRIVILEGED);

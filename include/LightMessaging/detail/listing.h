@@ -41,7 +41,7 @@ LM_SETUP int lm_listing_run(struct lm_listing *listing)
     struct lm_directory runtime, locked, unlocked;
     int result = lm_runtime_open(listing->path, &runtime);
     if (result < 0)
-        return lm_absent(result) ? 1 : result;
+        return lm_absent(result) ? 1 : lm_told(LM_DEED_LIST, "*", listing->path, "", result);
     listing->locked = lm_folder_open(&runtime, "locked", &locked) < 0 ? -1 : locked.descriptor;
     listing->unlocked = lm_folder_open(&runtime, "unlocked", &unlocked) < 0 ? -1 : unlocked.descriptor;
     result = lm_entries_visit(listing->locked, lm_listing_tell, listing) &&
@@ -52,19 +52,27 @@ LM_SETUP int lm_listing_run(struct lm_listing *listing)
     return result;
 }
 
-LM_API kern_return_t LMListServices(LMServiceEntryCallBack callback, void *info)
+/* The user's directory and the system's, which is asked too if the user's is not to be believed. */
+LM_SETUP int lm_listing_run_all(LMServiceEntryCallBack callback, void *info)
 {
     char path[LM_PATH_MAX];
-    struct lm_listing listing = {path, -1, -1, callback, info};
+    struct lm_listing users = {path, -1, -1, callback, info}, systems = {LM_SYSTEM_RUNTIME, -1, -1, callback, info};
+    int result = lm_runtime_path(path, sizeof path);
+    if (result < 0)
+        return lm_told(LM_DEED_LIST, "*", path, "", result);
+    result = lm_listing_run(&users);
+    if (result == 0 || strcmp(path, LM_SYSTEM_RUNTIME) == 0)
+        return result;
+    int system = lm_listing_run(&systems);
+    return result < 0 ? result : system;
+}
+
+LM_API kern_return_t LMListServices(LMServiceEntryCallBack callback, void *info)
+{
     if (!callback)
         return KERN_INVALID_ARGUMENT;
-    int result = lm_runtime_path(path, sizeof path);
-    if (result == 0)
-        result = lm_listing_run(&listing);
-    listing.path = LM_SYSTEM_RUNTIME;
-    if (result == 1 && strcmp(path, LM_SYSTEM_RUNTIME) != 0)
-        result = lm_listing_run(&listing);
-    return lm_status_told("list services for", "everybody", -1, lm_kern_return(result < 0 ? result : 0));
+    int result = lm_listing_run_all(callback, info);
+    return lm_status_told("list", "*", -1, lm_kern_return(result < 0 ? result : 0));
 }
 
 #endif

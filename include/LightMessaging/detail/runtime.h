@@ -357,6 +357,21 @@ LM_COLD void lm_trace_status(const char *deed, const char *name, int socket, ker
              (unsigned)status, mach_error_string(status));
 }
 
+LM_COLD void lm_trace_offer(const char *name, int error)
+{
+    char path[LM_PATH_MAX];
+    lm_runtime_path(path, sizeof path);
+    lm_trace_failure(LM_DEED_OFFER, name, path, "", error);
+}
+
+/* As lm_told, of the channel to a service, which is found or not yet asked for. */
+LM_SETUP int lm_offer_told(const char *name, int result)
+{
+    if (result < 0 && lm_tracing())
+        lm_trace_offer(name, result);
+    return result;
+}
+
 /* Passes the status on, with a line about it unless it is success. */
 LM_SETUP kern_return_t lm_status_told(const char *deed, const char *name, int socket, kern_return_t status)
 {
