@@ -193,6 +193,7 @@ static void a_detour_is_no_error(void)
 {
     assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
     pid_t service = th_serve(NAME, th_echo);
+    assert_int_equal(rocketbootstrap_unlock(NAME), 0);
     th_do_as(0, call_from_elsewhere);
     th_stop(service);
 }
@@ -271,6 +272,7 @@ static void hold_change(int ready, void *info)
 static void errors_of_doors_say_what_to_do(void)
 {
     pid_t service = th_serve(NAME, th_echo);
+    assert_int_equal(rocketbootstrap_unlock(NAME), 0);
     pid_t holder = th_branch(hold_change, NULL);
     visit("1", "lock:test.trace", NULL);
     expect_error(NAME, getenv("LM_RUNTIME_DIR"), "stopped holds the name's lock: let it go on, or end it");
@@ -308,8 +310,8 @@ static void errors_of_checking_in_say_what_to_do(void)
 {
     int null = open("/dev/null", O_RDONLY);
     visit_launched("7", "a:b", null);
-    expect_error(NAME, "LISTEN_FDS=7 LISTEN_FDNAMES=a:b", "must fit each other");
     expect("invalid argument: .* a launcher's variables or socket are wrong");
+    expect_error(NAME, "LISTEN_FDS=7 LISTEN_FDNAMES=a:b", "must fit each other");
     visit_launched("1", NAME, null);
     expect_error(NAME, "descriptor 3, which has no path", "must listen, be AF_UNIX");
     close(null);
