@@ -5,7 +5,9 @@
  */
 #define _POSIX_C_SOURCE 200809L
 
-#define LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 0 /* memory maps are no business of sandboxed processes */
+/* Run by hand it reads its user's memory maps, which are no business of sandboxed processes. As a system service it is
+ * nobody whose maps matter, and its socket is the launcher's to put where all can call (systemd/). */
+#define LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 0
 
 #include <LightMessaging/LightMessaging.h>
 #include <dirent.h>

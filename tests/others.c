@@ -27,12 +27,17 @@ void th_become(uid_t user)
     assert_int_equal(prctl(PR_SET_PDEATHSIG, SIGKILL), 0); /* a change of user forgets it */
 }
 
-void th_hide_tmp_and_run(void)
+void th_hide_run(void)
 {
     assert_int_equal(unshare(CLONE_NEWNS), 0);
     assert_int_equal(mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL), 0);
-    assert_int_equal(mount("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"), 0);
     assert_int_equal(mount("none", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755"), 0);
+}
+
+void th_hide_tmp_and_run(void)
+{
+    th_hide_run();
+    assert_int_equal(mount("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"), 0);
 }
 
 void th_forget_runtime_directory(void)

@@ -19,6 +19,8 @@ bool th_is_root(void);
 void th_become(uid_t user);
 /* A fresh /tmp that every user may write to, and a fresh /run that only root may; for this process and its children. */
 void th_hide_tmp_and_run(void);
+/* A fresh /run alone, where a directory of no number can be told to be in nobody else's reach, as in /tmp it can't. */
+void th_hide_run(void);
 /* No LM_RUNTIME_DIR and no XDG_RUNTIME_DIR. */
 void th_forget_runtime_directory(void);
 /* LM_RUNTIME_DIR with something behind it; valid until the next call. */

@@ -218,13 +218,33 @@ static void contradictory_values_are_refused(void)
     close(socket);
 }
 
+/* One that other users' processes could connect to whatever the folders say. */
+static int make_abstract_socket(const char *name)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int made = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
+    snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "%s", name);
+    assert_int_equal(bind(made, (const struct sockaddr *)&address, length), 0);
+    assert_int_equal(listen(made, 100), 0);
+    return made;
+}
+
 /* Intent: descriptors that no client could reach a service by are refused and left as they are. */
 static void senseless_descriptors_are_refused(void)
 {
+    char abstract[100];
     make_folders();
+    assert_int_equal(mkdir(th_runtime("elsewhere"), 0755), 0);
+    snprintf(abstract, sizeof abstract, "%s/locked/%s", getenv("LM_RUNTIME_DIR"), A);
     int wrong[] = {make_socket(SOCK_STREAM, "locked", "stream", true),
                    make_socket(SOCK_DGRAM, "locked", "datagrams", false),
                    make_socket(SOCK_SEQPACKET, "locked", "silent", false),
+                   make_socket(SOCK_SEQPACKET, "locked", "another", true),
+                   make_socket(SOCK_SEQPACKET, "unlocked", "not.test.on.demand.a", true),
+                   make_socket(SOCK_SEQPACKET, "elsewhere", A, true),
+                   make_socket(SOCK_SEQPACKET, ".", A, true),
+                   make_abstract_socket(abstract),
                    socket(AF_INET, SOCK_STREAM, 0),
                    open("/dev/null", O_RDWR),
                    open("/", O_RDONLY | O_DIRECTORY)};
@@ -233,6 +253,34 @@ static void senseless_descriptors_are_refused(void)
         expect(KERN_INVALID_ARGUMENT, wrong[i], NULL, "1", A);
         close(wrong[i]);
     }
+}
+
+static void check_in_twofold(void)
+{
+    static const char *const names[] = {"test.on.demand.a:test.on.demand.a", "other:test.on.demand.a", NULL};
+    for (int i = 0; i < 3; i++) {
+        announce(NULL, "2", names[i]);
+        assert_int_equal(check_in(A), KERN_INVALID_ARGUMENT);
+    }
+    announce(NULL, "1", A); /* the first alone can be served */
+    assert_int_equal(check_in(A), 0);
+}
+
+/* Intent: two sockets for one name are refused: only one would be served, and the other's clients wait for ever. */
+static void two_sockets_for_a_name_are_refused(void)
+{
+    make_folders();
+    int sockets[] = {make_socket(SOCK_SEQPACKET, "locked", A, true), make_socket(SOCK_SEQPACKET, "unlocked", A, true)};
+    for (int i = 0; i < 2; i++)
+        hand_over(sockets[i], 20 + i);
+    for (int i = 0; i < 2; i++)
+        hand_over(FIRST + 20 + i, i);
+    th_do_as(0, check_in_twofold);
+    for (int i = 0; i < 2; i++) {
+        close(FIRST + i);
+        close(FIRST + 20 + i);
+    }
+    _exit(0); /* the numbers may have been the test's own */
 }
 
 /* Intent: bad names are refused before anything of the launcher is looked at. */
@@ -462,6 +510,7 @@ int main(void)
         TH_TEST(values_for_others_are_not_ours),
         TH_TEST(contradictory_values_are_refused),
         TH_TEST(senseless_descriptors_are_refused),
+        TH_TEST(two_sockets_for_a_name_are_refused),
         TH_TEST(bad_names_are_refused_with_a_launcher_too),
         TH_TEST(a_killed_service_is_started_by_the_next_call),
         TH_TEST(systemd_starts_the_example_on_the_first_call),

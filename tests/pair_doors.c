@@ -1,16 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /* Who owns a name, and the door to it: taking over, unlocking and locking, and what there is to list. */
+static int before_call(long number);
+#define LM_TEST_SYSCALL fault_of
+int fault_of(long number);
+
 #include "others.h"
 #include "with_door.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 static const char NAME[] = "test.doors";
+
+/* What happens before the next system call of that number, in this process. */
+static long surprised_at = -1;
+static void (*surprise)(void);
+
+static int before_call(long number)
+{
+    if (number == surprised_at) {
+        surprised_at = -1;
+        surprise();
+    }
+    return 0;
+}
+
+int fault_of(long number)
+{
+    return before_call(number);
+}
 
 static void be_told(const struct th_service *me)
 {
@@ -226,6 +250,9 @@ static void starting_unlocks_unless_told_otherwise(void)
     service = start(NAME, WITH_DOOR);
     assert_true(exists("unlocked/test.doors"));
     th_stop(service);
+    service = start(NAME, WITHOUT_DOOR); /* who was there before has no say */
+    assert_false(exists("unlocked/test.doors"));
+    th_stop(service);
 }
 
 static void try_somebody_elses(void)
@@ -297,6 +324,172 @@ static void doors_settle_as_the_last_one_says(void)
     assert_int_equal(rocketbootstrap_unlock(NAME), 0);
     assert_true(exists("unlocked/test.doors"));
     th_stop(service);
+}
+
+/* --- Doors that must stay shut --- */
+
+static int held;
+
+/* A connection to what `held` has open, as the kernel lets this user. */
+static int connect_to_held(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", held);
+    int error = connect(client, (const struct sockaddr *)&address, sizeof address) == 0 ? 0 : errno;
+    close(client);
+    return error;
+}
+
+static void get_in(void)
+{
+    assert_int_equal(connect_to_held(), 0);
+}
+
+static void stay_outside(void)
+{
+    assert_int_equal(connect_to_held(), EACCES);
+}
+
+/* Intent: another user who has the door open, as a file that is no connection, can't use it once it is locked. */
+static void a_locked_door_can_not_be_held_open(void)
+{
+    assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
+    pid_t service = start(NAME, WITH_DOOR);
+    held = open(th_runtime("unlocked/test.doors"), O_PATH | O_CLOEXEC);
+    th_do_as(OTHER_USER, get_in);
+    assert_int_equal(LMLockService(NAME), 0);
+    th_do_as(OTHER_USER, stay_outside);
+    assert_int_equal(connect_to_held(), 0); /* for its own user it is not locked */
+    assert_int_equal(rocketbootstrap_unlock(NAME), 0);
+    th_do_as(OTHER_USER, get_in);
+    close(held);
+    th_stop(service);
+}
+
+static void swap_sockets(void)
+{
+    char place[512];
+    snprintf(place, sizeof place, "%s", th_runtime("locked/test.doors"));
+    assert_int_equal(rename(place, th_runtime("aside")), 0);
+    assert_int_equal(rename(th_runtime("other"), place), 0);
+}
+
+/* Intent: only the socket that was looked at gets a door, not one that has come in its place since. */
+static void another_socket_gets_no_door(void)
+{
+    pid_t service = start(NAME, WITHOUT_DOOR);
+    pid_t decoy = th_decoy(th_runtime("other"), 0, 0);
+    surprise = swap_sockets;
+    surprised_at = SYS_linkat;
+    assert_int_equal(rocketbootstrap_unlock(NAME), BOOTSTRAP_NAME_IN_USE);
+    assert_int_equal(surprised_at, -1);
+    DIR *folder = opendir(th_runtime("unlocked"));
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        assert_true(strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0);
+    closedir(folder);
+    th_branch_end(decoy);
+    th_kill(service);
+}
+
+/* --- What killed processes leave --- */
+
+static void die(void)
+{
+    _exit(0);
+}
+
+static long death;
+
+static void unlock_and_lock(void)
+{
+    surprise = die;
+    surprised_at = death;
+    (void)rocketbootstrap_unlock(NAME);
+    (void)LMLockService(NAME);
+    fail_msg("it was to die");
+}
+
+static void start_and_die(void)
+{
+    surprise = die;
+    surprised_at = death;
+    mach_port_t bootstrap;
+    CFMachPortRef port = CFMachPortCreate(kCFAllocatorDefault, (CFMachPortCallBack)th_echo, NULL, NULL);
+    task_get_bootstrap_port(mach_task_self(), &bootstrap);
+    (void)rocketbootstrap_register(bootstrap, NAME, CFMachPortGetPort(port));
+    CFMachPortInvalidate(port);
+    fail_msg("it was to die");
+}
+
+/* Entries of both folders that are neither the name's nor its file. */
+static int leftovers(void)
+{
+    static const char *const folders[] = {"locked", "unlocked"};
+    int count = 0;
+    for (int i = 0; i < 2; i++) {
+        DIR *folder = opendir(th_runtime(folders[i]));
+        for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
+            count += strncmp(entry->d_name, "...", 3) == 0;
+        closedir(folder);
+    }
+    return count;
+}
+
+/*
+ * Intent: who is killed while he unlocks or locks leaves no door that locking doesn't close, nor files for ever.
+ *   a service lives; another process unlocks and locks it, and dies between two steps
+ *   locked: none of what it left is there
+ */
+static void killed_unlockers_leave_no_door(void)
+{
+    const long deaths[] = {SYS_renameat2, SYS_unlinkat}; /* after the link is made; after it is moved away */
+    pid_t service = start(NAME, WITHOUT_DOOR);
+    for (int i = 0; i < 2; i++) {
+        death = deaths[i];
+        th_do_as(0, unlock_and_lock);
+        assert_int_equal(leftovers(), 1);
+        assert_int_equal(LMLockService(NAME), 0);
+        assert_int_equal(leftovers(), 0);
+        assert_false(exists("unlocked/test.doors"));
+    }
+    check_newcomer(BOOTSTRAP_NAME_IN_USE);
+    th_stop(service);
+}
+
+/* Intent: nor do those who are killed while they start and stop leave more and more sockets. */
+static void killed_starters_leave_nothing_for_ever(void)
+{
+    const long deaths[] = {SYS_listen, SYS_renameat2, SYS_unlinkat};
+    for (int i = 0; i < 3; i++) {
+        death = deaths[i];
+        th_do_as(0, start_and_die);
+        assert_int_equal(leftovers(), 1);
+        th_stop(start(NAME, WITH_DOOR));
+        assert_int_equal(leftovers(), 0);
+    }
+}
+
+static void bind_and_wait(void)
+{
+    death = -1;
+    th_stop(start("test.doors.other", WITH_DOOR));
+    assert_int_equal(rocketbootstrap_unlock("test.doors.other"), 0);
+    assert_int_equal(leftovers(), 1);
+    _exit(0);
+}
+
+/* Intent: what another name's process is about is not swept away with it. */
+static void only_the_names_own_leftovers_are_removed(void)
+{
+    assert_int_equal(mkdir(th_runtime("locked"), 0700), 0);
+    assert_int_equal(mkdir(th_runtime("unlocked"), 0755), 0);
+    death = SYS_listen;
+    th_do_as(0, start_and_die);
+    assert_int_equal(leftovers(), 1);
+    th_do_as(0, bind_and_wait);
+    th_stop(start(NAME, WITHOUT_DOOR));
+    assert_int_equal(leftovers(), 0);
 }
 
 /* --- Listing --- */
@@ -404,6 +597,11 @@ int main(void)
         TH_TEST(starting_unlocks_unless_told_otherwise),
         TH_TEST(somebody_elses_service_cannot_be_unlocked),
         TH_TEST(doors_settle_as_the_last_one_says),
+        TH_TEST(a_locked_door_can_not_be_held_open),
+        TH_TEST(another_socket_gets_no_door),
+        TH_TEST(killed_unlockers_leave_no_door),
+        TH_TEST(killed_starters_leave_nothing_for_ever),
+        TH_TEST(only_the_names_own_leftovers_are_removed),
         TH_TEST(services_are_listed),
         TH_TEST(many_services_are_listed),
     };

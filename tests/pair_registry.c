@@ -143,6 +143,24 @@ static void what_is_made_is_private(void)
     }
 }
 
+static void be_refused(void)
+{
+    assert_int_equal(call(NAME), BOOTSTRAP_NOT_PRIVILEGED);
+}
+
+/* Intent: a `locked` folder that a launcher or anybody else made too open is closed before anything is put there. */
+static void a_locked_folder_is_made_private(void)
+{
+    assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
+    assert_int_equal(mkdir(th_runtime("locked"), 0755), 0);
+    assert_int_equal(chmod(th_runtime("locked"), 0755), 0);
+    pid_t service = start(NAME, WITHOUT_DOOR);
+    assert_int_equal(mode_of("locked"), 0700);
+    assert_int_equal(mode_of("."), 0755); /* as it was */
+    th_do_as(OTHER_USER, be_refused);
+    th_stop(service);
+}
+
 /* How many entries the folder has, . and .. apart. */
 static int count_entries(const char *path)
 {
@@ -214,7 +232,8 @@ static void replace_and_check(const char *below, const char *link)
  */
 static void links_are_not_followed(void)
 {
-    char elsewhere[512], linked[512];
+    const char *const ends[] = {"", "/", "/.", "//", "/./", "/././/."}; /* which would have the kernel follow */
+    char elsewhere[512], linked[512], end[540];
     keep_loop();
     snprintf(elsewhere, sizeof elsewhere, "%s", th_runtime("elsewhere"));
     assert_int_equal(mkdir(elsewhere, 0700), 0);
@@ -228,8 +247,11 @@ static void links_are_not_followed(void)
     th_stop(service);
     snprintf(linked, sizeof linked, "%s", th_runtime("linked"));
     assert_int_equal(symlink(elsewhere, linked), 0);
-    setenv("LM_RUNTIME_DIR", linked, 1);
-    check_not_believed(BOOTSTRAP_UNKNOWN_SERVICE);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        snprintf(end, sizeof end, "%s%s", linked, ends[i]);
+        setenv("LM_RUNTIME_DIR", end, 1);
+        check_not_believed(BOOTSTRAP_UNKNOWN_SERVICE);
+    }
     assert_int_equal(count_entries(elsewhere), 0);
 }
 
@@ -243,8 +265,17 @@ static void find_tmp_linked(void)
     check_not_believed(BOOTSTRAP_UNKNOWN_SERVICE);
 }
 
+static bool count_systems(const LMServiceEntry *entry, void *info)
+{
+    *(int *)info += strcmp(entry->serverName, NAME) == 0 && strcmp(entry->directory, "/run/lightmessaging") == 0;
+    return true;
+}
+
 static void find_system_service(void)
 {
+    int count = 0;
+    assert_int_equal(LMListServices(count_systems, &count), BOOTSTRAP_NOT_PRIVILEGED); /* one's own directory */
+    assert_int_equal(count, 1);
     LMConnection connection = th_connection(NAME);
     th_check_echo(&connection);
     assert_int_equal(start_here(NAME), BOOTSTRAP_NOT_PRIVILEGED);
@@ -289,6 +320,113 @@ static void a_hostile_tmp_gains_nothing(void)
     th_branch_end(decoy);
 }
 
+/* A directory with both folders and a live socket of NAME, all of that user; what listens counts what it is sent. */
+static pid_t occupy(const char *path, uid_t user)
+{
+    char place[600];
+    const char *const below[] = {"", "/locked", "/unlocked"};
+    for (int i = 0; i < 3; i++) {
+        snprintf(place, sizeof place, "%s%s", path, below[i]);
+        assert_int_equal(mkdir(place, 0755), 0);
+        assert_int_equal(chmod(place, 0755), 0);
+        assert_int_equal(chown(place, user, user), 0);
+    }
+    snprintf(place, sizeof place, "%s/locked/%s", path, NAME);
+    return th_decoy(place, 0, user);
+}
+
+static void make_for(const char *path, uid_t user, mode_t mode)
+{
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(chmod(path, mode), 0);
+    assert_int_equal(chown(path, user, user), 0);
+}
+
+/* Neither a user nor root believes it, by whatever name it goes. */
+static void check_occupied(const char *path)
+{
+    setenv("LM_RUNTIME_DIR", path, 1);
+    th_do_as(OTHER_USER, find_tmp_occupied);
+    th_do_as(0, find_tmp_occupied);
+    assert_int_equal(th_get(0), 0);
+}
+
+/*
+ * Intent: nor does he gain anything further down, when LM_RUNTIME_DIR names a directory that he can have put there
+ * because something above it was his to put there, or to link.
+ */
+static void a_hostile_directory_above_gains_nothing(void)
+{
+    th_hide_tmp_and_run();
+    make_for("/tmp/app", THIRD_USER, 0755);
+    pid_t decoys[] = {occupy("/tmp/app/lm", THIRD_USER), -1, -1};
+    make_for("/run/safe", 0, 0755); /* where only root can put anything */
+    decoys[1] = occupy("/run/safe/lm", THIRD_USER);
+    assert_int_equal(symlink("/run/safe", "/tmp/way"), 0);
+    assert_int_equal(lchown("/tmp/way", THIRD_USER, THIRD_USER), 0);
+    make_for("/run/open", 0, 0777);
+    make_for("/run/open/safe", 0, 0755);
+    decoys[2] = occupy("/run/open/safe/lm", THIRD_USER);
+    check_occupied("/tmp/app/lm");
+    check_occupied("/tmp/app/lm/");
+    check_occupied("/tmp/way/lm");
+    check_occupied("/run/open/safe/lm");
+    for (int i = 0; i < 3; i++)
+        th_branch_end(decoys[i]);
+}
+
+static void serve_as_third(int ready, void *info)
+{
+    th_become(THIRD_USER);
+    serve_system(ready, info);
+}
+
+static void find_in_safety(void)
+{
+    assert_int_equal(call(NAME), 0);
+}
+
+/* Intent: a user's directory whose way is safe is believed by others who name it, also below a shared directory in
+ * which root or the caller himself made the next. */
+static void directories_on_safe_ways_are_believed(void)
+{
+    th_hide_tmp_and_run();
+    make_for("/tmp/roots", 0, 0755);
+    make_for("/tmp/roots/lm", THIRD_USER, 0755);
+    setenv("LM_RUNTIME_DIR", "/tmp/roots/lm", 1);
+    pid_t service = th_branch(serve_as_third, NULL);
+    th_do_as(OTHER_USER, find_in_safety);
+    setenv("LM_RUNTIME_DIR", "//tmp/./roots//lm/", 1);
+    th_do_as(OTHER_USER, find_in_safety);
+    th_branch_end(service);
+}
+
+static int listed;
+
+static bool count_name(const LMServiceEntry *entry, void *info)
+{
+    (void)info;
+    assert_string_equal(entry->directory, "/run/lightmessaging");
+    listed += strcmp(entry->serverName, NAME) == 0;
+    return true;
+}
+
+/* Intent: the system's directory is the system's, however it is written: open to all, and listed once. */
+static void the_systems_directory_has_one_name(void)
+{
+    th_hide_tmp_and_run();
+    th_forget_runtime_directory();
+    setenv("LM_RUNTIME_DIR", "/run//lightmessaging/./", 1);
+    pid_t service = th_branch(serve_system, NULL);
+    th_forget_runtime_directory();
+    th_do_as(OTHER_USER, find_in_safety);
+    setenv("LM_RUNTIME_DIR", "/run/lightmessaging/", 1);
+    assert_int_equal(mode_of("."), 0755);
+    assert_int_equal(LMListServices(count_name, NULL), 0);
+    assert_int_equal(listed, 1);
+    th_branch_end(service);
+}
+
 int main(void)
 {
     if (!th_is_root())
@@ -296,9 +434,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TH_TEST(names_are_accepted_or_refused_as_documented),
         TH_TEST(what_is_made_is_private),
+        TH_TEST(a_locked_folder_is_made_private),
         TH_TEST(directories_of_others_are_not_believed),
         TH_TEST(links_are_not_followed),
         TH_TEST(a_hostile_tmp_gains_nothing),
+        TH_TEST(a_hostile_directory_above_gains_nothing),
+        TH_TEST(directories_on_safe_ways_are_believed),
+        TH_TEST(the_systems_directory_has_one_name),
     };
     return TH_MAIN(tests);
 }

@@ -10,6 +10,7 @@ int fault_of(long number);
 #include "others.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -66,12 +67,17 @@ static void serve_both(int ready, void *info)
     CFRunLoopRun();
 }
 
+static void prepare(void)
+{
+    th_find_program("visitor", visitor, sizeof visitor);
+    th_hide_run();
+}
+
 /* A runtime directory of the user's, which no third user can have put there; what is above lets everybody through. */
 static pid_t open_doors(uid_t user)
 {
-    th_find_program("visitor", visitor, sizeof visitor);
-    assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
-    snprintf(runtime, sizeof runtime, "%s", th_runtime("runtime"));
+    prepare();
+    snprintf(runtime, sizeof runtime, "/run/doors");
     assert_int_equal(mkdir(runtime, 0755), 0);
     assert_int_equal(chown(runtime, user, user), 0);
     assert_int_equal(setenv("LM_RUNTIME_DIR", runtime, 1), 0);
@@ -235,6 +241,97 @@ static void a_false_root_finds_the_true_roots_services(void)
     serve_root_and_visit(0);
 }
 
+/* --- The usual directories --- */
+
+static void visit_system_as_false_root(void)
+{
+    th_forget_runtime_directory();
+    visit_as_false_root();
+}
+
+/* Intent: the system's services are found in their usual place from where root, whose it is, has no number. */
+static void a_false_root_finds_the_system(void)
+{
+    uid_t root = 0;
+    prepare();
+    th_forget_runtime_directory();
+    pid_t services = th_branch(serve_both, &root);
+    th_do_as(0, visit_system_as_false_root);
+    th_branch_end(services);
+}
+
+static const char *session; /* NULL: none, the system's directory is used */
+
+/* The lines for bubblewrap in docs/SANDBOX.md, and nothing of LM_RUNTIME_DIR. */
+static void visit_by_the_documented_line(void)
+{
+    char folder[600];
+    struct visit visit = {{NULL}, 0};
+    th_become(OTHER_USER);
+    snprintf(folder, sizeof folder, "%s/lightmessaging/unlocked", session ? session : "/run");
+    ADD(&visit, "bwrap", "--unshare-all", "--die-with-parent", "--clearenv", "--ro-bind", visitor, "/visitor",
+        "--ro-bind", folder, folder);
+    if (session)
+        ADD(&visit, "--setenv", "XDG_RUNTIME_DIR", session);
+    ADD(&visit, "/visitor");
+    add_deeds(&visit);
+    expect(&visit, "user 4242\n0\n1102\n1100\n1100\n1100\n1100\nuser 4242\n");
+}
+
+/* Intent: what the documentation says to add lets bubblewrap in to a session's services, and to the system's. */
+static void the_documented_lines_let_in(void)
+{
+    uid_t users[] = {OTHER_USER, 0};
+    prepare();
+    th_forget_runtime_directory();
+    assert_int_equal(mkdir("/run/session", 0700), 0);
+    assert_int_equal(chown("/run/session", OTHER_USER, OTHER_USER), 0);
+    for (int i = 0; i < 2; i++) {
+        session = i == 0 ? "/run/session" : NULL;
+        if (session)
+            setenv("XDG_RUNTIME_DIR", session, 1);
+        pid_t services = th_branch(serve_both, &users[i]);
+        unsetenv("XDG_RUNTIME_DIR");
+        th_do_as(0, visit_by_the_documented_line);
+        th_branch_end(services);
+    }
+}
+
+static void visit_without_number(void)
+{
+    struct visit visit = {{NULL}, 0};
+    th_become(OTHER_USER);
+    ADD(&visit, "unshare", "--user", getenv("LM_TEST_PROGRAM"), "who", "send:test.open", "register:test.open");
+    expect(&visit, "65534\n1100\n1100\n");
+}
+
+/*
+ * Intent: who has no number can't be told from others who have none. A third user makes what would be the directory
+ * of a user without one, and listens there; such a user isn't taken in.
+ */
+static void the_numberless_are_not_each_other(void)
+{
+    static const char path[] = "/tmp/lightmessaging-65534";
+    char place[100], program[40];
+    prepare();
+    th_forget_runtime_directory();
+    int opened = open(visitor, O_RDONLY); /* for the program that is executed, too: it may be in /tmp */
+    th_hide_tmp_and_run();
+    snprintf(program, sizeof program, "/proc/self/fd/%d", opened);
+    for (int i = 0; i < 2; i++) {
+        snprintf(place, sizeof place, "%s%s", path, i ? "/locked" : "");
+        assert_int_equal(mkdir(place, 0755), 0);
+        assert_int_equal(chown(place, THIRD_USER, THIRD_USER), 0);
+    }
+    snprintf(place, sizeof place, "%s/locked/%s", path, OPEN);
+    pid_t decoy = th_decoy(place, 0, THIRD_USER);
+    setenv("LM_TEST_PROGRAM", program, 1);
+    th_do_as(0, visit_without_number);
+    assert_int_equal(th_get(0), 0);
+    th_branch_end(decoy);
+    close(opened);
+}
+
 /* --- Less than usual --- */
 
 /* Intent: without /proc a path of more than 107 bytes can't be connected to, which is said; with it, it can. */
@@ -320,7 +417,7 @@ static void the_sandbox_is_one(void)
     char outside[640], inside[640];
     snprintf(outside, sizeof outside, "try:%s/locked", runtime);
     snprintf(inside, sizeof inside, "try:%s/test.open", folder);
-    ADD(&visit, "/visitor", inside, outside, "try:/proc", "try:/usr", "try:/run");
+    ADD(&visit, "/visitor", inside, outside, "try:/proc", "try:/usr", "try:/tmp");
     expect(&visit, "0\n2\n2\n2\n2\n");
     th_branch_end(services);
 }
@@ -361,6 +458,9 @@ int main(void)
         TH_TEST(another_user_reaches_what_is_unlocked),
         TH_TEST(a_false_root_is_the_user_that_he_is),
         TH_TEST(a_false_root_finds_the_true_roots_services),
+        TH_TEST(a_false_root_finds_the_system),
+        TH_TEST(the_documented_lines_let_in),
+        TH_TEST(the_numberless_are_not_each_other),
         TH_TEST(long_names_need_proc),
         TH_TEST(filtered_calls_are_replaced_or_told),
         TH_TEST(threads_get_by_without_futexes),

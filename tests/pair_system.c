@@ -176,6 +176,34 @@ static void a_users_service_is_called_by_root(void)
     th_branch_end(service);
 }
 
+/*
+ * Intent: root with a user's XDG_RUNTIME_DIR, as after su, neither takes the user's place nor misses its own.
+ *   root serves: it is the system's service; the user's session is as it was, and the user can serve there
+ */
+static void root_leaves_a_users_session_alone(void)
+{
+    th_hide_tmp_and_run();
+    th_forget_runtime_directory();
+    assert_int_equal(mkdir("/run/user", 0755), 0);
+    assert_int_equal(mkdir("/run/user/4242", 0700), 0);
+    assert_int_equal(chown("/run/user/4242", OTHER_USER, OTHER_USER), 0);
+    setenv("XDG_RUNTIME_DIR", "/run/user/4242", 1);
+    pid_t service = start(0, NULL);
+    check_modes();
+    assert_int_equal(access("/run/user/4242/lightmessaging", F_OK), -1);
+    th_do_as(0, call);
+    th_do_as(OTHER_USER, call);
+    th_branch_end(service);
+    service = start(OTHER_USER, NULL);
+    th_do_as(OTHER_USER, call);
+    th_branch_end(service);
+    assert_int_equal(chown("/run/user/4242", 0, 0), 0); /* its own is root's to use */
+    assert_int_equal(system("rm -r /run/user/4242/lightmessaging"), 0);
+    service = start(0, NULL);
+    check_mode("/run/user/4242/lightmessaging", 0700);
+    th_branch_end(service);
+}
+
 static void serve_as_two(int ready, void *info)
 {
     (void)info;
@@ -248,11 +276,9 @@ int main(void)
         return TH_SKIPPED;
     }
     const struct CMUnitTest tests[] = {
-        TH_TEST(a_root_service_is_called_by_users),
-        TH_TEST(a_users_service_is_called_by_root),
-        TH_TEST(the_system_is_asked_after_the_user),
-        TH_TEST(a_group_is_let_in_by_policy),
-        TH_TEST(users_cannot_move_in),
+        TH_TEST(a_root_service_is_called_by_users), TH_TEST(a_users_service_is_called_by_root),
+        TH_TEST(root_leaves_a_users_session_alone), TH_TEST(the_system_is_asked_after_the_user),
+        TH_TEST(a_group_is_let_in_by_policy),       TH_TEST(users_cannot_move_in),
     };
     return TH_MAIN(tests);
 }

@@ -59,14 +59,33 @@ static void check_form(void)
     assert_true(lines > 0);
 }
 
+/* What a status is explained with. */
+#define SENTENCES                                                                                                      \
+    "(invalid argument: a NULL where|out of memory, file|not permitted: the service|a live process already|"           \
+    "no process serves this name)"
+
+static void expect_nothing_like(const char *pattern)
+{
+    if (matches(output.text, pattern))
+        fail_msg("a line like\n%s\nin\n%s", pattern, output.text);
+}
+
+static int count_lines(const char *part)
+{
+    int count = 0;
+    for (const char *at = output.text; (at = strstr(at, part)) != NULL; at += strlen(part))
+        count++;
+    return count;
+}
+
 /* One line has the error, the name, the path and the advice. */
 static void expect_error(const char *name, const char *path, const char *advice)
 {
-    char pattern[1400];
+    char pattern[3000];
     snprintf(pattern, sizeof pattern, "connection ([0-9]+|-): error: .*\"%s\".*%s.*: .*%s", name, path, advice);
     expect(pattern);
-    snprintf(pattern, sizeof pattern, "error: can't .*\"%s\" \\(runtime directory %s\\): 0x[0-9a-f]+: .{10}", name,
-             getenv("LM_RUNTIME_DIR"));
+    snprintf(pattern, sizeof pattern, "error: can't .*\"%s\" \\(runtime directory %s\\): 0x[0-9a-f]+: %s", name,
+             getenv("LM_RUNTIME_DIR"), SENTENCES);
     expect(pattern);
     check_form();
 }
@@ -138,6 +157,9 @@ static void make_folders(void)
 static void errors_of_looking_up_say_what_to_do(void)
 {
     visit("1", "call:nobody", NULL);
+    expect("\"nobody\" can't be called at .*/locked: No such file");
+    assert_int_equal(count_lines("error: "), 2); /* what failed, and what the caller got */
+    expect_nothing_like("memory|descriptors");
     expect_error("nobody", th_runtime(""), "start the service");
     make_folders();
     pid_t decoy = th_decoy(th_runtime("locked/nobody"), 0, 0);
@@ -154,6 +176,42 @@ static void errors_of_looking_up_say_what_to_do(void)
     expect_error("a/b", getenv("LM_RUNTIME_DIR"), "contains '/'");
     visit("1", "call:a\nb", NULL);
     expect_error("a\\?b", getenv("LM_RUNTIME_DIR"), "control characters");
+}
+
+static void call_from_elsewhere(void)
+{
+    th_become(OTHER_USER);
+    visit("1", "call:test.trace", NULL);
+    expect("\"test.trace\" can't be called at .*/locked: Permission denied$");
+    expect("connected to \"test.trace\" at .*/unlocked");
+    expect_nothing_like("error: ");
+    check_form();
+}
+
+/* Intent: a call that reaches its service by another way than the first says nothing of errors. */
+static void a_detour_is_no_error(void)
+{
+    assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
+    pid_t service = th_serve(NAME, th_echo);
+    assert_int_equal(rocketbootstrap_unlock(NAME), 0);
+    th_do_as(0, call_from_elsewhere);
+    th_stop(service);
+}
+
+/* Intent: the rest of a line is there however long the path is, and nobody's names or paths move the cursor. */
+static void lines_are_whole_and_clean(void)
+{
+    char path[1201] = "/nowhere/";
+    for (size_t i = strlen(path); i < sizeof path - 1; i++)
+        path[i] = i % 100 ? 'x' : '/';
+    setenv("LM_RUNTIME_DIR", path, 1);
+    visit("1", "register:test.trace", NULL);
+    expect_error(NAME, path, "make the directory above it");
+    setenv("LM_RUNTIME_DIR", "/no\n\x1b[2J\xc2\x9b\xffwhere", 1);
+    visit("1", "call:\xc2\x9b\x9b\xc3\xa9", NULL);
+    expect("error: can't look up \"\\?\\?\\?\xc3\xa9\" at /no\\?\\?\\[2J\\?\\?\\?where: No such file");
+    expect_nothing_like("\x1b|\xc2\x9b|\xff");
+    check_form();
 }
 
 static void look_at_locked(void)
@@ -174,7 +232,7 @@ static void errors_of_sandboxes_say_what_to_do(void)
     th_do_as(0, look_at_locked);
     snprintf(forbid, sizeof forbid, "forbid:%d", SYS_memfd_create);
     visit("1", forbid, "call:test.trace");
-    expect_error(NAME, "", "forbids memfd_create: allow it");
+    expect_error(NAME, getenv("LM_RUNTIME_DIR"), "forbids memfd_create: allow it");
     th_stop(service);
 }
 
@@ -197,6 +255,66 @@ static void errors_of_registering_say_what_to_do(void)
     setenv("LM_RUNTIME_DIR", "here", 1);
     visit("1", "register:test.trace", NULL);
     expect_error(NAME, "here", "must be an absolute path");
+}
+
+/* Holds the name's lock for changes, as one who is stopped in the midst of one does. */
+static void hold_change(int ready, void *info)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 1, .l_len = 1};
+    int file = open(th_runtime("locked/.test.trace"), O_RDWR);
+    (void)info;
+    assert_int_equal(fcntl(file, F_OFD_SETLK, &lock), 0);
+    th_branch_ready(ready);
+    pause();
+}
+
+/* Intent: so it does for those who unlock, lock and list. */
+static void errors_of_doors_say_what_to_do(void)
+{
+    pid_t service = th_serve(NAME, th_echo);
+    assert_int_equal(rocketbootstrap_unlock(NAME), 0);
+    pid_t holder = th_branch(hold_change, NULL);
+    visit("1", "lock:test.trace", NULL);
+    expect_error(NAME, getenv("LM_RUNTIME_DIR"), "stopped holds the name's lock: let it go on, or end it");
+    th_branch_end(holder);
+    assert_int_equal(unlink(th_runtime("locked/test.trace")), 0);
+    visit("1", "lock:test.trace", NULL);
+    expect_error(NAME, getenv("LM_RUNTIME_DIR"), "somebody listens at unlocked/ of that name");
+    assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0777), 0);
+    visit("1", "list", NULL);
+    expect_error("[*]", getenv("LM_RUNTIME_DIR"), "chmod go-w");
+    assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0700), 0);
+    th_kill(service);
+}
+
+/* A launcher's variables for itself, whose process the visitor becomes. */
+static void visit_launched(const char *count, const char *names, int descriptor)
+{
+    char command[200];
+    th_find_program("visitor", visitor, sizeof visitor);
+    snprintf(command, sizeof command, "LISTEN_PID=$$ LISTEN_FDS=%s LISTEN_FDNAMES=%s LM_DEBUG=1 exec \"$0\" serve:%s",
+             count, names, NAME);
+    int kept = dup(3);
+    if (descriptor >= 0)
+        assert_int_equal(dup2(descriptor, 3), 3);
+    th_execute(&output, (const char *const[]){"sh", "-c", command, visitor, NULL});
+    if (kept >= 0)
+        dup2(kept, 3);
+    else
+        close(3);
+    close(kept);
+}
+
+/* Intent: so it does for who is started by a launcher. */
+static void errors_of_checking_in_say_what_to_do(void)
+{
+    int null = open("/dev/null", O_RDONLY);
+    visit_launched("7", "a:b", null);
+    expect("invalid argument: .* a launcher's variables or socket are wrong");
+    expect_error(NAME, "LISTEN_FDS=7 LISTEN_FDNAMES=a:b", "must fit each other");
+    visit_launched("1", NAME, null);
+    expect_error(NAME, "descriptor 3, which has no path", "must listen, be AF_UNIX");
+    close(null);
 }
 
 static void keep(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
@@ -228,6 +346,10 @@ int main(void)
         TH_TEST(errors_of_looking_up_say_what_to_do),
         TH_TEST(errors_of_sandboxes_say_what_to_do),
         TH_TEST(errors_of_registering_say_what_to_do),
+        TH_TEST(a_detour_is_no_error),
+        TH_TEST(lines_are_whole_and_clean),
+        TH_TEST(errors_of_doors_say_what_to_do),
+        TH_TEST(errors_of_checking_in_say_what_to_do),
         TH_TEST(errors_of_calls_say_what_to_do),
     };
     return TH_MAIN(tests);

@@ -22,7 +22,7 @@
  *   LIGHTMESSAGING_TIMEOUT             milliseconds that a call of this file may take, look-up and connecting included.
  *                                      Undefined: for ever. 0: not at all. Files of one program may differ.
  *   LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 1 (the default): starting a service also unlocks it for sandboxed processes.
- *                                      0: it does not.
+ *                                      0: it does not; only rocketbootstrap_unlock, which is remembered, does then.
  *
  * Errors are 0 for success, or a number that mach_error_string explains. A call that fails with MACH_SEND_... or
  * BOOTSTRAP_... was never taken by the service and never will be, and can be repeated; MACH_RCV_... means that it was
@@ -343,7 +343,10 @@ LM_API int LMMessageCopySenderPidfd(LMMessage *message);
  *   KERN_INVALID_ARGUMENT     NULL run loop or callback, empty, too long or illegal name
  *   BOOTSTRAP_NAME_IN_USE     a live process serves the name; it is not disturbed
  *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory can't be made or written, or belongs to somebody else
- *   KERN_RESOURCE_SHORTAGE    no memory or descriptors
+ *   KERN_RESOURCE_SHORTAGE    no memory or descriptors; or a process that is stopped keeps the name's lock
+ *
+ * A socket that is there under the name is asked, by connecting, whether somebody listens. If that is a launcher's, it
+ * starts its service.
  *
  * A name is 1 to 127 bytes without '/' and control characters, and does not start with '.'.
  */
@@ -353,25 +356,31 @@ LM_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFRunLoo
 /*
  * Takes the service over from the launcher that holds its socket, such as systemd; without one it registers like the
  * others. The socket is one of those that LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES speak of: the one that has the
- * service's name (FileDescriptorName= in a unit), else the one whose path ends in it. Several services of a process
- * take one each. It is the service's from then on, and closed with it; the launcher keeps its own copy, so the name
- * stays. What clients sent while the service was being started is served. Whether the service is unlocked is up to the
- * launcher: it is if the socket is in the `unlocked` folder. Besides the errors above:
+ * service's name (FileDescriptorName= in a unit), or whose path says so. In any case the path must end in locked/NAME
+ * or unlocked/NAME, where clients look. Several services of a process take one each, and no service two. It is the
+ * service's from then on, and closed with it; the launcher keeps its own copy, so the name stays. What clients sent
+ * while the service was being started is served. Whether the service is unlocked is up to the launcher: it is if the
+ * socket is in the `unlocked` folder. Besides the errors above:
  *
- *   KERN_INVALID_ARGUMENT     the launcher's variables don't fit each other, or its socket does not listen, or is not
- *                             AF_UNIX and SOCK_SEQPACKET
+ *   KERN_INVALID_ARGUMENT     the launcher's variables don't fit each other; or it has two sockets for the name, or one
+ *                             that does not listen, is not AF_UNIX and SOCK_SEQPACKET, or is not where clients look
  *   BOOTSTRAP_SERVICE_ACTIVE  this process has checked the service in before
  */
 LM_API kern_return_t LMCheckInService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback,
                                       void *userInfo);
 
 /*
- * Closes a service's door to sandboxed processes and other users, as rocketbootstrap_unlock opens it; whoever is
- * connected stays so. Idempotent; the service need not be there. It holds until the next unlocking, which starting a
- * service is unless LIGHTMESSAGING_USE_ROCKETBOOTSTRAP is 0.
+ * Closes a service's door to sandboxed processes and other users, as rocketbootstrap_unlock opens it. Idempotent; the
+ * service need not be there. It holds until the next unlocking, which starting a service is unless
+ * LIGHTMESSAGING_USE_ROCKETBOOTSTRAP is 0. Whoever is connected stays so; and a sandboxed process of the same user that
+ * has opened the door before, without connecting, can still connect, since the socket is its user's: only another start
+ * of the service, which has another socket, ends that. Other users can't.
  *
  *   KERN_INVALID_ARGUMENT     empty, too long or illegal name
- *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory is not this user's to write; or a launcher holds the socket there
+ *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory is not this user's to write; or a launcher, or anybody but the
+ *                             service in `locked`, listens at the door. It is asked by connecting, which starts a
+ *                             launcher's service
+ *   KERN_RESOURCE_SHORTAGE    no memory or descriptors; or a process that is stopped keeps the name's lock
  */
 LM_API kern_return_t LMLockService(const char *serverName);
 
@@ -393,7 +402,7 @@ typedef bool (*LMServiceEntryCallBack)(const LMServiceEntry *entry, void *info);
  *
  *   KERN_INVALID_ARGUMENT     NULL callback, or LM_RUNTIME_DIR is not an absolute path
  *   BOOTSTRAP_NOT_PRIVILEGED  the user's runtime directory is not to be trusted: it is somebody else's, or others may
- *                             write to it
+ *                             write to it. The system's services have been listed
  */
 LM_API kern_return_t LMListServices(LMServiceEntryCallBack callback, void *info);
 

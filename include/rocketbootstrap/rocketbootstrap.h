@@ -17,12 +17,15 @@ LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *
 
 /*
  * Opens the service to sandboxed processes, and to other users where they can reach the runtime directory. Idempotent.
- * The service need not be there yet; it stays unlocked when it restarts, until LMLockService. For your own services
+ * The service need not be there yet; it stays unlocked when it restarts, until LMLockService, whatever it says itself
+ * (LIGHTMESSAGING_USE_ROCKETBOOTSTRAP), while what LMStartService opens is not remembered. For your own services
  * only:
  *
  *   KERN_INVALID_ARGUMENT     empty, too long or illegal name
  *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory is not this user's, or can't be written, as from inside a sandbox
- *   BOOTSTRAP_NAME_IN_USE     a launcher's socket, or something that is no socket, is in the place of the door
+ *   BOOTSTRAP_NAME_IN_USE     a launcher's socket, or something that is no socket, is in the place of the door. It is
+ *                             asked by connecting, which starts a launcher's service
+ *   KERN_RESOURCE_SHORTAGE    no memory or descriptors; or a process that is stopped keeps the name's lock
  */
 LM_API kern_return_t rocketbootstrap_unlock(const char *name);
 

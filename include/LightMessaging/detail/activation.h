@@ -6,8 +6,9 @@
  *     LISTEN_FDS      how many there are, as descriptors 3, 4 and so on
  *     LISTEN_FDNAMES  their names, with ':' between them
  *
- * A service takes the one that has its name, else the one whose path ends in it, which is where clients look. Values
- * that don't fit each other, and sockets that no client could use, are an error rather than a guess.
+ * A service takes the one that has its name, or whose path ends in locked/NAME or unlocked/NAME, which is where clients
+ * look. Values that don't fit each other, two sockets for one name, and sockets that no client could find, are an error
+ * rather than a guess.
  */
 #ifndef LM_DETAIL_ACTIVATION_H
 #define LM_DETAIL_ACTIVATION_H
@@ -33,31 +34,38 @@ LM_SETUP int64_t lm_number_parse(const char *text, int64_t most)
     return number;
 }
 
-/* How many names the list has, and which of them is the first to be `name`; -ENOENT: none. */
-LM_SETUP int lm_names_find(const char *names, const char *name, uint32_t *count)
+LM_SETUP uint32_t lm_names_count(const char *names)
 {
-    size_t length = strlen(name);
-    int found = -ENOENT;
-    *count = 0;
-    for (;; names++) {
-        size_t part = strcspn(names, ":");
-        if (found < 0 && part == length && memcmp(names, name, length) == 0)
-            found = (int)*count;
-        ++*count;
-        names += part;
-        if (!*names)
-            return found;
-    }
+    uint32_t count = 1;
+    for (; *names; names++)
+        count += *names == ':';
+    return count;
 }
 
-/* Whether the descriptor is a socket that was bound to a path that ends in the name. */
+/* Whether the list's first name is that one; moves on to the next. */
+LM_SETUP bool lm_names_next(const char **names, const char *name)
+{
+    size_t part = strcspn(*names, ":");
+    bool same = part == strlen(name) && memcmp(*names, name, part) == 0;
+    *names += part + ((*names)[part] == ':');
+    return same;
+}
+
+LM_SETUP bool lm_path_ends(const char *path, const char *folder, const char *name)
+{
+    size_t length = strlen(path), tail = strlen(folder) + strlen(name);
+    return length >= tail && strncmp(path + length - tail, folder, strlen(folder)) == 0 &&
+           strcmp(path + length - strlen(name), name) == 0;
+}
+
+/* Whether the descriptor is a socket that was bound where clients look for the name, in whatever runtime directory: the
+ * launcher's need not be the service's. */
 LM_SETUP bool lm_socket_has_name(int descriptor, const char *name)
 {
     struct sockaddr_un address;
-    if (lm_sys_address(descriptor, &address) < 0 || address.sun_family != AF_UNIX)
+    if (lm_sys_address(descriptor, &address) < 0 || address.sun_family != AF_UNIX || address.sun_path[0] != '/')
         return false;
-    const char *last = strrchr(address.sun_path, '/');
-    return last && strcmp(last + 1, name) == 0;
+    return lm_path_ends(address.sun_path, "/locked/", name) || lm_path_ends(address.sun_path, "/unlocked/", name);
 }
 
 /* Whether it is one that a service can accept clients from. */
@@ -92,50 +100,79 @@ LM_SETUP bool lm_activation_claim(uint32_t index)
 
 /* --- Taking one --- */
 
-LM_SETUP int lm_activation_find_path(uint32_t count, const char *name)
+/* -EINVAL: there is more than one. `names` is a list of that many, or NULL. */
+LM_SETUP int lm_activation_search(const char *names, uint32_t count, const char *name)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (lm_socket_has_name(LM_LISTEN_FIRST + (int)i, name))
-            return (int)i;
-    return -ENOENT;
+    int found = -ENOENT;
+    for (uint32_t i = 0; i < count; i++) {
+        int descriptor = LM_LISTEN_FIRST + (int)i;
+        bool named = names && lm_names_next(&names, name);
+        if (!named && !(lm_socket_has_name(descriptor, name) && lm_socket_listens(descriptor)))
+            continue; /* an accepted connection has the path as well */
+        if (found >= 0)
+            return -EINVAL;
+        found = (int)i;
+    }
+    return found;
 }
 
 /* Which of the launcher's sockets is the service's. -ENOENT: none is; -EINVAL: its variables contradict each other. */
 LM_SETUP int lm_activation_find(const char *name)
 {
     const char *names = lm_environment("LISTEN_FDNAMES");
-    int found = -ENOENT;
     if (lm_number_parse(lm_environment("LISTEN_PID"), INT_MAX) != (int64_t)getpid())
         return -ENOENT;
     int64_t count = lm_number_parse(lm_environment("LISTEN_FDS"), LM_LISTEN_MAX);
-    uint32_t name_count = (uint32_t)count;
-    if (names)
-        found = lm_names_find(names, name, &name_count);
-    if (count < 0 || name_count != (uint32_t)count)
+    if (count < 0 || (names && lm_names_count(names) != (uint32_t)count))
         return -EINVAL;
-    return found >= 0 ? found : lm_activation_find_path(name_count, name);
+    return lm_activation_search(names, (uint32_t)count, name);
 }
 
-LM_SETUP int lm_activation_take_index(uint32_t index)
+LM_SETUP int lm_activation_take_index(uint32_t index, const char *name)
 {
     int descriptor = LM_LISTEN_FIRST + (int)index;
     if (lm_activation_claimed(index))
         return -EALREADY;
-    if (!lm_socket_listens(descriptor) || lm_sys_make_ours(descriptor) < 0)
+    if (!lm_socket_listens(descriptor) || !lm_socket_has_name(descriptor, name) || lm_sys_make_ours(descriptor) < 0)
         return -EINVAL;
     return lm_activation_claim(index) ? descriptor : -EALREADY;
+}
+
+/* --- Errors --- */
+
+LM_COLD const char *lm_variable_shown(const char *variable)
+{
+    const char *value = lm_environment(variable);
+    return value ? value : "unset";
+}
+
+/* index: of the socket that was tried; negative if none was found. */
+LM_COLD void lm_activation_trace(const char *name, int index, int error)
+{
+    struct sockaddr_un address;
+    char place[LM_PATH_MAX];
+    int descriptor = LM_LISTEN_FIRST + index;
+    if (index < 0)
+        snprintf(place, sizeof place, "the launcher's LISTEN_FDS=%s LISTEN_FDNAMES=%s", lm_variable_shown("LISTEN_FDS"),
+                 lm_variable_shown("LISTEN_FDNAMES"));
+    else if (lm_sys_address(descriptor, &address) < 0 || address.sun_family != AF_UNIX || address.sun_path[0] != '/')
+        snprintf(place, sizeof place, "the launcher's descriptor %d, which has no path", descriptor);
+    else
+        snprintf(place, sizeof place, "the launcher's descriptor %d, %s", descriptor, address.sun_path);
+    lm_trace_failure(LM_DEED_CHECK_IN, name, place, "", error);
 }
 
 /* The launcher's socket for the service, the caller's from then on. -ENOENT: no launcher has one; -EINVAL: it is none
  * that can be served, or the launcher's variables are wrong; -EALREADY: it was taken before. */
 LM_SETUP int lm_activation_take(const char *name)
 {
-    int result = lm_activation_find(name);
-    if (result >= 0)
-        result = lm_activation_take_index((uint32_t)result);
+    int index = lm_activation_find(name);
+    int result = index < 0 ? index : lm_activation_take_index((uint32_t)index, name);
     if (result >= 0)
         LM_TRACE(-1, "checked in \"%s\" with the launcher's descriptor %d", name, result);
-    return result == -ENOENT ? result : lm_told(LM_DEED_CHECK_IN, name, "the launcher's socket", "", result);
+    else if (result != -ENOENT && lm_tracing())
+        lm_activation_trace(name, index, result);
+    return result;
 }
 
 #endif

@@ -3,13 +3,18 @@
  * Taking a name, giving it up, and its door for sandboxed processes: a link to its socket in `unlocked`.
  *
  * Whether a name is unlocked is written in its file, so it can be said before the service is there and is kept when it
- * restarts. Who changes anything, entries or file, holds a lock meanwhile, and then makes the door as the file says.
+ * restarts. Who changes anything, entries or file, holds a lock meanwhile, and then makes the door as the file says. A
+ * service that opens its own door when it starts leaves the file as it is. Without a door the socket has mode 0600, so
+ * that other users who held it open before can't connect either.
+ *
+ * A process may be killed between any two steps. What it was about has a name that begins with "..." and has the
+ * service's in it, and goes when anything of the name is changed next.
  */
 #ifndef LM_DETAIL_DOORS_H
 #define LM_DETAIL_DOORS_H
 
+#include "entries.h"
 #include "error.h"
-#include "registry.h"
 
 /* What is needed to change a name. */
 struct lm_change {
@@ -21,16 +26,37 @@ struct lm_change {
 
 /* --- The door; with the lock for changes --- */
 
+LM_SETUP bool lm_is_users_socket(const struct stat *status)
+{
+    return lm_is_socket(status) && status->st_uid == geteuid();
+}
+
 /* Which socket of this user's has the name; none if it is somebody else's. */
 LM_SETUP struct lm_identity lm_door_owner(const struct lm_change *change)
 {
     struct lm_identity identity = {0, 0};
     struct stat status;
     int entry = lm_entry_open(change->folders.locked, change->name, &status);
-    if (entry >= 0 && lm_is_socket(&status) && status.st_uid == geteuid())
+    if (entry >= 0 && lm_is_users_socket(&status))
         identity = lm_identity_of(&status);
     lm_sys_close(&entry);
     return identity;
+}
+
+/* Of a socket of this user's. With 0666 everybody who can reach the folder connects, with 0600 this user and root. */
+LM_SETUP int lm_socket_set_mode(int locked, const char *name, unsigned mode)
+{
+    struct sockaddr_un address;
+    struct stat status;
+    int entry = lm_entry_open(locked, name, &status);
+    if (entry < 0)
+        return entry;
+    lm_descriptor_address(&address, entry, "");
+    int result = lm_is_users_socket(&status) ? lm_sys_chmod(address.sun_path, mode) : -EEXIST;
+    if (lm_means_no_proc(result))
+        result = lm_sys_chmod_entry(locked, name, mode);
+    lm_sys_close(&entry);
+    return result;
 }
 
 /* Links that socket, and no other that has come in its place meanwhile. */
@@ -38,7 +64,7 @@ LM_SETUP int lm_door_link(const struct lm_change *change, struct lm_identity soc
 {
     char temporary[LM_TEMPORARY_SIZE];
     int unlocked = change->folders.unlocked;
-    lm_temporary_name(temporary);
+    lm_temporary_name(temporary, change->name);
     int result = lm_sys_link(change->folders.locked, change->name, unlocked, temporary);
     if (result < 0)
         return result;
@@ -54,14 +80,17 @@ LM_SETUP int lm_door_link(const struct lm_change *change, struct lm_identity soc
 LM_SETUP int lm_door_open(const struct lm_change *change)
 {
     struct lm_identity socket = lm_door_owner(change);
-    if (!socket.inode || lm_identity_same(lm_entry_identity(change->folders.unlocked, change->name), socket))
+    if (!socket.inode)
         return 0; /* without a service it is opened when that comes */
-    int result = lm_vacate(change->path, "unlocked", change->folders.unlocked, change->name);
+    int result = lm_socket_set_mode(change->folders.locked, change->name, 0666);
+    if (result < 0 || lm_identity_same(lm_entry_identity(change->folders.unlocked, change->name), socket))
+        return result;
+    result = lm_vacate(change->path, "unlocked", change->folders.unlocked, change->name);
     return result < 0 ? result : lm_door_link(change, socket);
 }
 
-/* -EPERM: there is a launcher's socket, which it put there itself. */
-LM_SETUP int lm_door_close(const struct lm_change *change)
+/* -ENOTUNIQ: somebody listens there who is not the one in `locked`, such as a launcher, which put it there itself. */
+LM_SETUP int lm_door_remove(const struct lm_change *change)
 {
     struct lm_identity door = lm_entry_identity(change->folders.unlocked, change->name);
     if (door.inode && lm_identity_same(door, lm_entry_identity(change->folders.locked, change->name))) {
@@ -69,8 +98,53 @@ LM_SETUP int lm_door_close(const struct lm_change *change)
         return 0;
     }
     int result = lm_vacate(change->path, "unlocked", change->folders.unlocked, change->name);
-    return result == -EEXIST ? -EPERM : result;
+    return result == -EEXIST ? -ENOTUNIQ : result;
 }
+
+LM_SETUP int lm_door_close(const struct lm_change *change)
+{
+    int result = lm_door_remove(change);
+    if (result == 0 && lm_door_owner(change).inode)
+        result = lm_socket_set_mode(change->folders.locked, change->name, 0600);
+    return result;
+}
+
+/* --- What killed processes left; with the lock for changes --- */
+
+struct lm_sweep {
+    const struct lm_change *change;
+    const char *folder;
+    struct lm_identity socket; /* whose further links are removed though somebody listens */
+};
+
+LM_SETUP bool lm_sweep_entry(void *info, int folder, const char *entry)
+{
+    const struct lm_sweep *sweep = (const struct lm_sweep *)info;
+    if (!lm_temporary_is_of(entry, sweep->change->name))
+        return true;
+    if (sweep->socket.inode && lm_identity_same(lm_entry_identity(folder, entry), sweep->socket))
+        lm_entry_remove(folder, entry, sweep->socket);
+    else
+        lm_vacate(sweep->change->path, sweep->folder, folder, entry);
+    return true;
+}
+
+/* Removes sockets under temporary names of this one that nobody listens on, and in `unlocked`, where they would be
+ * doors that nobody closes, also those of the living service. */
+LM_SETUP void lm_name_sweep(const struct lm_change *change)
+{
+    struct lm_sweep locked = {change, "locked", {0, 0}}, unlocked = {change, "unlocked", lm_door_owner(change)};
+    lm_entries_visit(change->folders.locked, lm_sweep_entry, &locked);
+    lm_entries_visit(change->folders.unlocked, lm_sweep_entry, &unlocked);
+}
+
+/* --- Unlocking and locking --- */
+
+enum lm_door_wish {
+    LM_DOOR_LOCKED,
+    LM_DOOR_UNLOCKED,
+    LM_DOOR_OPEN, /* as LM_DOOR_UNLOCKED, but the next service of the name is as the file says */
+};
 
 /* Makes the door as the name's file says. */
 LM_SETUP int lm_door_settle(const struct lm_change *change)
@@ -78,15 +152,23 @@ LM_SETUP int lm_door_settle(const struct lm_change *change)
     return lm_name_is_unlocked(change->file) ? lm_door_open(change) : lm_door_close(change);
 }
 
-LM_SETUP int lm_door_change(struct lm_change *change, bool unlocked)
+/* With the lock for changes. */
+LM_SETUP int lm_door_make(const struct lm_change *change, enum lm_door_wish wish)
+{
+    lm_name_sweep(change);
+    if (wish == LM_DOOR_OPEN)
+        return lm_door_open(change);
+    int result = lm_name_mark(change->file, wish == LM_DOOR_UNLOCKED);
+    return result < 0 ? result : lm_door_settle(change);
+}
+
+LM_SETUP int lm_door_change(struct lm_change *change, enum lm_door_wish wish)
 {
     int result = change->file = lm_name_open(change->folders.locked, change->name);
     if (result >= 0)
         result = lm_name_begin_change(change->file);
     if (result >= 0)
-        result = lm_name_mark(change->file, unlocked);
-    if (result >= 0)
-        result = lm_door_settle(change);
+        result = lm_door_make(change, wish);
     if (change->file >= 0)
         lm_name_end_change(change->file); /* closing doesn't, while a child forked meanwhile has a copy */
     lm_sys_close(&change->file);
@@ -94,44 +176,28 @@ LM_SETUP int lm_door_change(struct lm_change *change, bool unlocked)
 }
 
 /* Opens the service's door to sandboxed processes, or closes it, from now on. */
-LM_SETUP int lm_registry_unlock(const char *name, bool unlocked)
+LM_SETUP int lm_registry_unlock(const char *name, enum lm_door_wish wish)
 {
     struct lm_change change;
     change.name = name;
     int result = lm_runtime_make(change.path, &change.folders);
     if (result == 0)
-        result = lm_door_change(&change, unlocked);
+        result = lm_door_change(&change, wish);
     lm_folders_close(&change.folders);
     if (result == 0)
-        LM_TRACE(-1, "%s \"%s\" at %s", unlocked ? "unlocked" : "locked", name, change.path);
+        LM_TRACE(-1, "%s \"%s\" at %s", wish == LM_DOOR_LOCKED ? "locked" : "unlocked", name, change.path);
     return lm_told(LM_DEED_UNLOCK, name, change.path, "", result);
 }
 
-LM_SETUP kern_return_t lm_registry_change(const char *name, bool unlocked)
+LM_SETUP kern_return_t lm_registry_change(const char *name, enum lm_door_wish wish)
 {
     kern_return_t status = KERN_INVALID_ARGUMENT;
     if (lm_name_valid(name))
-        status = lm_registry_status(lm_registry_unlock(name, unlocked));
-    return lm_status_told(unlocked ? "unlock" : "lock", name, -1, status);
+        status = lm_registry_status(lm_registry_unlock(name, wish));
+    return lm_status_told(wish == LM_DOOR_LOCKED ? "lock" : "unlock", name, -1, status);
 }
 
 /* --- Taking a name --- */
-
-/* Lets everybody who can reach the folder connect. */
-LM_SETUP int lm_socket_open_to_all(int locked, const char *name)
-{
-    struct sockaddr_un address;
-    struct stat status;
-    int entry = lm_entry_open(locked, name, &status);
-    if (entry < 0)
-        return entry;
-    lm_descriptor_address(&address, entry, "");
-    int result = lm_is_socket(&status) ? lm_sys_chmod(address.sun_path, 0666) : -ENOENT;
-    if (lm_means_no_proc(result))
-        result = lm_sys_chmod_entry(locked, name, 0666);
-    lm_sys_close(&entry);
-    return result;
-}
 
 LM_SETUP int lm_bind_in(int listener, const char *path, int locked, const char *name)
 {
@@ -170,7 +236,7 @@ LM_SETUP int lm_listen_as(const char *path, int locked, const char *temporary, s
     if (result == 0)
         result = lm_bound_identity(locked, temporary, socket);
     if (result == 0)
-        result = lm_socket_open_to_all(locked, temporary);
+        result = lm_socket_set_mode(locked, temporary, 0600);
     if (result == 0)
         result = lm_sys_listen(listener, LM_LISTEN_BACKLOG);
     if (result < 0)
@@ -199,7 +265,7 @@ LM_SETUP int lm_name_take(const struct lm_change *change, struct lm_registration
     int result = lm_vacate(change->path, "unlocked", change->folders.unlocked, change->name);
     if (result < 0)
         return result;
-    lm_temporary_name(temporary);
+    lm_temporary_name(temporary, change->name);
     result = registration->listener = lm_listen_as(change->path, locked, temporary, &registration->socket);
     if (result >= 0)
         result = lm_name_claim(change, temporary, registration->socket);
@@ -229,6 +295,7 @@ LM_SETUP int lm_registry_try(struct lm_change *change, struct lm_registration *r
     if (result < 0)
         return result;
     change->file = registration->lock;
+    lm_name_sweep(change);
     result = lm_name_take(change, registration);
     if (result >= 0)
         result = lm_door_settle(change);

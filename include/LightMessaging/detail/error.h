@@ -19,7 +19,8 @@ LM_INTERNAL kern_return_t lm_kern_return(int error)
     case EROFS:
     case EXDEV:
     case ELOOP:
-    case ENOSYS: /* a system call that a sandbox forbids */
+    case ENOTUNIQ: /* not an error of the kernel's: the door is another's */
+    case ENOSYS:   /* a system call that a sandbox forbids */
         return BOOTSTRAP_NOT_PRIVILEGED;
     case EWOULDBLOCK:
     case ETIMEDOUT:

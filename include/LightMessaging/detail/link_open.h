@@ -276,12 +276,12 @@ LM_SETUP void lm_link_configure(struct lm_link *link)
 LM_SETUP int lm_link_greet(struct lm_link *link, int64_t deadline)
 {
     int memory;
-    int result = lm_channel_furnish(&link->channel, &memory);
+    int result = lm_offer_told(link->name, lm_channel_furnish(&link->channel, &memory));
     if (result == 0)
         result = lm_registry_connect(link->channel.socket, link->name, deadline);
     if (result == 0) {
         link->channel.borrows = link->channel.borrows && lm_link_is_to_myself(link);
-        result = lm_channel_offer(&link->channel, memory, link->largest_reply);
+        result = lm_offer_told(link->name, lm_channel_offer(&link->channel, memory, link->largest_reply));
     }
     lm_sys_close(&memory);
     return result;
@@ -294,10 +294,9 @@ LM_SETUP int lm_link_connect(struct lm_link *link, int64_t deadline)
     lm_link_lock(link); /* so that a fork finds the socket here, or none */
     int result = link->channel.socket = lm_sys_socket(0);
     lm_link_unlock(link);
-    if (result >= 0)
-        result = lm_link_greet(link, deadline);
+    result = result < 0 ? lm_offer_told(link->name, result) : lm_link_greet(link, deadline);
     if (result < 0)
-        return lm_told(LM_DEED_OFFER, link->name, "the service's socket", "", result);
+        return result;
     link->port = lm_port_create(LM_PORT_SEND, &link->object, 0);
     return link->port ? 0 : -ENOMEM;
 }

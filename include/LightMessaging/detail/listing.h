@@ -5,17 +5,6 @@
 
 #include "doors.h"
 
-#define LM_ENTRIES_SIZE 4096 /* bytes read at a time; one entry needs less than 300 */
-
-/* An entry as getdents64 gives it. */
-struct lm_directory_entry {
-    uint64_t inode;
-    int64_t next;
-    uint16_t length;
-    uint8_t type;
-    char name[1]; /* and more, with a NUL */
-};
-
 struct lm_listing {
     const char *path;
     int locked, unlocked; /* folders of O_PATH; -1: can't be entered */
@@ -34,8 +23,9 @@ LM_SETUP bool lm_name_is_served(int locked, const char *name)
 }
 
 /* False: no more. A name that is in both folders is told with `locked`. */
-LM_SETUP bool lm_listing_tell(const struct lm_listing *listing, int folder, const char *name)
+LM_SETUP bool lm_listing_tell(void *info, int folder, const char *name)
 {
+    const struct lm_listing *listing = (const struct lm_listing *)info;
     if (!lm_name_valid(name) || !lm_entry_identity(folder, name).inode)
         return true;
     if (folder == listing->unlocked && listing->locked >= 0 && lm_entry_identity(listing->locked, name).inode)
@@ -45,60 +35,44 @@ LM_SETUP bool lm_listing_tell(const struct lm_listing *listing, int folder, cons
     return listing->callback(&entry, listing->info);
 }
 
-/* Goes through what one reading brought; false: no more. */
-LM_SETUP bool lm_listing_tell_all(const struct lm_listing *listing, int folder, const char *entries, long size)
-{
-    for (long at = 0; at < size;) {
-        uint16_t length;
-        memcpy(&length, entries + at + offsetof(struct lm_directory_entry, length), sizeof length);
-        if (!lm_listing_tell(listing, folder, entries + at + offsetof(struct lm_directory_entry, name)))
-            return false;
-        at += length;
-    }
-    return true;
-}
-
-LM_SETUP bool lm_listing_read(const struct lm_listing *listing, int folder)
-{
-    char entries[LM_ENTRIES_SIZE];
-    long size = 1;
-    bool more = true;
-    int readable = folder < 0 ? -1 : lm_sys_open(folder, ".", LM_O_DIRECTORY, 0);
-    while (more && readable >= 0 && (size = lm_sys_entries(readable, entries, sizeof entries)) > 0)
-        more = lm_listing_tell_all(listing, folder, entries, size);
-    lm_sys_close(&readable);
-    return more;
-}
-
 /* 1: go on, 0: no more. */
 LM_SETUP int lm_listing_run(struct lm_listing *listing)
 {
     struct lm_directory runtime, locked, unlocked;
     int result = lm_runtime_open(listing->path, &runtime);
     if (result < 0)
-        return lm_absent(result) ? 1 : result;
+        return lm_absent(result) ? 1 : lm_told(LM_DEED_LIST, "*", listing->path, "", result);
     listing->locked = lm_folder_open(&runtime, "locked", &locked) < 0 ? -1 : locked.descriptor;
     listing->unlocked = lm_folder_open(&runtime, "unlocked", &unlocked) < 0 ? -1 : unlocked.descriptor;
-    result = lm_listing_read(listing, listing->locked) && lm_listing_read(listing, listing->unlocked);
+    result = lm_entries_visit(listing->locked, lm_listing_tell, listing) &&
+             lm_entries_visit(listing->unlocked, lm_listing_tell, listing);
     lm_sys_close(&listing->locked);
     lm_sys_close(&listing->unlocked);
     lm_sys_close(&runtime.descriptor);
     return result;
 }
 
-LM_API kern_return_t LMListServices(LMServiceEntryCallBack callback, void *info)
+/* The user's directory and the system's, which is asked too if the user's is not to be believed. */
+LM_SETUP int lm_listing_run_all(LMServiceEntryCallBack callback, void *info)
 {
     char path[LM_PATH_MAX];
-    struct lm_listing listing = {path, -1, -1, callback, info};
+    struct lm_listing users = {path, -1, -1, callback, info}, systems = {LM_SYSTEM_RUNTIME, -1, -1, callback, info};
+    int result = lm_runtime_path(path, sizeof path);
+    if (result < 0)
+        return lm_told(LM_DEED_LIST, "*", path, "", result);
+    result = lm_listing_run(&users);
+    if (result == 0 || strcmp(path, LM_SYSTEM_RUNTIME) == 0)
+        return result;
+    int system = lm_listing_run(&systems);
+    return result < 0 ? result : system;
+}
+
+LM_API kern_return_t LMListServices(LMServiceEntryCallBack callback, void *info)
+{
     if (!callback)
         return KERN_INVALID_ARGUMENT;
-    int result = lm_runtime_path(path, sizeof path);
-    if (result == 0)
-        result = lm_listing_run(&listing);
-    listing.path = LM_SYSTEM_RUNTIME;
-    if (result == 1 && strcmp(path, LM_SYSTEM_RUNTIME) != 0)
-        result = lm_listing_run(&listing);
-    return lm_status_told("list services for", "everybody", -1, lm_kern_return(result < 0 ? result : 0));
+    int result = lm_listing_run_all(callback, info);
+    return lm_status_told("list", "*", -1, lm_kern_return(result < 0 ? result : 0));
 }
 
 #endif

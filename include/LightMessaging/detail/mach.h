@@ -34,10 +34,10 @@ LM_API const char *mach_error_string(mach_error_t error)
         return "success";
     case KERN_INVALID_ARGUMENT:
         return "invalid argument: a NULL where there must be a value; a service name that is empty, longer than 127 "
-               "bytes, starts with '.', or contains '/' or control characters; or LM_RUNTIME_DIR is not an absolute "
-               "path";
+               "bytes, starts with '.', or contains '/' or control characters; LM_RUNTIME_DIR is not an absolute "
+               "path; or a launcher's variables or socket are wrong";
     case KERN_RESOURCE_SHORTAGE:
-        return "out of memory, file descriptors or port names";
+        return "out of memory, file descriptors or port names; or a process that is stopped keeps the name's lock";
     case BOOTSTRAP_NOT_PRIVILEGED:
         return "not permitted: the service is locked or refuses this user, or the runtime directory is not this user's "
                "to write";
@@ -46,7 +46,7 @@ LM_API const char *mach_error_string(mach_error_t error)
     case BOOTSTRAP_UNKNOWN_SERVICE:
         return "no process serves this name (is it running, with the same LM_RUNTIME_DIR or XDG_RUNTIME_DIR?)";
     case BOOTSTRAP_SERVICE_ACTIVE:
-        return "the service is active in another process";
+        return "this process has checked the service in already";
     case MACH_SEND_INVALID_DATA:
         return "the data can't be sent as this type";
     case MACH_SEND_INVALID_DEST:

@@ -15,7 +15,7 @@
 
 #define LM_LISTEN_BACKLOG 4096 /* clamped by the kernel to net.core.somaxconn, which is 4096 unless set otherwise */
 #define LM_REGISTER_TRIES 100  /* at a name that others take and leave meanwhile; untuned */
-#define LM_TEMPORARY_SIZE 48
+#define LM_TEMPORARY_SIZE 29   /* "...", 8 digits, "-", 16 digits; short, since addresses of sockets are */
 
 /* Which file an entry is. All zero: none. */
 struct lm_identity {
@@ -79,11 +79,40 @@ LM_SETUP int lm_entry_check(int directory, const char *name, struct lm_identity 
     return result;
 }
 
-LM_SETUP void lm_temporary_name(char *name)
+/* FNV-1a. Names that share a number only have each other's dead entries removed. */
+LM_SETUP uint32_t lm_name_number(const char *name)
+{
+    uint32_t number = 2166136261u;
+    for (; *name; name++)
+        number = (number ^ (unsigned char)*name) * 16777619u;
+    return number;
+}
+
+/* What temporary names of that one, which may be one itself, begin with. */
+LM_SETUP void lm_temporary_prefix(char *prefix, const char *name)
+{
+    if (name[0] == '.')
+        snprintf(prefix, LM_TEMPORARY_SIZE, "%.12s", name);
+    else
+        snprintf(prefix, LM_TEMPORARY_SIZE, "...%08x-", (unsigned)lm_name_number(name));
+}
+
+/* Whether an entry has a temporary name of that one: a process that was killed can have left it. */
+LM_SETUP bool lm_temporary_is_of(const char *entry, const char *name)
+{
+    char prefix[LM_TEMPORARY_SIZE];
+    lm_temporary_prefix(prefix, name);
+    return strncmp(entry, prefix, strlen(prefix)) == 0 && strlen(entry) == LM_TEMPORARY_SIZE - 1;
+}
+
+/* A name that nobody knows, for the entry of that name. */
+LM_SETUP void lm_temporary_name(char *temporary, const char *name)
 {
     uint64_t random = 0;
     lm_sys_random(&random, sizeof random);
-    snprintf(name, LM_TEMPORARY_SIZE, "...%d-%016llx", (int)getpid(), (unsigned long long)random);
+    lm_temporary_prefix(temporary, name);
+    size_t length = strlen(temporary);
+    snprintf(temporary + length, LM_TEMPORARY_SIZE - length, "%016llx", (unsigned long long)random);
 }
 
 /*
@@ -95,7 +124,7 @@ LM_SETUP void lm_entry_remove(int directory, const char *name, struct lm_identit
     char temporary[LM_TEMPORARY_SIZE];
     if (!wanted.inode || !lm_identity_same(lm_entry_identity(directory, name), wanted))
         return;
-    lm_temporary_name(temporary);
+    lm_temporary_name(temporary, name);
     if (lm_sys_rename(directory, name, temporary) < 0)
         return;
     if (lm_identity_same(lm_entry_identity(directory, temporary), wanted))
@@ -181,6 +210,15 @@ LM_SETUP int lm_place_connect(int socket, const struct lm_place *place, const st
     return result;
 }
 
+/* Passes the result of a place on; that nothing came of it is no error yet. */
+LM_SETUP int lm_place_tried(const struct lm_place *place, int result)
+{
+    if (result < 0)
+        LM_TRACE(-1, "\"%s\" can't be called at %s%s%s: %s", place->name, place->path, place->folder[0] ? "/" : "",
+                 place->folder, strerror(-result));
+    return result;
+}
+
 LM_SETUP int lm_folder_connect(int socket, struct lm_place *place, const struct lm_directory *runtime, int64_t deadline)
 {
     struct lm_directory folder;
@@ -195,7 +233,7 @@ LM_SETUP int lm_folder_connect(int socket, struct lm_place *place, const struct 
         result = lm_place_connect(socket, place, &status, deadline);
         lm_sys_close(&place->entry);
     }
-    return lm_told(LM_DEED_LOOK_UP, place->name, place->path, place->folder, result);
+    return lm_place_tried(place, result);
 }
 
 /* Whether an error of one place means that the next should be asked. A folder that can't be entered hides whether the
@@ -205,18 +243,23 @@ LM_SETUP bool lm_absent(int error)
     return error == -ENOENT || error == -ECONNREFUSED || error == -EACCES || error == -ENOTDIR;
 }
 
-LM_SETUP int lm_runtime_connect(int socket, const char *path, const char *name, int64_t deadline)
+/* Asks both folders of a runtime directory. place->folder is then the one that the result is about. */
+LM_SETUP int lm_runtime_connect(int socket, struct lm_place *place, int64_t deadline)
 {
-    struct lm_place place = {name, path, "locked", 0, -1};
     struct lm_directory runtime;
-    int result = lm_runtime_open(path, &runtime);
+    place->folder = "";
+    int result = lm_place_tried(place, lm_runtime_open(place->path, &runtime));
     if (result < 0)
-        return lm_told(LM_DEED_LOOK_UP, name, path, "", result);
-    result = lm_folder_connect(socket, &place, &runtime, deadline);
+        return result;
+    place->folder = "locked";
+    result = lm_folder_connect(socket, place, &runtime, deadline);
     if (lm_absent(result)) {
-        place.folder = "unlocked";
-        int unlocked = lm_folder_connect(socket, &place, &runtime, deadline);
-        result = lm_absent(unlocked) && result == -EACCES ? result : unlocked;
+        place->folder = "unlocked";
+        int unlocked = lm_folder_connect(socket, place, &runtime, deadline);
+        if (lm_absent(unlocked) && (result == -EACCES || result == -ECONNREFUSED))
+            place->folder = "locked"; /* which says more */
+        else
+            result = unlocked;
     }
     lm_sys_close(&runtime.descriptor);
     return result;
@@ -227,14 +270,19 @@ LM_SETUP int lm_runtime_connect(int socket, const char *path, const char *name, 
 LM_SETUP int lm_registry_connect(int socket, const char *name, int64_t deadline)
 {
     char path[LM_PATH_MAX];
+    struct lm_place users = {name, path, "", 0, -1}, systems = {name, LM_SYSTEM_RUNTIME, "", 0, -1};
+    const struct lm_place *told = &users;
     int result = lm_runtime_path(path, sizeof path);
-    if (result < 0)
-        return lm_told(LM_DEED_LOOK_UP, name, path, "", result);
-    result = lm_runtime_connect(socket, path, name, deadline);
-    if ((!lm_absent(result) && result != -EPERM) || strcmp(path, LM_SYSTEM_RUNTIME) == 0)
-        return result;
-    int system = lm_runtime_connect(socket, LM_SYSTEM_RUNTIME, name, deadline);
-    return lm_absent(system) || system == -EPERM ? result : system;
+    if (result == 0)
+        result = lm_runtime_connect(socket, &users, deadline);
+    if ((lm_absent(result) || result == -EPERM) && strcmp(path, LM_SYSTEM_RUNTIME) != 0) {
+        int system = lm_runtime_connect(socket, &systems, deadline);
+        if (!lm_absent(system) && system != -EPERM) {
+            told = &systems;
+            result = system;
+        }
+    }
+    return lm_told(LM_DEED_LOOK_UP, name, told->path, told->folder, result);
 }
 
 /* --- Removing what the dead left --- */

@@ -25,7 +25,7 @@ LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *
 
 LM_API kern_return_t rocketbootstrap_unlock(const char *name)
 {
-    return lm_registry_change(name, true);
+    return lm_registry_change(name, LM_DOOR_UNLOCKED);
 }
 
 LM_API kern_return_t rocketbootstrap_register(mach_port_t bootstrap, const char *name, mach_port_t port)

@@ -6,8 +6,8 @@
  *     RUNTIME/locked/.NAME      a file that the living owner of the name holds locked; not empty: the name is unlocked
  *     RUNTIME/unlocked/NAME     another link to the socket of an unlocked service; the folder that sandboxes get (0755)
  *
- * RUNTIME is $LM_RUNTIME_DIR, else $XDG_RUNTIME_DIR/lightmessaging, else /run/lightmessaging for root and
- * /tmp/lightmessaging-UID for others. Look-ups try it and then /run/lightmessaging.
+ * RUNTIME is $LM_RUNTIME_DIR, else $XDG_RUNTIME_DIR/lightmessaging (root's own only, if this is root), else
+ * /run/lightmessaging for root and /tmp/lightmessaging-UID for others. Look-ups try it and then /run/lightmessaging.
  *
  * Whoever can write to a directory decides what is in it. So directories that others may write to are refused, and work
  * in one is done relative to a descriptor of it that was checked: what happens to paths meanwhile doesn't matter. Links
@@ -22,6 +22,7 @@
 #define LM_NAME_MAX       127u
 #define LM_PATH_MAX       4096 /* the kernel's limit, which strict libc headers hide */
 #define LM_SYSTEM_RUNTIME "/run/lightmessaging"
+#define LM_STICKY         01000u /* the mode of a directory in which only owners rename and remove */
 #define LM_UID_UNKNOWN    65534u /* what the kernel says of users who have no number in this user namespace */
 
 /* 1 to 127 bytes, a NUL within the first 128, no '/' or control characters, not starting with '.'. */
@@ -39,8 +40,39 @@ LM_SETUP bool lm_name_valid(const char *name)
     return false;
 }
 
-/* -EINVAL: LM_RUNTIME_DIR is not an absolute path; -ENAMETOOLONG: `path` is cut off. A relative XDG_RUNTIME_DIR is
- * ignored, as its standard asks. */
+/* Leaves out of an absolute path what changes nothing, so that each directory has one name; a '/' at the end would have
+ * a link followed. */
+LM_SETUP void lm_path_tidy(char *path)
+{
+    char *end = path;
+    for (const char *slash = path; *slash;) {
+        size_t part = strcspn(slash + 1, "/");
+        size_t size = part == 0 || (part == 1 && slash[1] == '.') ? 0 : 1 + part;
+        memmove(end, slash, size);
+        end += size;
+        slash += 1 + part;
+    }
+    if (end == path)
+        *end++ = '/';
+    *end = '\0';
+}
+
+/* Whether XDG_RUNTIME_DIR is to be used. A relative one is not, as its standard asks; nor a user's that su or sudo has
+ * left to root, who would make there what the user then can't use. */
+LM_SETUP bool lm_session_usable(const char *session)
+{
+    struct stat status;
+    if (!session || session[0] != '/')
+        return false;
+    if (geteuid() != 0)
+        return true;
+    int directory = lm_sys_open(LM_AT_FDCWD, session, LM_O_PATH | LM_O_DIRECTORY, 0);
+    bool usable = directory >= 0 && lm_sys_stat(directory, &status) == 0 && status.st_uid == 0;
+    lm_sys_close(&directory);
+    return usable;
+}
+
+/* -EINVAL: LM_RUNTIME_DIR is not an absolute path; -ENAMETOOLONG: `path` is cut off. */
 LM_SETUP int lm_runtime_path(char *path, size_t size)
 {
     const char *directory = lm_environment("LM_RUNTIME_DIR");
@@ -48,14 +80,15 @@ LM_SETUP int lm_runtime_path(char *path, size_t size)
     int length;
     if (directory)
         length = snprintf(path, size, "%s", directory);
-    else if (session && session[0] == '/')
+    else if (lm_session_usable(session))
         length = snprintf(path, size, "%s/lightmessaging", session);
     else if (geteuid() == 0)
         length = snprintf(path, size, "%s", LM_SYSTEM_RUNTIME);
     else
         length = snprintf(path, size, "/tmp/lightmessaging-%u", (unsigned)geteuid());
-    if (directory && directory[0] != '/')
+    if (path[0] != '/')
         return -EINVAL;
+    lm_path_tidy(path);
     return length < 0 || (size_t)length >= size ? -ENAMETOOLONG : 0;
 }
 
@@ -65,6 +98,7 @@ LM_SETUP int lm_runtime_path(char *path, size_t size)
 struct lm_directory {
     int descriptor;
     uint32_t owner;
+    unsigned mode;
     uint64_t device;
 };
 
@@ -87,39 +121,103 @@ LM_SETUP int lm_directory_open(int parent, const char *path, struct lm_directory
     if (result < 0)
         lm_sys_close(&directory->descriptor);
     directory->owner = (uint32_t)status.st_uid;
+    directory->mode = (unsigned)status.st_mode;
     directory->device = (uint64_t)status.st_dev;
     return result;
 }
 
-/* Whether others could have put the directory where it is, as they can in /tmp. */
-LM_SETUP bool lm_directory_is_exposed(const struct lm_directory *directory)
+/* --- Whose runtime directory is believed --- */
+
+/* Whether who owns this does nothing that its owner's user would not want. Whom the kernel has no number for can be
+ * anybody, even if this process is one of them. */
+LM_SETUP bool lm_owner_trusted(uint32_t owner)
 {
-    struct stat above;
-    int parent = lm_sys_open(directory->descriptor, "..", LM_O_PATH | LM_O_DIRECTORY, 0);
-    bool exposed = parent < 0 || lm_sys_stat(parent, &above) < 0 || lm_others_may_write(&above);
-    lm_sys_close(&parent);
-    return exposed;
+    return owner == 0 || (owner == (uint32_t)geteuid() && owner != LM_UID_UNKNOWN);
+}
+
+/* On the way from / to somebody else's directory. */
+struct lm_walk {
+    struct lm_directory at;
+    uint32_t stranger; /* whose directory it is */
+    bool is_shared;    /* everybody can put something into the directory reached, though not replace it, as in /tmp */
+};
+
+/* One component down, and through no link. What is above the stranger's directory must be his, root's or this user's,
+ * and not written to by others; in a shared one, his might be anybody's. */
+LM_SETUP int lm_walk_step(struct lm_walk *walk, int above, const char *component)
+{
+    struct stat status;
+    int result = walk->at.descriptor = lm_sys_open(above, component, LM_O_PATH | LM_O_DIRECTORY | LM_O_NOFOLLOW, 0);
+    if (result >= 0)
+        result = lm_sys_stat(walk->at.descriptor, &status);
+    if (result < 0)
+        return result;
+    uint32_t owner = walk->at.owner = (uint32_t)status.st_uid;
+    walk->at.mode = (unsigned)status.st_mode;
+    walk->at.device = (uint64_t)status.st_dev;
+    if (!lm_owner_trusted(owner) && (owner != walk->stranger || walk->is_shared))
+        return -EPERM;
+    walk->is_shared = lm_others_may_write(&status);
+    return walk->is_shared && !(walk->at.mode & LM_STICKY) ? -EPERM : 0;
+}
+
+/* Steps to the first component of `rest`, and moves on in it. */
+LM_SETUP int lm_walk_on(struct lm_walk *walk, const char **rest)
+{
+    char component[256]; /* the kernel's limit */
+    size_t length = strcspn(*rest, "/");
+    int above = walk->at.descriptor;
+    if (length >= sizeof component)
+        return -ENAMETOOLONG;
+    memcpy(component, *rest, length);
+    component[length] = '\0';
+    *rest += length + ((*rest)[length] == '/');
+    int result = lm_walk_step(walk, above, component);
+    lm_sys_close(&above);
+    return result;
+}
+
+/* Opens the stranger's directory again, from / down, as one that nobody but he can have put there. -EPERM if others
+ * can have. */
+LM_SETUP int lm_walk_to(const char *path, struct lm_directory *directory)
+{
+    struct lm_walk walk = {{-1, 0, 0, 0}, directory->owner, false};
+    int result = lm_walk_step(&walk, LM_AT_FDCWD, "/");
+    for (const char *rest = path + 1; result == 0 && *rest;)
+        result = lm_walk_on(&walk, &rest);
+    if (result == 0 && !walk.is_shared && walk.at.owner == walk.stranger) {
+        lm_sys_close(&directory->descriptor);
+        *directory = walk.at;
+        return 0;
+    }
+    lm_sys_close(&walk.at.descriptor);
+    return -EPERM;
 }
 
 /*
- * Whether a runtime directory is to be believed: this user's or root's anywhere; somebody else's if nobody else can
- * have put it there, and LM_RUNTIME_DIR names it or it is the system's, seen from where root has no number.
+ * Whether a runtime directory is to be believed: this user's or root's anywhere, since only they can have put anything
+ * into it; somebody else's if nobody else can have put it there (lm_walk_to), and LM_RUNTIME_DIR names it, or it is the
+ * system's or one's own seen from where their users have no number. -EPERM: it is not. The walk costs three system
+ * calls for each component of the path; the usual directories need none.
  */
-LM_SETUP bool lm_runtime_trusted(const struct lm_directory *runtime, const char *path)
+LM_SETUP int lm_runtime_check(struct lm_directory *runtime, const char *path)
 {
-    if (runtime->owner == (uint32_t)geteuid() || runtime->owner == 0)
-        return true;
-    bool is_system = strcmp(path, LM_SYSTEM_RUNTIME) == 0 && runtime->owner == LM_UID_UNKNOWN;
-    return (is_system || lm_environment("LM_RUNTIME_DIR")) && !lm_directory_is_exposed(runtime);
+    if (lm_owner_trusted(runtime->owner))
+        return 0;
+    bool is_unknown = runtime->owner == LM_UID_UNKNOWN;
+    bool is_own = is_unknown && runtime->owner == (uint32_t)geteuid();
+    bool is_system = is_unknown && strcmp(path, LM_SYSTEM_RUNTIME) == 0;
+    return is_own || is_system || lm_environment("LM_RUNTIME_DIR") ? lm_walk_to(path, runtime) : -EPERM;
 }
 
 LM_SETUP int lm_runtime_open(const char *path, struct lm_directory *runtime)
 {
     int result = lm_directory_open(LM_AT_FDCWD, path, runtime);
-    if (result < 0 || lm_runtime_trusted(runtime, path))
-        return result;
-    lm_sys_close(&runtime->descriptor);
-    return -EPERM;
+    if (result == 0)
+        result = lm_runtime_check(runtime, path);
+    if (result < 0)
+        lm_sys_close(&runtime->descriptor);
+    return result;
 }
 
 /* Opens `locked` or `unlocked`: its runtime directory's owner's, root's, or mounted there, as for a sandbox. */
@@ -134,7 +232,7 @@ LM_SETUP int lm_folder_open(const struct lm_directory *runtime, const char *name
 
 /* --- Making it --- */
 
-/* Of a directory that this process has just made, which the umask may have narrowed. */
+/* Of a directory of this user's; one that was just made may have been narrowed by the umask. */
 LM_SETUP int lm_directory_set_mode(const struct lm_directory *directory, unsigned mode)
 {
     int readable = lm_sys_open(directory->descriptor, ".", LM_O_DIRECTORY, 0);
@@ -181,7 +279,7 @@ LM_SETUP int lm_folder_is_here(const struct lm_directory *runtime, const struct 
 
 LM_SETUP int lm_folders_make(const struct lm_directory *runtime, struct lm_folders *folders)
 {
-    struct lm_directory locked = {-1, 0, 0}, unlocked = {-1, 0, 0};
+    struct lm_directory locked = {-1, 0, 0, 0}, unlocked = {-1, 0, 0, 0};
     int result = lm_directory_make(runtime->descriptor, "unlocked", 0755, &unlocked);
     if (result == 0)
         result = lm_folder_is_here(runtime, &unlocked); /* before anything is made beside it */
@@ -189,6 +287,8 @@ LM_SETUP int lm_folders_make(const struct lm_directory *runtime, struct lm_folde
         result = lm_directory_make(runtime->descriptor, "locked", 0700, &locked);
     if (result == 0)
         result = lm_folder_is_here(runtime, &locked);
+    if (result == 0 && (locked.mode & 077) != 0) /* somebody else made it, such as a launcher for its socket */
+        result = lm_directory_set_mode(&locked, 0700);
     folders->locked = locked.descriptor;
     folders->unlocked = unlocked.descriptor;
     if (result < 0)
@@ -207,6 +307,8 @@ LM_SETUP int lm_runtime_make(char *path, struct lm_folders *folders)
     bool is_system = strcmp(path, LM_SYSTEM_RUNTIME) == 0;
     result = lm_directory_make(LM_AT_FDCWD, path, is_system ? 0755 : 0700, &runtime);
     if (result == 0)
+        result = lm_runtime_check(&runtime, path);
+    if (result == 0)
         result = lm_folders_make(&runtime, folders);
     lm_sys_close(&runtime.descriptor);
     return result;
@@ -215,7 +317,7 @@ LM_SETUP int lm_runtime_make(char *path, struct lm_folders *folders)
 /* The same if it is there already. */
 LM_SETUP int lm_runtime_find(char *path, struct lm_folders *folders)
 {
-    struct lm_directory runtime = {-1, 0, 0}, locked = {-1, 0, 0}, unlocked = {-1, 0, 0};
+    struct lm_directory runtime = {-1, 0, 0, 0}, locked = {-1, 0, 0, 0}, unlocked = {-1, 0, 0, 0};
     int result = lm_runtime_path(path, LM_PATH_MAX);
     if (result == 0)
         result = lm_directory_open(LM_AT_FDCWD, path, &runtime);
@@ -253,6 +355,21 @@ LM_COLD void lm_trace_status(const char *deed, const char *name, int socket, ker
     lm_runtime_path(path, sizeof path);
     lm_trace(socket, "error: can't %s \"%s\" (runtime directory %s): %#x: %s", deed, lm_name_shown(name, shown), path,
              (unsigned)status, mach_error_string(status));
+}
+
+LM_COLD void lm_trace_offer(const char *name, int error)
+{
+    char path[LM_PATH_MAX];
+    lm_runtime_path(path, sizeof path);
+    lm_trace_failure(LM_DEED_OFFER, name, path, "", error);
+}
+
+/* As lm_told, of the channel to a service, which is found or not yet asked for. */
+LM_SETUP int lm_offer_told(const char *name, int result)
+{
+    if (result < 0 && lm_tracing())
+        lm_trace_offer(name, result);
+    return result;
 }
 
 /* Passes the status on, with a line about it unless it is success. */

@@ -20,7 +20,7 @@ LM_SETUP kern_return_t lm_service_name(struct lm_service *service, const char *n
         return listener == -EALREADY ? BOOTSTRAP_SERVICE_ACTIVE : lm_kern_return(listener);
     kern_return_t status = lm_service_register(service, name);
     if (status == KERN_SUCCESS && how & LM_START_UNLOCKED)
-        status = lm_registry_status(lm_registry_unlock(name, true));
+        status = lm_registry_status(lm_registry_unlock(name, LM_DOOR_OPEN));
     return status;
 }
 
@@ -110,7 +110,7 @@ LM_API kern_return_t LMCheckInService(const char *serverName, CFRunLoopRef runLo
 
 LM_API kern_return_t LMLockService(const char *serverName)
 {
-    return lm_registry_change(serverName, false);
+    return lm_registry_change(serverName, LM_DOOR_LOCKED);
 }
 
 LM_API void LMServiceInvalidate(LMServiceRef service)

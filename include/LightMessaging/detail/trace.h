@@ -12,9 +12,10 @@
 #define LM_DETAIL_TRACE_H
 
 #include "process.h"
+#include "utf8.h"
 #include <stdarg.h>
 
-#define LM_TRACE_LINE 1024 /* bytes; the rest of a longer line is left out */
+#define LM_TRACE_LINE (4096 + 512) /* bytes: the longest path and the words around it. The rest is left out */
 
 enum lm_trace_state { LM_TRACE_UNKNOWN = 0, LM_TRACE_OFF, LM_TRACE_ON };
 
@@ -78,10 +79,32 @@ LM_COLD void lm_line_begin(struct lm_line *line, int socket)
         lm_line_add(line, "-: ");
 }
 
+/* Whether a character of that width would do something to the terminal: a control of ASCII, or one of ISO 8859-1. */
+LM_COLD bool lm_is_control(const unsigned char *character, size_t width)
+{
+    if (width == 1)
+        return character[0] < 0x20 || character[0] == 0x7f;
+    return width == 2 && character[0] == 0xc2 && character[1] < 0xa0;
+}
+
+/* Puts '?' for what is no character of UTF-8, and for controls: names and paths may have been chosen by others. */
+LM_COLD void lm_line_clean(struct lm_line *line, size_t length)
+{
+    unsigned char *text = (unsigned char *)line->text;
+    for (size_t at = 0; at < length;) {
+        size_t width = lm_utf8_step(text + at, length - at);
+        size_t size = width ? width : 1;
+        if (width == 0 || lm_is_control(text + at, width))
+            memset(text + at, '?', size);
+        at += size;
+    }
+}
+
 /* In one write, so that lines of several processes don't mix. */
 LM_COLD void lm_line_end(struct lm_line *line)
 {
     size_t length = line->length < sizeof line->text - 1 ? line->length : sizeof line->text - 1;
+    lm_line_clean(line, length);
     line->text[length] = '\n';
     lm_sys_write(2, line->text, length + 1);
 }
@@ -99,11 +122,12 @@ LM_COLD __attribute__((format(printf, 2, 3))) void lm_trace(int socket, const ch
 
 /* --- Errors of the file system, with what to do about them --- */
 
-enum lm_deed { LM_DEED_LOOK_UP, LM_DEED_OFFER, LM_DEED_REGISTER, LM_DEED_UNLOCK, LM_DEED_CHECK_IN };
+enum lm_deed { LM_DEED_LOOK_UP, LM_DEED_OFFER, LM_DEED_REGISTER, LM_DEED_UNLOCK, LM_DEED_CHECK_IN, LM_DEED_LIST };
 
 LM_COLD const char *lm_deed_name(enum lm_deed deed)
 {
-    static const char *const names[] = {"look up", "make a channel to", "register", "lock or unlock", "check in"};
+    static const char *const names[] = {"look up",        "make a channel to", "register",
+                                        "lock or unlock", "check in",          "list"};
     return names[deed];
 }
 
@@ -119,7 +143,8 @@ LM_COLD const char *lm_advice_to_callers(int error)
         return "it is locked for this user or sandbox: have its owner unlock it (rocketbootstrap_unlock)";
     case EPERM:
         return "the directory, or who listens, can't be trusted: let the directory belong to this user or root, and "
-               "nobody else write to it (chmod go-w); the service must run as the directory's owner or root";
+               "nobody else write to it or to those above (chmod go-w); name it without links; the service must run as "
+               "the directory's owner or root";
     case ELOOP:
         return "links are not followed here: name the directory itself";
     case ETIMEDOUT:
@@ -151,6 +176,13 @@ LM_COLD const char *lm_advice_to_services(int error)
     switch (-error) {
     case EEXIST:
         return "a live process or a launcher has the name, or it is no socket: stop that one, or use another name";
+    case ENOTUNIQ:
+        return "somebody listens at unlocked/ of that name who is not the service in locked/: a launcher, or a service "
+               "whose socket there was removed: stop that one, then lock the name";
+    case EBUSY:
+        return "a process that is stopped holds the name's lock: let it go on, or end it";
+    case EALREADY:
+        return "this process has the service already: check it in once";
     case ENOENT:
         return "make the directory above it, or set LM_RUNTIME_DIR to one that is there";
     case EACCES:
@@ -166,20 +198,30 @@ LM_COLD const char *lm_advice_to_services(int error)
     case ENAMETOOLONG:
         return "without /proc the path may have 107 bytes: mount /proc, or use a shorter directory";
     case EINVAL:
-        return "LM_RUNTIME_DIR must be an absolute path; a launcher's socket must listen, be AF_UNIX and "
-               "SOCK_SEQPACKET, and LISTEN_FDS and LISTEN_FDNAMES must fit each other";
+        return "LM_RUNTIME_DIR must be an absolute path";
     default:
         return "see that there are memory, descriptors (ulimit -n) and room on the file system left";
     }
+}
+
+LM_COLD const char *lm_advice_on_launchers(int error)
+{
+    if (error != -EINVAL)
+        return lm_advice_to_services(error);
+    return "the launcher's socket must listen, be AF_UNIX and SOCK_SEQPACKET, and be bound to locked/NAME or "
+           "unlocked/NAME of a runtime directory, one for each name; LISTEN_FDS and LISTEN_FDNAMES must fit each other";
 }
 
 LM_COLD const char *lm_advice(enum lm_deed deed, int error)
 {
     switch (deed) {
     case LM_DEED_LOOK_UP:
+    case LM_DEED_LIST:
         return lm_advice_to_callers(error);
     case LM_DEED_OFFER:
         return lm_advice_on_memory(error);
+    case LM_DEED_CHECK_IN:
+        return lm_advice_on_launchers(error);
     default:
         return lm_advice_to_services(error);
     }
