@@ -51,7 +51,7 @@ LM_API char *LMResponseConsumeString(LMResponseBuffer *response)
     const char *bytes = (const char *)LMMessageGetData(&response->message);
     if (length > 0 && bytes[length - 1] == 0)
         length--;
-    char *text = kept && lm_text_valid(bytes, length) ? (char *)malloc((size_t)length + 1) : NULL;
+    char *text = kept && lm_text_valid(bytes, length) ? (char *)lm_text_new(length) : NULL;
     if (text) {
         if (length > 0)
             memcpy(text, bytes, length);
