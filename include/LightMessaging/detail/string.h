@@ -10,11 +10,11 @@
 /* The bytes to send; none for NULL. */
 LM_INTERNAL kern_return_t lm_text_parts(const char *text, uint32_t *length)
 {
-    size_t size = text ? strlen(text) : 0;
+    uint64_t size = text ? strlen(text) : 0;
     *length = (uint32_t)size;
-    if ((uint64_t)size > UINT32_MAX)
+    if (size > UINT32_MAX)
         return MACH_SEND_TOO_LARGE;
-    return lm_utf8_valid(text, size) ? KERN_SUCCESS : MACH_SEND_INVALID_DATA;
+    return lm_utf8_valid(text, (size_t)size) ? KERN_SUCCESS : MACH_SEND_INVALID_DATA;
 }
 
 LM_API kern_return_t LMConnectionSendOneWayString(LMConnectionRef connection, SInt32 messageId, const char *text)
