@@ -119,7 +119,7 @@ check_orders()
         printf '#include <%s>\nint main(void) { return 0; }\n' "$header" >alone.c
         cp alone.c alone.cpp
         expect_builds "$header alone" gcc -std=c11 "${strict[@]}" alone.c -o out
-        expect_builds "$header alone" g++ -std=c++17 "${strict[@]}" alone.cpp -o out
+        expect_builds "$header alone" g++ -std=c++17 -Wshadow "${strict[@]}" alone.cpp -o out
         printf '#include <%s>\n' "$header" "${libc_headers[@]}" >first.c
         { printf '#include <%s>\n' "${libc_headers[@]}"; printf '#include <%s>\n' "$header"; } >last.c
         { echo '#define _GNU_SOURCE'; cat last.c; } >gnu_last.c
@@ -248,13 +248,53 @@ check_libraries()
     done
 }
 
+# Programs for RocketBootstrap find its helpers for CFMessagePort in its own header.
+check_rocketbootstrap()
+{
+    cat >helpers_of_rocketbootstrap.c <<'SOURCE'
+#include <rocketbootstrap/rocketbootstrap.h>
+int main(void)
+{
+    CFMessagePortRef port = rocketbootstrap_cfmessageportcreateremote(NULL, NULL);
+    return rocketbootstrap_cfmessageportexposelocal(port) != KERN_INVALID_ARGUMENT;
+}
+SOURCE
+    cp helpers_of_rocketbootstrap.c helpers_of_rocketbootstrap.cpp
+    expect_builds "RocketBootstrap's helpers" gcc -std=c11 "${strict[@]}" helpers_of_rocketbootstrap.c -o out
+    ./out || fail "RocketBootstrap's helpers"
+    expect_builds "RocketBootstrap's helpers in C++" g++ -std=c++17 "${strict[@]}" helpers_of_rocketbootstrap.cpp -o out
+}
+
+# Lengths of 32 bits where size_t has no more: nothing wraps.
+check_32_bits()
+{
+    cat >lengths.c <<'SOURCE'
+#include <LightMessaging/Image.h>
+#include <LightMessaging/String.h>
+int main(void)
+{
+    int wrong = lm_data_new(UINT32_MAX) || lm_data_new(0xfffffff1u) || lm_text_new(UINT32_MAX) ||
+                LMImageCreate(0x3fffffed, 1, LM_BITMAP_RGBA);
+    void *data = lm_data_new(0), *text = lm_text_new(0);
+    wrong |= sizeof(size_t) != 4 || !text;
+    free(data);
+    free(text);
+    return wrong;
+}
+SOURCE
+    expect_builds '32 bits' gcc -m32 -std=c11 "${strict[@]}" lengths.c -o out
+    ./out || fail 'lengths on 32 bits'
+}
+
 # Another library that has CoreFoundation's names.
 check_aside()
 {
     local compile=(gcc -std=c11 -D_POSIX_C_SOURCE=200809L -DLIGHTMESSAGING_USE_COREFOUNDATION=1 -I "$root/tests/aside" "${strict[@]}")
+    local libraries
+    read -ra libraries < <(pkg-config --cflags --libs cairo libpng libplist-2.0)
     export LM_RUNTIME_DIR=$work/runtime-aside
     mkdir "$LM_RUNTIME_DIR"
-    expect_builds 'beside a CoreFoundation' "${compile[@]}" "$root/tests/aside/aside.c" -o program
+    expect_builds 'beside a CoreFoundation' "${compile[@]}" "$root/tests/aside/aside.c" "${libraries[@]}" -o program
     ./program || fail 'a program beside a CoreFoundation'
 }
 
@@ -267,6 +307,8 @@ check_names
 check_units_and_plugin
 check_objective_c
 check_libraries
+check_rocketbootstrap
+check_32_bits
 check_aside
 [ $failures -eq 0 ] || { echo "$failures failures"; exit 1; }
 echo 'all as promised'

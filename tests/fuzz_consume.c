@@ -18,18 +18,52 @@ static bool fill(LMResponseBuffer *response, const uint8_t *data, size_t size)
     return room != NULL;
 }
 
-/* A list that was taken must be one that can be sent, and be the same then. */
+static unsigned depth_of(plist_t list);
+
+static unsigned deeper(plist_t list, unsigned depth)
+{
+    unsigned other = depth_of(list);
+    return other > depth ? other : depth;
+}
+
+/* Containers within each other. */
+static unsigned depth_of(plist_t list)
+{
+    plist_array_iter in_array = NULL;
+    plist_dict_iter in_dictionary = NULL;
+    plist_t item = NULL;
+    unsigned depth = 0;
+    plist_type type = plist_get_node_type(list);
+    if (type != PLIST_ARRAY && type != PLIST_DICT)
+        return 0;
+    if (type == PLIST_ARRAY)
+        plist_array_new_iter(list, &in_array);
+    else
+        plist_dict_new_iter(list, &in_dictionary);
+    do {
+        if (type == PLIST_ARRAY)
+            plist_array_next_item(list, in_array, &item);
+        else
+            plist_dict_next_item(list, in_dictionary, NULL, &item);
+        depth = item ? deeper(item, depth) : depth;
+    } while (item);
+    free(in_array);
+    free(in_dictionary);
+    return depth + 1;
+}
+
+/* A list that was taken is no deeper than it may be, can be sent, and is the same then. */
 static void consume_list(LMResponseBuffer *response)
 {
     plist_t list = LMResponseConsumePropertyList(response);
-    CFDataRef data = list ? LMDataForPropertyList(list) : NULL;
-    if (data) {
-        plist_t again = LMPropertyListForData(data);
-        if (!again || plist_get_node_type(again) != plist_get_node_type(list))
-            abort();
-        plist_free(again);
-        CFRelease(data);
-    }
+    if (!list)
+        return;
+    CFDataRef data = depth_of(list) <= LM_PROPERTY_LIST_DEPTH ? LMDataForPropertyList(list) : NULL;
+    plist_t again = LMPropertyListForData(data);
+    if (!again || plist_get_node_type(again) != plist_get_node_type(list))
+        abort();
+    plist_free(again);
+    CFRelease(data);
     plist_free(list);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Writes what fuzz_consume.c starts from into the folder that is its argument: good ones of each kind. */
+/* Writes what fuzz_consume.c starts from into the folder that is its argument: good ones of each kind, and bad ones
+ * that once went through. */
 #include "lists.h"
 
 #include <LightMessaging/Image.h>
@@ -37,11 +38,42 @@ static void write_lists(const char *folder)
     write_seed(folder, "small", 0, "<plist><dict><key>a</key><integer>1</integer></dict></plist>", 60);
 }
 
+/* The tricks with depth, without most of it. */
+static void write_tricks(const char *folder)
+{
+    char name[32], *text;
+    for (unsigned way = 0; (text = ls_write_trick(way)) != NULL; way++) {
+        size_t length = strlen(text);
+        char *cut = (char *)memmem(text, length, "<array><array>", 14);
+        if (cut)
+            length = (size_t)(stpcpy(cut + 14 * 2, text + length - 60) - text);
+        snprintf(name, sizeof name, "trick%u", way);
+        write_seed(folder, name, 0, text, length < 60000 ? length : 60000);
+        free(text);
+    }
+}
+
+static void write_table(const char *folder)
+{
+    char name[32];
+    uint8_t bytes[100];
+    for (const struct ls_text *text = ls_texts; text->text; text++) {
+        snprintf(name, sizeof name, "text%u", (unsigned)(text - ls_texts));
+        write_seed(folder, name, 0, text->text, strlen(text->text));
+    }
+    for (const struct ls_value *value = ls_values; value->bytes; value++) {
+        snprintf(name, sizeof name, "value%u", (unsigned)(value - ls_values));
+        write_seed(folder, name, 0, bytes, ls_write_value(bytes, value->bytes, value->length));
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2)
         return 2;
     write_lists(argv[1]);
+    write_tricks(argv[1]);
+    write_table(argv[1]);
     LMImage *image = LMImageCreate(4, 4, LM_BITMAP_RGBA);
     if (!image)
         return 1;

@@ -140,6 +140,187 @@ size_t ls_write_chain(uint8_t *to, unsigned count, unsigned times, int back)
     return (size_t)(at + 32 - to);
 }
 
+size_t ls_write_value(uint8_t *to, const void *value, size_t length)
+{
+    uint8_t *at = to + 8 + length;
+    memcpy(to, "bplist00", 8);
+    memcpy(to + 8, value, length);
+    *at++ = 8; /* where it is */
+    memset(at, 0, 32);
+    at[6] = at[7] = at[15] = 1;
+    put_big_endian(at + 24, 8, 8 + length);
+    return (size_t)(at + 32 - to);
+}
+
+#define XML "<?xml version=\"1.0\" encoding=\"UTF-8\"?>"
+#define TYPE                                                                                                           \
+    "<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">"
+#define P(value) XML TYPE "<plist version=\"1.0\">" value "</plist>"
+
+char *ls_write_trick(unsigned way)
+{
+    /* What is before the arrays, what they are, and what is behind them. */
+    static const char *const tricks[][4] = {
+        {XML "<plist version=\"><!--\">", "<array>", "</array>", "<!-- --></plist>"},
+        {XML "<plist version='><!--'>", "<array>", "</array>", "<!-- --></plist>"},
+        {XML "<!DOCTYPE plist PUBLIC \"><!--\" \"x\"><plist>", "<array>", "</array>", "<!-- --><true/></plist>"},
+        {XML "<plist><!DOCTYPE plist PUBLIC \"><!--\" \"x\">", "<array>", "</array>", "<!-- --></plist>"},
+        {XML "<?x \"?><!--\" ?><plist>", "<array>", "</array>", "<!-- --></plist>"},
+        {XML "<plist><!--><![CDATA[-->", "<array>", "</array>", "<!-- ]]>--></plist>"},
+        {XML "<plist><!---><![CDATA[-->", "<array>", "</array>", "<!-- ]]>--></plist>"},
+        {XML "<plist><!--><!--->", "<array>", "</array>", "<!-- --></plist>"},
+        {XML "<plist><?><!--?>", "<array>", "</array>", "<!-- --></plist>"},
+        {XML "<plist><string a='/>'>", "<array>", "</array>", "</string></plist>"},
+        {XML "<plist><array/ >", "<array>", "</array>", "</plist>"},
+        {"", "(", ")", "<a></a>"},
+        {"", "{a=", "}", "<plist><true/></plist>"},
+        {"<plist><true/></plist>", "(", ")", ""},
+        {XML "<plist>", "<array>", "", "</plist>"},
+    };
+    enum { DEPTH = 100000 };
+    if (way >= sizeof tricks / sizeof *tricks)
+        return NULL;
+    const char *const *trick = tricks[way];
+    char *text = (char *)malloc(DEPTH * (strlen(trick[1]) + strlen(trick[2])) + 1000), *at = text;
+    at = stpcpy(at, trick[0]);
+    for (int i = 0; i < DEPTH; i++)
+        at = stpcpy(at, trick[1]);
+    for (int i = 0; i < DEPTH; i++)
+        at = stpcpy(at, trick[2]);
+    stpcpy(at, trick[3]);
+    return text;
+}
+
+char *ls_write_references(unsigned count)
+{
+    char *text = (char *)malloc(5 * (size_t)count + 100), *at = text;
+    at = stpcpy(at, "<plist><string>");
+    while (count-- > 0)
+        at = stpcpy(at, "&amp;");
+    stpcpy(at, "</string></plist>");
+    return text;
+}
+
+const struct ls_text ls_texts[] = {
+    {true, P("<true/>")},
+    {true, "<plist><false /></plist>"},
+    {true, " <!-- a --> <plist version = '1.0' ><true></true></plist >\n<!-- b -->\n"},
+    {true, "<?xml version='1.0' encoding='utf-8' standalone='yes'?>\n" TYPE "\n<plist><array /></plist>"},
+    {true, P("<dict><key>a</key><!-- b --><string/>\n<key></key><dict/></dict>")},
+    {true, P("<string>&amp;&lt;&gt;&quot;&apos;&#65;&#x1F600;</string>")},
+    {true, P("<string><![CDATA[<array>&amp;]]]]><![CDATA[>]]></string>")},
+    {true, P("<string>caf\xc3\xa9 > \"</string>")},
+    {true, P("<integer>9223372036854775807</integer>")},
+    {true, P("<integer>-9223372036854775808</integer>")},
+    {true, P("<real>1e300</real>")},
+    {true, P("<date>2001-01-01T00:00:00Z</date>")},
+    {true, P("<date>9999-12-31T23:59:59Z</date>")},
+    {true, P("<data>\n\tQUJD\n</data>")},
+    {false, "x"},
+    {false, "<"},
+    {false, "<plist"},
+    {false, "<plist>"},
+    {false, "</plist>"},
+    {false, "<plist></plist>"},
+    {false, "<plist/>"},
+    {false, "<dict/>"},
+    {false, "<plists><true/></plists>"},
+    {false, "<plist><true/></plist>x"},
+    {false, "<plist><true/></plist><plist><true/></plist>"},
+    {false, "<plist>x<true/></plist>"},
+    {false, "<plist><array>x</array></plist>"},
+    {false, "<plist><true/><true/></plist>"},
+    {false, " " P("<true/>")},
+    {false, "\xef\xbb\xbf" P("<true/>")},
+    {false, "<?xml version='1.0' encoding='UTF-7'?><plist><true/></plist>"},
+    {false, "<?xml version='1.0'><plist><true/></plist>"},
+    {false, "<?x?><plist><true/></plist>"},
+    {false, P("<?x?><true/>")},
+    {false, TYPE TYPE "<plist><true/></plist>"},
+    {false, P(TYPE "<true/>")},
+    {false, "<!DOCTYPE plist [<!ENTITY a \"b\">]><plist><string>&a;</string></plist>"},
+    {false, "<!DOCTYPE plist><!ENTITY a \"b\"><plist><string>&a;</string></plist>"},
+    {false, P("<string>&a;</string>")},
+    {false, P("<string>&</string>")},
+    {false, P("<string>a&#0;b</string>")},
+    {false, P("<string>a&#x00;b</string>")},
+    {false, P("<string>&#xD800;</string>")},
+    {false, P("<string>&#57343;</string>")},
+    {false, P("<string>&#x110000;</string>")},
+    {false, P("<string>&#x100000041;</string>")},
+    {false, P("<string>&#;</string>")},
+    {false, P("<string>&#65</string>")},
+    {false, P("<string>\xff</string>")},
+    {false, P("<string>\xed\xa0\x80</string>")},
+    {false, P("<string><![CDATA[</string>")},
+    {false, P("<string><true/></string>")},
+    {false, P("<string>a<!-- b -->c</string>")},
+    {false, P("<string a=\"b\">x</string>")},
+    {false, P("<string a=\"/>\">x</string>")},
+    {false, P("<string <array>x</string>")},
+    {false, P("<array>")},
+    {false, P("<array></dict>")},
+    {false, P("</array>")},
+    {false, P("<!-- ")},
+    {false, P("<!-- -- --><true/>")},
+    {false, P("<foo/>")},
+    {false, P("<key>a</key>")},
+    {false, P("<array><key>a</key></array>")},
+    {false, P("<dict><key>a</key></dict>")},
+    {false, P("<dict><key>a</key><key>b</key></dict>")},
+    {false, P("<dict><true/></dict>")},
+    {false, P("<dict><key/><true/></dict>")},
+    {false, P("<dict><key>a</key><true/><true/></dict>")},
+    {false, P("<integer/>")},
+    {false, P("<integer></integer>")},
+    {false, P("<integer>-</integer>")},
+    {false, P("<integer>0x10</integer>")},
+    {false, P("<integer>010</integer>")},
+    {false, P("<integer>1.5</integer>")},
+    {false, P("<integer>9223372036854775808</integer>")},
+    {false, P("<integer>-9223372036854775809</integer>")},
+    {false, P("<integer>99999999999999999999999999</integer>")},
+    {false, P("<real></real>")},
+    {false, P("<date>0000-01-01T00:00:00Z</date>")},
+    {false, P("<date>10000-01-01T00:00:00Z</date>")},
+    {false, P("<date>2001-13-01T00:00:00Z</date>")},
+    {false, P("<date>2001-01-01T24:00:00Z</date>")},
+    {false, P("<date>2001-01-01 00:00:00Z</date>")},
+    {false, P("<date>x</date>")},
+    {false, "{ openstep = style; }"},
+    {false, "(old, style)"},
+    {false, "\"old style\""},
+    {false, "<414243>"},
+    {false, "bplist00"},
+    {false, "bplist00 and much that is no list at all, not at all"},
+    {false, NULL},
+};
+
+const struct ls_value ls_values[] = {
+    {true, 2, "\x10\xff"},
+    {true, 9, "\x13\x7f\xff\xff\xff\xff\xff\xff\xff"},
+    {true, 9, "\x13\x80\0\0\0\0\0\0\0"},
+    {true, 9, "\x23\x7f\xf0\0\0\0\0\0\0"},             /* infinite */
+    {true, 9, "\x33\x42\x4d\x62\xd2\x3c\x7f\x80\x00"}, /* a date near the year 10000 */
+    {true, 1, "\x50"},
+    {true, 3, "\x61\0A"},
+    {true, 1, "\x40"},
+    {true, 1, "\x09"},
+    {false, 17, "\x14\0\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"}, /* 2^64 - 1 */
+    {false, 17, "\x14\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"},
+    {false, 9, "\x33\x42\x4d\x62\xd2\x3c\x80\x00\x00"}, /* the year 10000 */
+    {false, 9, "\x33\xc2\x6d\x1a\x94\xa2\0\0\0"},       /* -1e12 s */
+    {false, 9, "\x33\x42\x6d\x1a\x94\xa2\0\0\0"},       /* 1e12 s */
+    {false, 9, "\x33\x7f\xf8\0\0\0\0\0\0"},             /* no number of seconds */
+    {false, 9, "\x33\xff\xf0\0\0\0\0\0\0"},             /* for ever */
+    {false, 1, "\x60"},                                 /* no text, in the form for wide ones */
+    {false, 3, "\x61\xd8\0"},                           /* half a character */
+    {false, 6, "\x84\1\1\1\1\1"},                       /* a UID of five bytes */
+    {false, 1, "\x00"},
+    {false, 1, "\x0f"},
+    {false, 0, NULL},
+};
+
 /* --- Compared --- */
 
 static bool equal_arrays(plist_t a, plist_t b)

@@ -23,6 +23,29 @@ plist_t ls_make_deep(unsigned depth);
  * to nothing (-1). 16-bit references, 32-bit offsets.
  */
 size_t ls_write_chain(uint8_t *to, unsigned count, unsigned times, int back);
+/* A binary list of one value, which is written as these bytes. */
+size_t ls_write_value(uint8_t *to, const void *value, size_t length);
+/* An XML list that would be many arrays in each other, but for the way it is written: one for each `way`, until it is
+ * NULL. For free(). */
+char *ls_write_trick(unsigned way);
+/* A string of so many "&amp;". For free(). */
+char *ls_write_references(unsigned count);
+
+/* XML and other texts, and whether they are lists: the same in both languages. */
+struct ls_text {
+    bool is_list;
+    const char *text;
+};
+extern const struct ls_text ls_texts[];
+/* Values of binary lists, and whether they are such. */
+struct ls_value {
+    bool is_list;
+    size_t length;
+    const char *bytes;
+};
+extern const struct ls_value ls_values[];
+/* Both end with NULL. */
+
 bool ls_equal(plist_t a, plist_t b);
 
 /* Sends the list, gets it back and compares. Frees it. */

@@ -239,16 +239,35 @@ static bool is_nil_of(const uint8_t *bytes, size_t length)
 IN_POOL(bad_lists_are_nil)
 {
     static uint8_t bytes[1 << 20];
-    const char *texts[] = {"x", "{ openstep = style; }", "bplist00", "<plist><array>"};
     assert_false(is_nil_of(bytes, ls_write_chain(bytes, 256, 1, -1)));
     assert_true(is_nil_of(bytes, ls_write_chain(bytes, 10000, 1, -1)));
     assert_true(is_nil_of(bytes, ls_write_chain(bytes, 10, 1, 3)));
     assert_true(is_nil_of(bytes, ls_write_chain(bytes, 60, 2, -1)));
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        assert_true(is_nil_of((const uint8_t *)texts[i], strlen(texts[i])));
     NSData *good = LMDataForPropertyList(make());
     for (NSUInteger cut = 0; cut < [good length]; cut += th_quick() || th_sanitized() ? 37 : 1)
         assert_true(is_nil_of([good bytes], cut));
+}
+
+/* What is a list in C is one in Objective-C, and nothing else is. */
+IN_POOL(the_same_is_a_list_as_in_c)
+{
+    uint8_t bytes[200];
+    for (const struct ls_text *text = ls_texts; text->text; text++)
+        if (is_nil_of((const uint8_t *)text->text, strlen(text->text)) == text->is_list)
+            fail_msg("%s", text->text);
+    for (const struct ls_value *value = ls_values; value->bytes; value++)
+        if (is_nil_of(bytes, ls_write_value(bytes, value->bytes, value->length)) == value->is_list)
+            fail_msg("value %d", (int)(value - ls_values));
+}
+
+IN_POOL(hidden_depth_is_nil)
+{
+    char *text;
+    for (unsigned way = 0; (text = ls_write_trick(way)) != NULL; way++) {
+        if (!is_nil_of((const uint8_t *)text, strlen(text)))
+            fail_msg("trick %u is taken for a list", way);
+        free(text);
+    }
 }
 
 /* Anything may come of a list with one byte wrong, but no exception and no crash. */
@@ -285,8 +304,18 @@ IN_POOL(what_is_no_list_is_not_sent)
     pid_t server = th_serve(NAME, reply_unsendable);
     LMConnection connection = th_connection(NAME);
     LMResponseBuffer response;
-    id bad[] = {[[NSObject new] autorelease], make_deep(257), make_deep(10000)};
-    for (int i = 0; i < 3; i++) {
+    const unichar nul[] = {'a', 0, 'b'};
+    NSString *cut = [NSString stringWithCharacters:nul length:3];
+    id bad[] = {[[NSObject new] autorelease],
+                make_deep(257),
+                make_deep(10000),
+                cut,
+                [NSDictionary dictionaryWithObject:@"value" forKey:cut],
+                [NSNumber numberWithUnsignedLongLong:1ULL << 63],
+                [NSNumber numberWithUnsignedLongLong:UINT64_MAX],
+                [NSNumber numberWithDouble:strtod("nan", NULL)],
+                [NSDate dateWithTimeIntervalSinceReferenceDate:-1e12]};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(LMConnectionSendTwoWayPropertyList(&connection, LS_ECHO, bad[i], &response),
                          MACH_SEND_INVALID_DATA);
         assert_int_equal(LMMessageGetDataLength(&response.message), 0);
@@ -464,6 +493,8 @@ int main(void)
         TH_TEST(every_type_goes_from_c_to_objective_c),
         TH_TEST(lists_and_data_become_each_other),
         TH_TEST(bad_lists_are_nil),
+        TH_TEST(the_same_is_a_list_as_in_c),
+        TH_TEST(hidden_depth_is_nil),
         TH_TEST(damaged_lists_do_no_harm),
         TH_TEST(what_is_no_list_is_not_sent),
         TH_TEST(data_are_replies),

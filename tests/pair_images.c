@@ -9,7 +9,7 @@
 
 static const char NAME[] = "test.images";
 
-enum { PICTURE = 1, OWN_PIXELS, NO_PICTURE, WRONG_NUMBERS, SMALL_PICTURE };
+enum { PICTURE = 1, OWN_PIXELS, NO_PICTURE, WRONG_NUMBERS, SMALL_PICTURE, MIRROR, KEEP_PICTURE, KEPT_PICTURE, TWICE };
 enum { LARGE_WIDTH = 4096, LARGE_HEIGHT = 2160 };
 
 /* --- A service --- */
@@ -48,6 +48,44 @@ static void reply_wrong_numbers(mach_port_t reply)
     LMImageFree(image);
 }
 
+/* The picture that the request is. */
+static void reply_mirror(LMMessage *message)
+{
+    LMImage *image = LMResponseConsumeImage((LMResponseBuffer *)message);
+    assert_non_null(image);
+    assert_int_equal(message->head.msgh_id, MIRROR);
+    assert_int_equal(LMSendImageReply(message->head.msgh_remote_port, image), 0);
+    LMImageFree(image);
+}
+
+static LMImage *kept;
+
+static void reply_and_keep(mach_port_t reply)
+{
+    kept = LMReplyCreateImage(reply, 1024, 1024, LM_BITMAP_RGBA);
+    assert_int_equal(LMSendImageReply(reply, kept), 0);
+    assert_null(kept->pixels);
+}
+
+static void reply_kept(mach_port_t reply)
+{
+    assert_int_equal(LMSendImageReply(reply, kept), MACH_SEND_INVALID_DATA);
+    LMImageFree(kept);
+}
+
+/* A port that has been answered takes no picture, whoever's the pixels are. */
+static void reply_twice(mach_port_t reply)
+{
+    uint8_t pixels[4] = {0};
+    LMImage own = {.width = 1, .height = 1, .bitsPerComponent = 8, .bitsPerPixel = 32, .bytesPerRow = 4, .scale = 1};
+    own.pixels = pixels;
+    LMImage *image = LMReplyCreateImage(reply, 1, 1, LM_BITMAP_RGBA);
+    reply_picture(reply, 3, 2);
+    assert_int_equal(LMSendImageReply(reply, image), MACH_SEND_INVALID_RIGHT);
+    assert_int_equal(LMSendImageReply(reply, &own), MACH_SEND_INVALID_RIGHT);
+    LMImageFree(image);
+}
+
 static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
     mach_port_t reply = message->head.msgh_remote_port;
@@ -66,6 +104,18 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
         break;
     case WRONG_NUMBERS:
         reply_wrong_numbers(reply);
+        break;
+    case MIRROR:
+        reply_mirror(message);
+        break;
+    case KEEP_PICTURE:
+        reply_and_keep(reply);
+        break;
+    case KEPT_PICTURE:
+        reply_kept(reply);
+        break;
+    case TWICE:
+        reply_twice(reply);
         break;
     default:
         th_echo(port, message, size, info);
@@ -172,7 +222,49 @@ static void small_and_own_pictures_come_back(void)
     th_stop(server);
 }
 
+/* Small and large, copied and lent. */
+static void a_picture_may_be_a_request(void)
+{
+    const uint32_t widths[] = {8, 256, 1024};
+    pid_t server = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    th_check_echo(&connection);
+    for (int i = 0; i < 6; i++) {
+        LMResponseBuffer response;
+        LMBufferRef buffer;
+        LMImage *image = LMImageCreate(widths[i / 2], 64, LM_BITMAP_RGBA);
+        uint32_t length = image->store->length;
+        memset(image->pixels, 5, (size_t)image->bytesPerRow * 64);
+        assert_int_equal(LMConnectionCreateBuffer(&connection, length, &buffer), 0);
+        memcpy(LMBufferGetBytes(buffer), image->store->memory, length);
+        if (i % 2)
+            assert_int_equal(LMConnectionSendTwoWayBuffer(&connection, MIRROR, &buffer, &response), 0);
+        else
+            assert_int_equal(LMConnectionSendTwoWay(&connection, MIRROR, image->store->memory, length, &response), 0);
+        LMBufferFree(buffer);
+        LMImage *back = LMResponseConsumeImage(&response);
+        assert_non_null(back);
+        assert_memory_equal(back->pixels, image->pixels, (size_t)image->bytesPerRow * 64);
+        LMImageFree(back);
+        LMImageFree(image);
+    }
+    th_close(&connection);
+    th_stop(server);
+}
+
 /* --- What is refused --- */
+
+static void a_lent_picture_is_sent_once(void)
+{
+    pid_t server = th_serve(NAME, answer);
+    LMConnection connection = th_connection(NAME);
+    LMResponseBuffer response;
+    LMImageFree(ask(&connection, KEEP_PICTURE));
+    assert_int_equal(LMConnectionSendTwoWay(&connection, KEPT_PICTURE, NULL, 0, &response), MACH_RCV_PORT_DIED);
+    LMImageFree(ask(&connection, TWICE));
+    th_close(&connection);
+    th_stop(server);
+}
 
 static void wrong_numbers_are_not_sent(void)
 {
@@ -361,6 +453,7 @@ static void surfaces_become_pictures(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TH_TEST(a_picture_may_be_a_request),          TH_TEST(a_lent_picture_is_sent_once),
         TH_TEST(a_large_picture_comes_out_as_a_png),  TH_TEST(pictures_are_lent),
         TH_TEST(small_and_own_pictures_come_back),    TH_TEST(wrong_numbers_are_not_sent),
         TH_TEST(numbers_that_dont_fit_are_refused),   TH_TEST(every_layout_becomes_a_png),

@@ -9,19 +9,50 @@
 
 static const char NAME[] = "test.message.port";
 
-enum { ECHO = 1, NO_ANSWER, DIE };
-enum { CALLS, GO, ENDS }; /* words */
+enum { ECHO = 1, NO_ANSWER, DIE, KEEP, IS_KEPT, WATCH, QUIT };
+enum { CALLS, GO, ENDS, SEEN, CHANGED, STAYED }; /* words */
 
 static CFStringRef make(const char *text)
 {
     return CFStringCreateWithCString(NULL, text, kCFStringEncodingUTF8);
 }
 
+/* Looks at a request before and after its sender writes to it. */
+static void watch(CFDataRef data)
+{
+    const UInt8 *bytes = CFDataGetBytePtr(data);
+    UInt8 before = bytes[0];
+    th_add(SEEN);
+    th_await(CHANGED, 1);
+    if (*(const volatile UInt8 *)bytes == before)
+        th_add(STAYED);
+}
+
+static CFDataRef is_kept(CFDataRef data)
+{
+    CFIndex length = CFDataGetLength(data);
+    UInt8 kept = length == 100000 && th_is_filled(CFDataGetBytePtr(data), (size_t)length, 7);
+    CFRelease(data);
+    return CFDataCreate(NULL, &kept, 1);
+}
+
 static CFDataRef answer(CFMessagePortRef local, SInt32 msgid, CFDataRef data, void *info)
 {
-    (void)local, (void)info;
+    static CFDataRef kept;
+    (void)info;
     th_add(CALLS);
     switch (msgid) {
+    case KEEP:
+        kept = CFDataCreateCopy(NULL, data);
+        return NULL;
+    case IS_KEPT:
+        return is_kept(kept);
+    case WATCH:
+        watch(data);
+        return NULL;
+    case QUIT:
+        CFMessagePortInvalidate(local);
+        return CFDataCreate(NULL, (const UInt8 *)"bye", 3);
     case NO_ANSWER:
         return NULL;
     case DIE:
@@ -239,7 +270,125 @@ static void connections_and_ports_are_one(void)
     th_stop(server);
 }
 
+/* What a callback copies outlives the request, whose memory others get. */
+static void a_copy_of_a_request_lasts(void)
+{
+    static UInt8 bytes[100000];
+    pid_t server = start(NULL);
+    CFMessagePortRef port = create_remote(NAME);
+    CFDataRef data = CFDataCreateWithBytesNoCopy(NULL, bytes, sizeof bytes, kCFAllocatorNull), reply = NULL;
+    th_fill(bytes, sizeof bytes, 7);
+    assert_int_equal(CFMessagePortSendRequest(port, KEEP, data, 20, 0, NULL, NULL), 0);
+    check_echo(port, 1);
+    memset(bytes, 0, sizeof bytes);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(CFMessagePortSendRequest(port, NO_ANSWER, data, 20, 0, NULL, NULL), 0);
+    assert_int_equal(CFMessagePortSendRequest(port, IS_KEPT, data, 20, 20, kCFRunLoopDefaultMode, &reply), 0);
+    assert_int_equal(CFDataGetBytePtr(reply)[0], 1);
+    CFRelease(reply);
+    CFRelease(data);
+    CFRelease(port);
+    close_channel();
+    th_stop(server);
+}
+
+/* The sender of a lent buffer can go on writing to it, though it must not. */
+static void a_request_stays_as_it_is(void)
+{
+    pid_t server = start(NULL);
+    LMConnection connection = th_connection(NAME);
+    LMBufferRef buffer;
+    th_check_echo(&connection); /* a connection's first message is never lent */
+    assert_int_equal(LMConnectionCreateBuffer(&connection, 1 << 20, &buffer), 0);
+    UInt8 *bytes = (UInt8 *)LMBufferGetBytes(buffer);
+    memset(bytes, 'A', 1 << 20);
+    assert_int_equal(LMConnectionSendOneWayBuffer(&connection, WATCH, &buffer), 0);
+    th_await(SEEN, 1);
+    *(volatile UInt8 *)bytes = 'B';
+    th_add(CHANGED);
+    th_check_echo(&connection);
+    assert_int_equal(th_get(STAYED), 1);
+    th_close(&connection);
+    th_stop(server);
+}
+
 /* --- Ends --- */
+
+static void a_callout_may_end_its_port_and_answer(void)
+{
+    th_expect_more_descriptors(1);
+    pid_t server = start(NULL);
+    CFMessagePortRef port = create_remote(NAME);
+    CFDataRef reply = NULL;
+    assert_int_equal(CFMessagePortSendRequest(port, QUIT, NULL, 20, 20, kCFRunLoopDefaultMode, &reply), 0);
+    assert_int_equal(CFDataGetLength(reply), 3);
+    assert_memory_equal(CFDataGetBytePtr(reply), "bye", 3);
+    CFRelease(reply);
+    SInt32 result = CFMessagePortSendRequest(port, ECHO, NULL, 20, 20, kCFRunLoopDefaultMode, NULL);
+    assert_true(result == kCFMessagePortIsInvalid || result == kCFMessagePortBecameInvalidError);
+    CFRelease(port);
+    th_stop(server);
+}
+
+struct counted {
+    int references; /* of this test's own; the test runs under sanitizers, too, and nothing is freed */
+};
+
+static const void *retain_counted(const void *info)
+{
+    __atomic_add_fetch(&((struct counted *)(uintptr_t)info)->references, 1, __ATOMIC_SEQ_CST);
+    return info;
+}
+
+static void release_counted(const void *info)
+{
+    __atomic_sub_fetch(&((struct counted *)(uintptr_t)info)->references, 1, __ATOMIC_SEQ_CST);
+}
+
+static int count_of(struct counted *counted)
+{
+    return __atomic_load_n(&counted->references, __ATOMIC_SEQ_CST);
+}
+
+static CFDataRef answer_late(CFMessagePortRef local, SInt32 msgid, CFDataRef data, void *info)
+{
+    (void)local, (void)msgid, (void)data;
+    th_add(CALLS);
+    th_await(ENDS, 1);
+    if (count_of((struct counted *)info) > 0)
+        th_add(STAYED);
+    CFRunLoopStop(CFRunLoopGetCurrent());
+    return NULL;
+}
+
+static void *call_and_invalidate(void *local)
+{
+    CFMessagePortRef remote = create_remote(NAME);
+    assert_int_equal(CFMessagePortSendRequest(remote, ECHO, NULL, 20, 0, NULL, NULL), 0);
+    th_await(CALLS, 1);
+    CFMessagePortInvalidate((CFMessagePortRef)local);
+    th_add(ENDS);
+    CFRelease(remote);
+    return NULL;
+}
+
+static void the_info_lasts_as_long_as_a_callout(void)
+{
+    th_expect_more_descriptors(3);
+    struct counted counted = {0};
+    pthread_t thread;
+    CFMessagePortContext context = {0, &counted, retain_counted, release_counted, NULL};
+    CFStringRef name = make(NAME);
+    CFMessagePortRef port = CFMessagePortCreateLocal(NULL, name, answer_late, &context, NULL);
+    schedule(port);
+    assert_int_equal(pthread_create(&thread, NULL, call_and_invalidate, port), 0);
+    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 20, false);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(th_get(STAYED), 1);
+    assert_int_equal(count_of(&counted), 0);
+    CFRelease(port);
+    CFRelease(name);
+}
 
 static void a_death_during_a_request_is_told(void)
 {
@@ -341,8 +490,7 @@ static void *create_and_release(void *unused)
     (void)unused;
     for (unsigned i = 0; i < th_rounds(2000); i++) {
         CFMessagePortRef port = create_local(NAME);
-        if (!port)
-            continue; /* the other thread is just giving it up */
+        assert_non_null(port);
         assert_int_equal(rocketbootstrap_cfmessageportexposelocal(port) & ~BOOTSTRAP_UNKNOWN_SERVICE, 0);
         CFRelease(port);
     }
@@ -359,6 +507,36 @@ static void threads_may_share_a_name(void)
     CFMessagePortRef port = create_local(NAME);
     assert_non_null(port);
     CFRelease(port);
+}
+
+static pthread_barrier_t all_there;
+
+static void *create_at_once(void *unused)
+{
+    (void)unused;
+    pthread_barrier_wait(&all_there);
+    return create_local(NAME);
+}
+
+static void threads_that_create_at_once_get_one_port(void)
+{
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    void *ports[THREADS];
+    for (unsigned i = 0; i < th_rounds(300); i++) {
+        assert_int_equal(pthread_barrier_init(&all_there, NULL, THREADS), 0);
+        for (int j = 0; j < THREADS; j++)
+            assert_int_equal(pthread_create(&threads[j], NULL, create_at_once, NULL), 0);
+        for (int j = 0; j < THREADS; j++)
+            assert_int_equal(pthread_join(threads[j], &ports[j]), 0);
+        assert_non_null(ports[0]);
+        for (int j = 1; j < THREADS; j++)
+            assert_ptr_equal(ports[j], ports[0]);
+        CFMessagePortInvalidate((CFMessagePortRef)ports[0]);
+        for (int j = 0; j < THREADS; j++)
+            CFRelease(ports[j]);
+        pthread_barrier_destroy(&all_there);
+    }
 }
 
 static bool is_unlocked(void)
@@ -397,12 +575,17 @@ int main(void)
         TH_TEST(zero_seconds_are_enough_for_a_queue_with_room),
         TH_TEST(a_full_queue_is_a_send_timeout),
         TH_TEST(connections_and_ports_are_one),
+        TH_TEST(a_copy_of_a_request_lasts),
+        TH_TEST(a_request_stays_as_it_is),
+        TH_TEST(a_callout_may_end_its_port_and_answer),
+        TH_TEST(the_info_lasts_as_long_as_a_callout),
         TH_TEST(a_death_during_a_request_is_told),
         TH_TEST(a_kill_is_noticed_by_the_loop),
         TH_TEST(a_released_remote_port_calls_nobody),
         TH_TEST(a_late_callback_is_called_at_once),
         TH_TEST(taken_off_its_loop_a_port_may_go),
         TH_TEST(threads_may_share_a_name),
+        TH_TEST(threads_that_create_at_once_get_one_port),
         TH_TEST(exposing_opens_the_door),
     };
     return TH_MAIN(tests);

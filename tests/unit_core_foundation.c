@@ -123,6 +123,13 @@ static void data_are_copied_or_not(void)
     assert_ptr_equal(again, copy);
     assert_int_equal(CFGetRetainCount(copy), 2);
     CFRelease(again);
+    again = CFDataCreateCopy(NULL, owned);
+    assert_ptr_equal(again, owned);
+    CFRelease(again);
+    again = CFDataCreateCopy(NULL, same); /* lasts longer than the bytes */
+    bytes[0] = 'y';
+    assert_memory_equal(CFDataGetBytePtr(again), "zbc", 3);
+    CFRelease(again);
     CFRelease(copy);
     CFRelease(same);
     CFRelease(owned);

@@ -6,7 +6,10 @@
  *
  * Where it differs from Apple's: data are never NULL, an empty message or reply is a CFData without bytes; a request
  * with a reply waits without running the run loop, whatever mode is named, so a thread can't call a port that it
- * serves itself. Threads: any function in any thread; callbacks in the thread that runs the loop.
+ * serves itself; the answer of a callout that invalidates its own port is sent as far as there is room at once, some
+ * hundred KB, and the name is free when that is done. CFMessagePortSetName, CFMessagePortGetTypeID and
+ * CFMessagePortSetDispatchQueue are missing. Threads: any function in any thread; callbacks in the thread that runs the
+ * loop.
  */
 #ifndef LIGHTMESSAGING_CFMESSAGEPORT_H
 #define LIGHTMESSAGING_CFMESSAGEPORT_H
@@ -37,7 +40,8 @@ typedef struct {
 } CFMessagePortContext;
 
 /* Answers a request: with data that are given up to the caller, or NULL for an empty reply. `data` are borrowed until
- * it returns. */
+ * it returns, and nobody changes them: CFDataCreateCopy makes what lasts longer. The info is kept until it returns, too,
+ * even if the port is invalidated meanwhile. */
 typedef CFDataRef (*CFMessagePortCallBack)(CFMessagePortRef local, SInt32 msgid, CFDataRef data, void *info);
 typedef void (*CFMessagePortInvalidationCallBack)(CFMessagePortRef port, void *info);
 

@@ -123,7 +123,8 @@ LM_API CFDataRef CFDataCreate(CFAllocatorRef allocator, const UInt8 *bytes, CFIn
  * (kCFAllocatorNull). */
 LM_API CFDataRef CFDataCreateWithBytesNoCopy(CFAllocatorRef allocator, const UInt8 *bytes, CFIndex length,
                                              CFAllocatorRef deallocator);
-/* The same object once more: data don't change. */
+/* Data that last: the same object once more, or a copy if its bytes are somebody else's (kCFAllocatorNull), as those are
+ * that a CFMessagePort's callback is given. NULL if memory runs out. */
 LM_API CFDataRef CFDataCreateCopy(CFAllocatorRef allocator, CFDataRef data);
 /* Borrowed until the object goes. */
 LM_API const UInt8 *CFDataGetBytePtr(CFDataRef data);

@@ -60,8 +60,9 @@ LM_API void LMImageFree(LMImage *image);
 
 /*
  * Answers with a picture, as LMSendReply; NULL is an empty reply. The picture stays yours, but one from
- * LMReplyCreateImage has no pixels any more. Fill in an LMImage of your own ({0} first) to send pixels that you have
- * already: they are copied. Besides LMSendReply's errors: MACH_SEND_INVALID_DATA if the numbers don't fit each other.
+ * LMReplyCreateImage has no pixels any more (NULL), and can't be sent again. Fill in an LMImage of your own ({0} first) to send pixels that you have
+ * already: they are copied. Besides LMSendReply's errors: MACH_SEND_INVALID_DATA if there are no pixels, or the
+ * numbers don't fit each other.
  */
 #ifndef __OBJC__
 LM_API kern_return_t LMSendImageReply(mach_port_t replyPort, const LMImage *image);

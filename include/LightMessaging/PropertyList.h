@@ -8,9 +8,21 @@
  * in the binary format and received in that or in XML. It means the same on every machine: word sizes and byte order
  * don't matter, as they do with structs sent as they are in memory.
  *
- * What comes from a peer is looked over before libplist sees it: containers may be 256 deep, and the list may have 2
- * million values and keys and 64 MiB, shared values counted each time. What is beyond that, or malformed, is refused;
- * what is beyond that is not sent either.
+ * What comes from a peer is looked over before a parser sees it: containers may be 256 deep, and the list may have 2
+ * million values and keys and 64 MiB, shared values counted each time. What is beyond that, or malformed, is refused in
+ * both languages alike; it is not sent either. The limits of values:
+ *
+ *   integers   64 bits with a sign. libplist takes 2^63 and more for negative numbers in plist_new_uint, and Foundation
+ *              does not say them: such an NSNumber is not sent, and integers of 16 bytes are refused.
+ *   dates      in the years from 1 to 9999, in whole seconds in XML
+ *   strings    Unicode without U+0000 and without halves of surrogates
+ *   reals      Foundation writes no NaN
+ *   UIDs       C only, up to four bytes: for Foundation there is no such list
+ *
+ * XML is what Apple's, libplist's and GNUstep's writers make of it, and no more: UTF-8, <plist> around one value, no
+ * attributes elsewhere, no definitions, no instructions, comments between elements only, decimal integers. The <?xml?>
+ * and DOCTYPE in front may be missing. References (&amp;) are slow to read: a text of 200,000 bytes may have some
+ * 20,000, one of twice the length half as many, and all texts together no more than that; binary lists have none.
  *
  * Ownership is libplist's: a list that is returned is yours, for plist_free; one that is passed stays yours. Threads:
  * any, as long as nobody else changes the list.

@@ -35,4 +35,9 @@ LM_API kern_return_t rocketbootstrap_register(mach_port_t bootstrap, const char 
 
 #include "../LightMessaging/detail/rocketbootstrap.h"
 
+/* rocketbootstrap_cfmessageportcreateremote and rocketbootstrap_cfmessageportexposelocal are there. */
+#if !LIGHTMESSAGING_USE_COREFOUNDATION
+#    include "../LightMessaging/CFMessagePort.h"
+#endif
+
 #endif

@@ -80,8 +80,8 @@ LM_API CFIndex CFDataGetLength(CFDataRef data)
 
 LM_API CFDataRef CFDataCreateCopy(CFAllocatorRef allocator, CFDataRef data)
 {
-    (void)allocator;
-    return (CFDataRef)CFRetain(data);
+    bool owns_bytes = data->owned || data->bytes == (const UInt8 *)(data + 1);
+    return owns_bytes ? (CFDataRef)CFRetain(data) : CFDataCreate(allocator, data->bytes, data->length);
 }
 
 LM_API CFRange CFRangeMake(CFIndex location, CFIndex length)

@@ -25,15 +25,20 @@ struct lm_tie {
 
 struct lm_message_port {
     struct lm_object object;
-    pthread_mutex_t lock; /* guards the next two; taken last */
+    pthread_mutex_t lock; /* guards the next six; taken last */
     bool valid;
+    bool ends_later; /* one of its callouts has ended it: the service goes when that has answered */
+    uint32_t callouts;
+    pthread_t callouts_in; /* the thread that they are in */
+    uint32_t keep_info;    /* each callout, and the port while it is valid */
     CFMessagePortInvalidationCallBack invalidated;
     struct lm_tie *tie;
     CFStringRef name;
     CFMessagePortContext context;
     CFMessagePortCallBack callout;
     struct lm_service *service; /* of a local port */
-    struct lm_list in_process;  /* of a local port with a name */
+    struct lm_list in_process;  /* of a local port with a name: from before that is taken until it is free again */
+    bool open;                  /* guarded by the process's lock: others may be given the port */
     struct lm_link *link;       /* of a remote port */
 };
 
@@ -124,22 +129,26 @@ LM_INTERNAL bool lm_message_port_claim_end(struct lm_message_port *port, CFMessa
     pthread_mutex_lock(&port->lock);
     bool was_valid = port->valid;
     port->valid = false;
+    port->ends_later = was_valid && port->callouts > 0 && pthread_equal(port->callouts_in, pthread_self());
     *invalidated = port->invalidated;
     pthread_mutex_unlock(&port->lock);
     return was_valid;
 }
 
-/* What a port holds of the world; once. */
+/* What a port holds of the world; once. The name is free before the port is off the list. */
 LM_INTERNAL void lm_message_port_end(struct lm_message_port *port)
 {
-    lm_message_port_delist(port);
-    if (port->service)
+    if (port->service && !port->ends_later)
         lm_service_invalidate(port->service);
+    lm_message_port_delist(port);
 }
 
 LM_INTERNAL void lm_message_port_release_info(struct lm_message_port *port)
 {
-    if (port->context.release)
+    pthread_mutex_lock(&port->lock);
+    bool last = --port->keep_info == 0;
+    pthread_mutex_unlock(&port->lock);
+    if (last && port->context.release)
         port->context.release(port->context.info);
 }
 
@@ -174,6 +183,7 @@ LM_INTERNAL struct lm_message_port *lm_message_port_create(CFStringRef name)
     port->tie = tie;
     port->name = (CFStringRef)CFRetain(name);
     port->valid = true;
+    port->keep_info = 1;
     return port;
 }
 
@@ -195,13 +205,44 @@ LM_API void CFMessagePortInvalidate(CFMessagePortRef port)
 
 /* --- Local --- */
 
+/* Whether the port is still to be called; then it keeps its info until it was. */
+LM_INTERNAL bool lm_message_port_begin_callout(struct lm_message_port *port)
+{
+    pthread_mutex_lock(&port->lock);
+    bool valid = port->valid;
+    if (valid) {
+        port->callouts++;
+        port->callouts_in = pthread_self();
+        port->keep_info++;
+    }
+    pthread_mutex_unlock(&port->lock);
+    return valid;
+}
+
+LM_INTERNAL void lm_message_port_finish_callout(struct lm_message_port *port)
+{
+    pthread_mutex_lock(&port->lock);
+    bool ends = --port->callouts == 0 && port->ends_later;
+    pthread_mutex_unlock(&port->lock);
+    if (ends)
+        lm_service_invalidate(port->service);
+    lm_message_port_release_info(port);
+}
+
+/* A request's bytes, which nobody changes any longer; NULL: no memory. */
+LM_INTERNAL CFDataRef lm_message_port_data(LMMessage *message)
+{
+    if (!lm_message_keep(message))
+        return NULL;
+    return CFDataCreateWithBytesNoCopy(NULL, (const UInt8 *)LMMessageGetData(message),
+                                       (CFIndex)LMMessageGetDataLength(message), kCFAllocatorNull);
+}
+
 /* Answers a request with what the callback makes of it. */
 LM_INTERNAL void lm_message_port_answer(struct lm_message_port *port, LMMessage *message)
 {
     mach_port_t reply = message->head.msgh_remote_port;
-    const UInt8 *bytes = (const UInt8 *)LMMessageGetData(message);
-    CFDataRef data =
-        CFDataCreateWithBytesNoCopy(NULL, bytes, (CFIndex)LMMessageGetDataLength(message), kCFAllocatorNull);
+    CFDataRef data = lm_message_port_data(message);
     if (!data) {
         lm_port_deallocate(reply);
         return;
@@ -217,12 +258,14 @@ LM_INTERNAL void lm_message_port_serve(CFMachPortRef service, void *message, CFI
 {
     struct lm_message_port *port = lm_tie_get((struct lm_tie *)info);
     (void)service, (void)size;
-    if (!port) {
+    if (port && lm_message_port_begin_callout(port)) {
+        lm_message_port_answer(port, (LMMessage *)message);
+        lm_message_port_finish_callout(port);
+    } else {
         lm_port_deallocate(((LMMessage *)message)->head.msgh_remote_port);
-        return;
     }
-    lm_message_port_answer(port, (LMMessage *)message);
-    lm_release(&port->object);
+    if (port)
+        lm_release(&port->object);
 }
 
 LM_INTERNAL const void *lm_tie_retain(const void *tie)
@@ -236,35 +279,65 @@ LM_INTERNAL void lm_tie_release(const void *tie)
     lm_release(&((struct lm_tie *)(uintptr_t)tie)->object);
 }
 
-/* This process's live local port of the name, with a reference. */
-LM_INTERNAL struct lm_message_port *lm_message_port_find(const char *name)
+/* With the process's lock: its local port of the name, in whatever state. */
+LM_INTERNAL struct lm_message_port *lm_message_port_listed(const char *name)
 {
-    struct lm_message_port *found = NULL;
     const struct lm_list *locals = &lm_message_ports_1.locals;
-    lm_process_lock();
-    for (struct lm_list *l = lm_list_first(locals); l && !found; l = lm_list_next(locals, l)) {
+    for (struct lm_list *l = lm_list_first(locals); l; l = lm_list_next(locals, l)) {
         struct lm_message_port *port = LM_CONTAINER(l, struct lm_message_port, in_process);
-        if (strcmp(lm_string_bytes(port->name), name) == 0 && lm_service_valid(port->service) &&
-            lm_retain_alive(&port->object))
-            found = port;
+        if (strcmp(lm_string_bytes(port->name), name) == 0)
+            return port;
     }
+    return NULL;
+}
+
+/* This process's port of the name, with a reference; if there is none, NULL, and a fresh port, if given, is listed for
+ * it. -EAGAIN: the one that there is comes or goes in another thread. */
+LM_INTERNAL int lm_message_port_find(const char *name, struct lm_message_port *fresh, struct lm_message_port **found)
+{
+    lm_process_lock();
+    struct lm_message_port *listed = lm_message_port_listed(name);
+    bool alive = listed && listed->open && lm_service_valid(listed->service) && lm_retain_alive(&listed->object);
+    if (!listed && fresh)
+        lm_list_append(&lm_message_ports_1.locals, &fresh->in_process);
     lm_process_unlock();
-    return found;
+    *found = alive ? listed : NULL;
+    return listed && !alive ? -EAGAIN : 0;
+}
+
+/* The same, once other threads are through; at most for a second, as they may have been another process's (fork). */
+LM_INTERNAL int lm_message_port_settle(const char *name, struct lm_message_port *fresh, struct lm_message_port **found)
+{
+    int64_t give_up = lm_now() + 1000000000;
+    uint32_t nothing = 0;
+    int result;
+    while ((result = lm_message_port_find(name, fresh, found)) == -EAGAIN && lm_now() < give_up)
+        lm_sleep_on(&nothing, 0, lm_now() + 1000000);
+    return result;
 }
 
 /* Gives a fresh local port its service, and that its name. */
 LM_INTERNAL bool lm_message_port_open(struct lm_message_port *port, const char *name)
 {
     CFMachPortContext context = {0, port->tie, lm_tie_retain, lm_tie_release, NULL};
-    port->service = lm_service_create(lm_message_port_serve, &context);
-    if (!port->service || (name && lm_service_register(port->service, name) != KERN_SUCCESS))
-        return false;
-    if (!name)
+    struct lm_service *service = lm_service_create(lm_message_port_serve, &context);
+    if (service && (!name || lm_service_register(service, name) == KERN_SUCCESS)) {
+        port->service = service;
         return true;
+    }
+    if (service) {
+        lm_service_invalidate(service);
+        lm_release(&service->object);
+    }
+    return false;
+}
+
+/* From here on other threads are given it. */
+LM_INTERNAL void lm_message_port_publish(struct lm_message_port *port)
+{
     lm_process_lock();
-    lm_list_append(&lm_message_ports_1.locals, &port->in_process);
+    port->open = true;
     lm_process_unlock();
-    return true;
 }
 
 LM_INTERNAL void lm_message_port_set_context(struct lm_message_port *port, const CFMessagePortContext *context)
@@ -274,22 +347,36 @@ LM_INTERNAL void lm_message_port_set_context(struct lm_message_port *port, const
         port->context.info = (void *)(uintptr_t)context->retain(context->info);
 }
 
+/* The process's port of the name, or a new one, which is not open yet. NULL: no memory, or others are in the way. */
+LM_INTERNAL struct lm_message_port *lm_message_port_of(CFStringRef name, bool *is_new)
+{
+    struct lm_message_port *fresh = lm_message_port_create(name), *found = NULL;
+    int result = fresh && name ? lm_message_port_settle(lm_string_bytes(name), fresh, &found) : 0;
+    *is_new = fresh && !found && result == 0;
+    if (*is_new)
+        return fresh;
+    if (fresh)
+        lm_release(&fresh->object);
+    return found;
+}
+
 LM_API CFMessagePortRef CFMessagePortCreateLocal(CFAllocatorRef allocator, CFStringRef name,
                                                  CFMessagePortCallBack callout, CFMessagePortContext *context,
                                                  Boolean *shouldFreeInfo)
 {
-    const char *text = name ? lm_string_bytes(name) : NULL;
+    struct lm_message_port *port = NULL;
+    bool is_new = false;
     (void)allocator;
     if (shouldFreeInfo)
         *shouldFreeInfo = true;
-    struct lm_message_port *port = text ? lm_message_port_find(text) : NULL;
-    if (port || !callout)
+    if (callout)
+        port = lm_message_port_of(name, &is_new);
+    else if (name)
+        lm_message_port_settle(lm_string_bytes(name), NULL, &port);
+    if (!port || !is_new)
         return port;
-    port = lm_message_port_create(name);
-    if (!port)
-        return NULL;
     port->callout = callout;
-    if (!lm_message_port_open(port, text)) {
+    if (!lm_message_port_open(port, name ? lm_string_bytes(name) : NULL)) {
         lm_release(&port->object);
         return NULL;
     }
@@ -297,6 +384,7 @@ LM_API CFMessagePortRef CFMessagePortCreateLocal(CFAllocatorRef allocator, CFStr
         lm_message_port_set_context(port, context);
     if (shouldFreeInfo)
         *shouldFreeInfo = false;
+    lm_message_port_publish(port);
     return port;
 }
 

@@ -50,7 +50,7 @@ LM_INTERNAL kern_return_t lm_image_send(struct lm_image_store *store, mach_port_
         return LMSendReply(reply, store->memory, store->length);
     kern_return_t status = LMSendReplyBuffer(reply, &store->buffer);
     if (!store->buffer)
-        store->memory = NULL;
+        store->image.pixels = store->memory = NULL;
     return status;
 }
 
@@ -78,7 +78,7 @@ LM_INTERNAL bool lm_image_valid(const LMImage *image)
            image->scale > 0 && image->scale <= 1e6f && image->orientation < 8;
 }
 
-LM_INTERNAL struct lm_image_header lm_image_header(const LMImage *image)
+LM_INTERNAL struct lm_image_header lm_image_describe(const LMImage *image)
 {
     struct lm_image_header header;
     memset(&header, 0, sizeof header);
@@ -134,30 +134,32 @@ LM_INTERNAL struct lm_image_store *lm_image_store_create(void)
     return store;
 }
 
-/* A picture with these numbers, and room for its pixels. */
-LM_INTERNAL LMImage *lm_image_create(const LMImage *like, mach_port_t reply)
+/* A picture with these numbers, which fit each other, and room for its pixels. */
+LM_INTERNAL kern_return_t lm_image_create(const LMImage *like, mach_port_t reply, LMImage **image)
 {
-    uint64_t size = lm_image_size(like);
-    struct lm_image_store *store = lm_image_valid(like) && size <= UINT32_MAX ? lm_image_store_create() : NULL;
+    struct lm_image_store *store = lm_image_store_create();
+    *image = NULL;
     if (!store)
-        return NULL;
+        return KERN_RESOURCE_SHORTAGE;
     store->image = *like;
     store->image.store = store;
-    store->length = (uint32_t)size;
+    store->length = (uint32_t)lm_image_size(like);
     store->reply = reply;
-    if (lm_image_place(store) != KERN_SUCCESS) {
+    kern_return_t status = lm_image_place(store);
+    if (status) {
         free(store);
-        return NULL;
+        return status;
     }
-    struct lm_image_header header = lm_image_header(like);
+    struct lm_image_header header = lm_image_describe(like);
     memcpy(store->memory, &header, sizeof header);
     store->image.pixels = store->memory + sizeof header;
-    return &store->image;
+    *image = &store->image;
+    return KERN_SUCCESS;
 }
 
 LM_API LMImage *LMReplyCreateImage(mach_port_t replyPort, uint32_t width, uint32_t height, uint32_t bitmapInfo)
 {
-    LMImage image;
+    LMImage image, *created = NULL;
     memset(&image, 0, sizeof image);
     if (width > UINT32_MAX / 4)
         return NULL;
@@ -168,7 +170,9 @@ LM_API LMImage *LMReplyCreateImage(mach_port_t replyPort, uint32_t width, uint32
     image.bytesPerRow = 4 * width;
     image.bitmapInfo = bitmapInfo;
     image.scale = 1;
-    return lm_image_create(&image, replyPort);
+    if (lm_image_valid(&image) && lm_image_size(&image) <= UINT32_MAX)
+        lm_image_create(&image, replyPort, &created);
+    return created;
 }
 
 LM_API LMImage *LMImageCreate(uint32_t width, uint32_t height, uint32_t bitmapInfo)
@@ -177,12 +181,12 @@ LM_API LMImage *LMImageCreate(uint32_t width, uint32_t height, uint32_t bitmapIn
 }
 
 /* A picture with its pixels as they are, in memory that can be sent. */
-LM_INTERNAL LMImage *lm_image_copy(const LMImage *image, mach_port_t reply)
+LM_INTERNAL kern_return_t lm_image_copy(const LMImage *image, mach_port_t reply, LMImage **copy)
 {
-    LMImage *copy = lm_image_create(image, reply);
-    if (copy)
-        memcpy(copy->pixels, image->pixels, (size_t)image->bytesPerRow * image->height);
-    return copy;
+    kern_return_t status = lm_image_create(image, reply, copy);
+    if (status == KERN_SUCCESS)
+        memcpy((*copy)->pixels, image->pixels, (size_t)image->bytesPerRow * image->height);
+    return status;
 }
 
 /* What the caller has changed of a picture's numbers must be sent, too, as long as they need no other room. */
@@ -191,7 +195,7 @@ LM_INTERNAL bool lm_image_is_ready(const LMImage *image)
     struct lm_image_store *store = image->store;
     if (!store || !store->memory || lm_image_size(image) > store->length)
         return false;
-    struct lm_image_header header = lm_image_header(image);
+    struct lm_image_header header = lm_image_describe(image);
     memcpy(store->memory, &header, sizeof header);
     return true;
 }
@@ -200,12 +204,13 @@ LM_INTERNAL kern_return_t lm_image_reply(mach_port_t reply, const LMImage *image
 {
     if (lm_image_is_ready(image))
         return lm_image_send(image->store, reply);
-    LMImage *copy = lm_image_copy(image, reply);
-    if (!copy) {
+    LMImage *copy;
+    kern_return_t status = lm_image_copy(image, reply, &copy);
+    if (status) {
         lm_port_deallocate(reply);
-        return KERN_RESOURCE_SHORTAGE;
+        return status;
     }
-    kern_return_t status = lm_image_send(copy->store, reply);
+    status = lm_image_send(copy->store, reply);
     LMImageFree(copy);
     return status;
 }
@@ -222,12 +227,15 @@ LM_INTERNAL kern_return_t lm_image_answer(mach_port_t reply, const LMImage *imag
     return sendable ? MACH_SEND_TOO_LARGE : MACH_SEND_INVALID_DATA;
 }
 
-/* Takes over the data: those over LM_INLINE_MAX move with the message that owns them. */
+/* Takes over the data: those over LM_INLINE_MAX move with what owns them. The rest of the message, which may be a
+ * request with a port to answer, stays. */
 LM_INTERNAL bool lm_image_adopt(struct lm_image_store *store, LMMessage *message)
 {
     if (message->body.msgh_descriptor_count) {
         store->message = *message;
-        lm_message_init(message);
+        store->message.descriptors = NULL;
+        message->lent = NULL;
+        message->body.msgh_descriptor_count = 0;
         store->image.pixels = (unsigned char *)LMMessageGetData(&store->message) + sizeof(struct lm_image_header);
         return true;
     }

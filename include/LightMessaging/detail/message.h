@@ -14,7 +14,15 @@
 /* Memory aligned to 16, for free(); NULL if there is none. */
 LM_INTERNAL void *lm_data_new(uint32_t length)
 {
-    return aligned_alloc(16, ((size_t)length + 15) & ~(size_t)15);
+    size_t size = ((size_t)length + 15) & ~(size_t)15;
+    return size < length ? NULL : aligned_alloc(16, size); /* where size_t is no wider, it may wrap */
+}
+
+/* The same, with a byte more, for a NUL; aligned as malloc does. */
+LM_INTERNAL void *lm_text_new(uint32_t length)
+{
+    size_t size = (size_t)length + 1;
+    return size > length ? malloc(size) : NULL;
 }
 
 /* An empty message, owning nothing; what was there is not looked at. */

@@ -32,12 +32,25 @@ LM_INTERNAL id lm_ns_parse(NSData *data)
     return list;
 }
 
+/* Without an XML declaration Foundation may take the data for a format of its own, which nobody has looked over. */
+LM_INTERNAL NSData *lm_ns_declared(NSData *data)
+{
+    static const char declaration[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
+    uint32_t length = (uint32_t)[data length];
+    if (lm_plist_is_binary([data bytes], length) || (length > 5 && memcmp([data bytes], declaration, 5) == 0))
+        return data;
+    NSMutableData *declared = [NSMutableData dataWithCapacity:length + sizeof declaration];
+    [declared appendBytes:declaration length:sizeof declaration - 1];
+    [declared appendData:data];
+    return declared;
+}
+
 LM_API id LMPropertyListForData(NSData *data)
 {
     NSUInteger length = [data length];
     if (length == 0 || length > LM_PROPERTY_LIST_BYTES || lm_plist_check([data bytes], (uint32_t)length) < 0)
         return nil;
-    return lm_ns_parse(data);
+    return lm_ns_parse(lm_ns_declared(data));
 }
 
 LM_INTERNAL bool lm_ns_sendable(id list, uint32_t depth, uint32_t *values);
@@ -61,10 +74,19 @@ LM_INTERNAL bool lm_ns_keys_sendable(NSEnumerator *keys)
     return true;
 }
 
+/* Integers have 64 bits with a sign: Foundation would write larger ones as negative ones. */
+LM_INTERNAL bool lm_ns_is_number(NSNumber *number)
+{
+    char type = [number objCType][0];
+    return (type != 'Q' && type != 'L') || [number unsignedLongLongValue] <= INT64_MAX;
+}
+
 LM_INTERNAL bool lm_ns_is_value(id object)
 {
-    return [object isKindOfClass:[NSString class]] || [object isKindOfClass:[NSNumber class]] ||
-           [object isKindOfClass:[NSData class]] || [object isKindOfClass:[NSDate class]];
+    if ([object isKindOfClass:[NSNumber class]])
+        return lm_ns_is_number(object);
+    return [object isKindOfClass:[NSString class]] || [object isKindOfClass:[NSData class]] ||
+           [object isKindOfClass:[NSDate class]];
 }
 
 /* Whether it is a property list, which Foundation does not look at itself, within the limits, as the receiver will
@@ -107,7 +129,8 @@ LM_API NSData *LMDataForPropertyList(id propertyList)
     if (!propertyList || !lm_ns_sendable(propertyList, 0, &values))
         return nil;
     NSData *data = lm_ns_serialize(propertyList);
-    return [data length] <= LM_PROPERTY_LIST_BYTES ? data : nil;
+    NSUInteger length = [data length];
+    return length <= LM_PROPERTY_LIST_BYTES && lm_plist_check([data bytes], (uint32_t)length) == 0 ? data : nil;
 }
 
 /* `data` gets nil for nil. */

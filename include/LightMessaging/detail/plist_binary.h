@@ -6,7 +6,8 @@
  *
  * The format: "bplist00", values, a table of their offsets, and 32 bytes at the end that say how to read the table.
  * A value is a byte, a kind and a length (15: an integer follows, the length), and its bytes or references, which are
- * indices of the table. Numbers are big-endian.
+ * indices of the table. Numbers are big-endian. Integers over 8 bytes, and offsets, references and UIDs over 4, no list
+ * of this size needs, and not every parser knows them: they are refused.
  */
 #ifndef LM_DETAIL_PLIST_BINARY_H
 #define LM_DETAIL_PLIST_BINARY_H
@@ -82,7 +83,7 @@ LM_INTERNAL int lm_bplist_open(struct lm_bplist *list, const unsigned char *byte
     list->reference_size = trailer[7];
     list->end = lm_big_endian(trailer + 24, 8);
     uint64_t table_end = length - LM_BPLIST_TRAILER;
-    if (list->offset_size < 1 || list->offset_size > 8 || list->reference_size < 1 || list->reference_size > 8 ||
+    if (list->offset_size < 1 || list->offset_size > 4 || list->reference_size < 1 || list->reference_size > 4 ||
         list->end < LM_BPLIST_HEADER || list->end > table_end || count > (table_end - list->end) / list->offset_size ||
         top >= count)
         return -EINVAL;
@@ -135,13 +136,13 @@ LM_INTERNAL unsigned lm_bplist_unit(const struct lm_bplist *list, const struct l
     case LM_BPLIST_SIMPLE:
         return low == 8 || low == 9;
     case LM_BPLIST_INTEGER:
-        return low <= 4;
+        return low <= 3;
     case LM_BPLIST_REAL:
         return low == 2 || low == 3;
     case LM_BPLIST_DATE:
         return low == 3;
     case LM_BPLIST_UID:
-        return low < 8;
+        return low < 4;
     case LM_BPLIST_DATA:
     case LM_BPLIST_ASCII:
         return 1;
@@ -173,12 +174,29 @@ LM_INTERNAL uint64_t lm_bplist_short_length(const struct lm_bplist_item *item, u
     }
 }
 
-LM_INTERNAL bool lm_bplist_text_valid(const struct lm_bplist *list, const struct lm_bplist_item *item)
+/* Seconds since 2001, from the year 1 up to the year 10000: parsers count the years, or let dates wrap. */
+LM_INTERNAL bool lm_bplist_date_valid(const unsigned char *bytes)
+{
+    uint64_t bits = lm_big_endian(bytes, 8);
+    double seconds;
+    memcpy(&seconds, &bits, sizeof seconds);
+    return seconds >= -63113904000.0 && seconds < 252423993600.0;
+}
+
+/* Whether the bytes are something that every parser takes. */
+LM_INTERNAL bool lm_bplist_bytes_valid(const struct lm_bplist *list, const struct lm_bplist_item *item)
 {
     const unsigned char *bytes = list->bytes + item->at;
-    if (item->kind == LM_BPLIST_ASCII)
+    switch (item->kind) {
+    case LM_BPLIST_ASCII:
         return lm_ascii_valid(bytes, item->length);
-    return item->kind != LM_BPLIST_UTF16 || lm_utf16_valid(bytes, item->length);
+    case LM_BPLIST_UTF16:
+        return item->length > 0 && lm_utf16_valid(bytes, item->length);
+    case LM_BPLIST_DATE:
+        return lm_bplist_date_valid(bytes);
+    default:
+        return true;
+    }
 }
 
 LM_INTERNAL bool lm_bplist_read(const struct lm_bplist *list, uint32_t value, struct lm_bplist_item *item)
@@ -196,7 +214,7 @@ LM_INTERNAL bool lm_bplist_read(const struct lm_bplist *list, uint32_t value, st
         return false;
     bool is_container = item->kind >= LM_BPLIST_ARRAY;
     item->references = is_container ? item->length * (unit / list->reference_size) : 0;
-    return lm_bplist_text_valid(list, item);
+    return lm_bplist_bytes_valid(list, item);
 }
 
 LM_INTERNAL uint32_t lm_add_capped(uint32_t sum, uint64_t more)

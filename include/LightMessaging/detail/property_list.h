@@ -98,7 +98,7 @@ LM_INTERNAL bool lm_plist_sendable(plist_t list, uint32_t depth, uint32_t *value
     }
 }
 
-/* As bytes for plist_to_bin_free; NULL, and 0, for no list. */
+/* As bytes for plist_to_bin_free; NULL, and 0, for no list. What the receiver would refuse is not sent. */
 LM_INTERNAL kern_return_t lm_plist_serialize(plist_t list, char **bytes, uint32_t *length)
 {
     uint32_t values = 0;
@@ -109,7 +109,8 @@ LM_INTERNAL kern_return_t lm_plist_serialize(plist_t list, char **bytes, uint32_
     if (!lm_plist_sendable(list, 0, &values))
         return MACH_SEND_INVALID_DATA;
     plist_to_bin(list, bytes, length);
-    return *bytes && *length <= LM_PROPERTY_LIST_BYTES ? KERN_SUCCESS : MACH_SEND_INVALID_DATA;
+    int result = *bytes ? lm_plist_check(*bytes, *length) : -ENOMEM;
+    return result == 0 ? KERN_SUCCESS : result == -ENOMEM ? KERN_RESOURCE_SHORTAGE : MACH_SEND_INVALID_DATA;
 }
 
 LM_INTERNAL void lm_plist_free_bytes(char *bytes)

@@ -10,11 +10,11 @@
 /* The bytes to send; none for NULL. */
 LM_INTERNAL kern_return_t lm_text_parts(const char *text, uint32_t *length)
 {
-    size_t size = text ? strlen(text) : 0;
+    uint64_t size = text ? strlen(text) : 0;
     *length = (uint32_t)size;
-    if ((uint64_t)size > UINT32_MAX)
+    if (size > UINT32_MAX)
         return MACH_SEND_TOO_LARGE;
-    return lm_utf8_valid(text, size) ? KERN_SUCCESS : MACH_SEND_INVALID_DATA;
+    return lm_utf8_valid(text, (size_t)size) ? KERN_SUCCESS : MACH_SEND_INVALID_DATA;
 }
 
 LM_API kern_return_t LMConnectionSendOneWayString(LMConnectionRef connection, SInt32 messageId, const char *text)
@@ -51,7 +51,7 @@ LM_API char *LMResponseConsumeString(LMResponseBuffer *response)
     const char *bytes = (const char *)LMMessageGetData(&response->message);
     if (length > 0 && bytes[length - 1] == 0)
         length--;
-    char *text = kept && lm_text_valid(bytes, length) ? (char *)malloc((size_t)length + 1) : NULL;
+    char *text = kept && lm_text_valid(bytes, length) ? (char *)lm_text_new(length) : NULL;
     if (text) {
         if (length > 0)
             memcpy(text, bytes, length);

@@ -17,7 +17,7 @@ LM_INTERNAL void *lm_message_take(LMMessage *message, uint32_t *length)
         data = message->data.out_of_line.descriptor.address;
         message->body.msgh_descriptor_count = 0;
     } else {
-        data = malloc((size_t)*length + 1);
+        data = lm_text_new(*length);
         if (data && *length)
             memcpy(data, LMMessageGetData(message), *length);
     }

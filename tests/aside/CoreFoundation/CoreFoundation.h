@@ -29,13 +29,15 @@ typedef struct {
 
 enum { kCFRunLoopRunFinished = 1, kCFRunLoopRunStopped = 2 };
 extern const CFStringRef kCFRunLoopDefaultMode;
-extern const CFAllocatorRef kCFAllocatorNull;
+extern const CFAllocatorRef kCFAllocatorDefault, kCFAllocatorMalloc, kCFAllocatorNull;
 #define CFSTR(literal) real_constant(literal)
 
 CFStringRef real_constant(const char *literal);
 CFTypeRef CFRetain(CFTypeRef object);
 void CFRelease(CFTypeRef object);
 CFDataRef CFDataCreate(CFAllocatorRef allocator, const UInt8 *bytes, CFIndex length);
+CFDataRef CFDataCreateWithBytesNoCopy(CFAllocatorRef allocator, const UInt8 *bytes, CFIndex length,
+                                      CFAllocatorRef deallocator);
 const UInt8 *CFDataGetBytePtr(CFDataRef data);
 CFIndex CFDataGetLength(CFDataRef data);
 CFAbsoluteTime CFAbsoluteTimeGetCurrent(void);
