@@ -365,6 +365,7 @@ LM_SETUP void lm_link_heed_last(struct lm_link *link)
 {
     union lm_record record;
     long length = link->led ? 0 : 1;
+    memset(&record, 0, sizeof record);
     for (int i = 0; i < LM_LAST_RECORDS && (length > 0 || length == -ECONNRESET); i++) {
         length = lm_channel_receive_record(&link->channel, &record, sizeof record, MSG_DONTWAIT);
         lm_link_heed(link, &record, length);

@@ -258,6 +258,7 @@ LM_INTERNAL bool lm_link_pump(struct lm_link *link)
 {
     union lm_record record;
     long length = 1;
+    memset(&record, 0, sizeof record);
     for (int i = 0; i < LM_FAIR_RECORDS && length == LM_RECORD_BELL; i++)
         length = lm_channel_listen(&link->channel, &record, sizeof record, LM_PAST);
     lm_consumer_awake(&link->channel.in);
