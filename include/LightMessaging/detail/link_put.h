@@ -68,34 +68,31 @@ LM_INTERNAL bool lm_link_publish(struct lm_link *link)
     return asleep;
 }
 
-/* Gives up a request of which parts are in the ring. Whoever put something in has left room for this. */
-LM_SETUP void lm_link_break_off(struct lm_link *link, const struct lm_request *request)
-{
-    if (request->offset == 0 || request->queued || lm_link_is_cut(link))
-        return;
-    struct lm_frame abort_frame;
-    memset(&abort_frame, 0, sizeof abort_frame);
-    abort_frame.kind = LM_FRAME_ABORT;
-    abort_frame.token = request->token;
-    lm_producer_put(&link->channel.out, &abort_frame, "");
-    lm_producer_publish(&link->channel.out);
-    if (lm_producer_must_ring(&link->channel.out))
-        lm_channel_ring_bell(&link->channel);
-}
-
-/* Tells the service that nobody waits for an answer any more, if there is room: late ones need not come. */
-LM_SETUP void lm_link_give_up(struct lm_link *link, uint32_t token)
+/* Puts a frame that says something about a call, and has room. */
+LM_SETUP void lm_link_say(struct lm_link *link, uint32_t kind, uint32_t token)
 {
     struct lm_frame frame;
-    if (lm_link_is_cut(link) || lm_producer_prepare(&link->channel.out, 2 * lm_frame_extent(0)) <= 0)
-        return;
     memset(&frame, 0, sizeof frame);
-    frame.kind = LM_FRAME_GIVEN_UP;
+    frame.kind = kind;
     frame.token = token;
     lm_producer_put(&link->channel.out, &frame, "");
     lm_producer_publish(&link->channel.out);
     if (lm_producer_must_ring(&link->channel.out))
         lm_channel_ring_bell(&link->channel);
+}
+
+/* Gives up a request of which parts are in the ring. Whoever put something in has left room for this. */
+LM_SETUP void lm_link_break_off(struct lm_link *link, const struct lm_request *request)
+{
+    if (request->offset > 0 && !request->queued && !lm_link_is_cut(link))
+        lm_link_say(link, LM_FRAME_ABORT, request->token);
+}
+
+/* Tells the service that nobody waits for an answer any more, if there is room: late ones need not come. */
+LM_SETUP void lm_link_give_up(struct lm_link *link, uint32_t token)
+{
+    if (!lm_link_is_cut(link) && lm_producer_prepare(&link->channel.out, 2 * lm_frame_extent(0)) > 0)
+        lm_link_say(link, LM_FRAME_GIVEN_UP, token);
 }
 
 /* Room for a part, and for an abort after it. */
