@@ -314,6 +314,7 @@ IN_POOL(what_is_no_list_is_not_sent)
                 [NSNumber numberWithUnsignedLongLong:1ULL << 63],
                 [NSNumber numberWithUnsignedLongLong:UINT64_MAX],
                 [NSNumber numberWithDouble:strtod("nan", NULL)],
+                [NSArray arrayWithObject:[NSNumber numberWithFloat:strtof("nan", NULL)]],
                 [NSDate dateWithTimeIntervalSinceReferenceDate:-1e12]};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(LMConnectionSendTwoWayPropertyList(&connection, LS_ECHO, bad[i], &response),

@@ -74,11 +74,15 @@ LM_INTERNAL bool lm_ns_keys_sendable(NSEnumerator *keys)
     return true;
 }
 
-/* Integers have 64 bits with a sign: Foundation would write larger ones as negative ones. */
+/* Integers have 64 bits with a sign: Foundation would write larger ones as negative ones. NaN, which is not
+ * equal to itself, it would look for in vain, and then ask for 16 GiB of memory. */
 LM_INTERNAL bool lm_ns_is_number(NSNumber *number)
 {
     char type = [number objCType][0];
-    return (type != 'Q' && type != 'L') || [number unsignedLongLongValue] <= INT64_MAX;
+    if (type == 'Q' || type == 'L')
+        return [number unsignedLongLongValue] <= INT64_MAX;
+    double value = [number doubleValue];
+    return value <= 0 || value > 0;
 }
 
 LM_INTERNAL bool lm_ns_is_value(id object)
