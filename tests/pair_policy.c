@@ -420,7 +420,7 @@ static void a_user_has_so_many_bytes(void)
     th_stop(service);
 }
 
-enum { SERVICE }; /* words */
+enum { SERVICE, LIMITED, FILLED }; /* words */
 enum { LARGE = 3000000 };
 
 /* The service is stopped: what fits into the ring is there, the rest does not come. */
@@ -481,13 +481,13 @@ static void leave_one_descriptor(void)
 
 static void serve_without_descriptors(const struct th_service *me)
 {
-    const struct rlimit few = {100, 100};
     (void)me;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
     assert_int_equal(LMStartService(NAME, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer), 0);
     CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false); /* opens what it needs */
     th_ready();
+    th_await(LIMITED, 1);
     leave_one_descriptor();
+    th_set(FILLED, 1);
     th_serve_until_stopped();
 }
 
@@ -497,7 +497,10 @@ static void no_room_for_a_client_is_told(void)
     pid_t service = th_start(&(struct th_service){.program = serve_without_descriptors});
     LMConnection connection = th_connection(NAME);
     LMResponseBuffer response;
-    th_await_sleep(service);
+    const struct rlimit few = {100, 100}; /* from outside: on valgrind a process only seems to limit itself */
+    assert_int_equal(prlimit(service, RLIMIT_NOFILE, &few, NULL), 0);
+    th_set(LIMITED, 1);
+    th_await(FILLED, 1);
     assert_int_equal(LMConnectionSendTwoWay(&connection, WHO, NULL, 0, &response), KERN_RESOURCE_SHORTAGE);
     th_close(&connection);
     th_kill(service);
