@@ -786,6 +786,39 @@ static void a_callback_that_runs_the_loop_hears_its_client(void)
     th_stop(service);
 }
 
+static void *send_large_second(void *connection)
+{
+    static const uint8_t large[100000];
+    return (void *)(intptr_t)LMConnectionSendOneWay(connection, SECOND, large, sizeof large);
+}
+
+/*
+ * Intent: the same when the second message waits for the service's welcome, in the turn that gives it.
+ *   service stopped
+ *   thread A --first call--> connects
+ *   thread B --large-------> waits to be welcome
+ *   service goes on: A's callback runs the loop, B's message comes within it
+ */
+static void a_first_callback_that_runs_the_loop_welcomes_its_client(void)
+{
+    pid_t service = th_serve("loop.within", wait_within);
+    LMConnection connection = th_connection("loop.within");
+    pthread_t first, second;
+    void *seconds, *status;
+    th_pause(service);
+    assert_int_equal(pthread_create(&first, NULL, call_and_wait, &connection), 0);
+    th_sleep_ms(50);
+    assert_int_equal(pthread_create(&second, NULL, send_large_second, &connection), 0);
+    th_sleep_ms(50);
+    th_resume(service);
+    pthread_join(first, &seconds);
+    pthread_join(second, &status);
+    assert_int_equal((intptr_t)seconds, 1);
+    assert_int_equal((intptr_t)status, 0);
+    th_close(&connection);
+    th_stop(service);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -806,6 +839,7 @@ int main(void)
         TH_TEST(timers_go_on_after_a_stop),
         TH_TEST(removing_a_source_races_with_invalidating),
         TH_TEST(a_callback_that_runs_the_loop_hears_its_client),
+        TH_TEST(a_first_callback_that_runs_the_loop_welcomes_its_client),
     };
     return TH_MAIN(tests);
 }

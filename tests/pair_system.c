@@ -149,6 +149,17 @@ static void find_locked(void)
     assert_int_equal(LMConnectionSendEmptyOneWay(&connection, 1), BOOTSTRAP_NOT_PRIVILEGED);
 }
 
+/* Makes a session's directory of the other user, in which this process is too. */
+static void have_users_session(void)
+{
+    th_hide_tmp_and_run();
+    th_forget_runtime_directory();
+    assert_int_equal(mkdir("/run/user", 0755), 0);
+    assert_int_equal(mkdir("/run/user/4242", 0700), 0);
+    assert_int_equal(chown("/run/user/4242", OTHER_USER, OTHER_USER), 0);
+    setenv("XDG_RUNTIME_DIR", "/run/user/4242", 1);
+}
+
 /*
  * Intent: root, and other users, call a user's service by naming its directory; a session's is private to its user.
  *   user serves in /run/user/4242
@@ -157,12 +168,7 @@ static void find_locked(void)
  */
 static void a_users_service_is_called_by_root(void)
 {
-    th_hide_tmp_and_run();
-    th_forget_runtime_directory();
-    assert_int_equal(mkdir("/run/user", 0755), 0);
-    assert_int_equal(mkdir("/run/user/4242", 0700), 0);
-    assert_int_equal(chown("/run/user/4242", OTHER_USER, OTHER_USER), 0);
-    setenv("XDG_RUNTIME_DIR", "/run/user/4242", 1);
+    have_users_session();
     pid_t service = start(OTHER_USER, NULL);
     th_do_as(OTHER_USER, call);
     unsetenv("XDG_RUNTIME_DIR");
@@ -182,12 +188,7 @@ static void a_users_service_is_called_by_root(void)
  */
 static void root_leaves_a_users_session_alone(void)
 {
-    th_hide_tmp_and_run();
-    th_forget_runtime_directory();
-    assert_int_equal(mkdir("/run/user", 0755), 0);
-    assert_int_equal(mkdir("/run/user/4242", 0700), 0);
-    assert_int_equal(chown("/run/user/4242", OTHER_USER, OTHER_USER), 0);
-    setenv("XDG_RUNTIME_DIR", "/run/user/4242", 1);
+    have_users_session();
     pid_t service = start(0, NULL);
     check_modes();
     assert_int_equal(access("/run/user/4242/lightmessaging", F_OK), -1);

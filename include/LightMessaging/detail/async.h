@@ -17,12 +17,12 @@ struct lm_async {
     pthread_mutex_t lock;
     bool over;                   /* it was settled or cancelled: the callback was called, or never is */
     uint32_t process_generation; /* in a forked child there is nothing to cancel */
-    bool moving;                 /* between two links; its loop's thread does that without the lock */
     bool moved;
     struct lm_call call;
     struct lm_request request;
-    unsigned char *data;  /* the request's */
-    struct lm_link *link; /* with a reference; NULL while moving */
+    unsigned char *data; /* the request's */
+    struct lm_link
+        *link; /* with a reference; NULL while it moves by itself, which its loop's thread does without the lock */
     struct lm_loop *loop; /* with a reference */
     struct lm_watch job;
     struct lm_timer timer;
@@ -186,12 +186,11 @@ LM_SETUP kern_return_t lm_async_move(struct lm_async *async)
 {
     struct lm_link *dead = async->link, *link = NULL;
     async->link = NULL;
-    async->moving = async->moved = true;
+    async->moved = true;
     pthread_mutex_unlock(&async->lock);
     int result = lm_link_get(dead->name, async->request.deadline, &link);
     lm_release(&dead->object);
     pthread_mutex_lock(&async->lock);
-    async->moving = false;
     if (result < 0)
         return async->request.queued ? MACH_SEND_INVALID_DEST : lm_kern_return(result);
     async->request.queued = false;

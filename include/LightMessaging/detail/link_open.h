@@ -169,25 +169,35 @@ LM_SETUP void lm_link_resend(struct lm_link *link, struct lm_request *request, s
     lm_producer_put(&link->channel.out, frame, payload);
 }
 
-/* The same for an asynchronous call's last frame in the dead ring. */
+/* A token of `link` for a dead link's call that may go over to it, which is held from then on. 0: it stays. */
+LM_SETUP uint32_t lm_link_invite(struct lm_link *link, struct lm_link *dead, struct lm_call *call)
+{
+    if (!call->may_move(call, dead, link))
+        return 0;
+    uint32_t token = lm_table_insert(&link->calls, 0, call, 0);
+    if (token == 0)
+        call->moved(call, NULL);
+    return token;
+}
+
+/* Moves an asynchronous call whose last frame is in the dead ring, unless the dead service had taken it. */
 LM_SETUP void lm_link_move_call(struct lm_link *link, struct lm_link *dead, struct lm_consumer *rest,
                                 struct lm_frame *frame, unsigned char *payload)
 {
     struct lm_call *call = lm_link_call_of(dead, frame);
-    if (!call || !call->request || !call->may_move(call, dead, link))
+    uint32_t token = call && call->request ? lm_link_invite(link, dead, call) : 0;
+    if (token == 0)
         return;
-    uint32_t token = lm_table_insert(&link->calls, 0, call, 0);
-    bool ours = token && lm_consumer_take(rest);
-    if (ours) {
-        bool whole = !lm_frame_is_part(frame);
-        if (whole)
-            lm_consumer_copy(rest, frame, payload);
-        lm_link_adopt(link, dead, call, token);
-        lm_link_resend(link, call->request, frame, whole ? payload : NULL);
+    if (!lm_consumer_take(rest)) {
+        lm_table_remove(&link->calls, lm_table_find(&link->calls, token, 0));
+        call->moved(call, NULL);
         return;
     }
-    lm_table_remove(&link->calls, lm_table_find(&link->calls, token, 0));
-    call->moved(call, NULL);
+    bool whole = !lm_frame_is_part(frame);
+    if (whole)
+        lm_consumer_copy(rest, frame, payload);
+    lm_link_adopt(link, dead, call, token);
+    lm_link_resend(link, call->request, frame, whole ? payload : NULL);
 }
 
 /* Moves what is left in the dead link's ring; room is there, `payload` holds any frame's. With both locks. */
@@ -215,14 +225,12 @@ LM_SETUP void lm_link_move_line(struct lm_link *link, struct lm_link *dead)
     for (struct lm_list *l = lm_list_first(&dead->unsent); l; l = next) {
         struct lm_request *request = LM_CONTAINER(l, struct lm_request, in_unsent);
         next = lm_list_next(&dead->unsent, l);
-        uint32_t token = lm_table_insert(&link->calls, 0, request->call, 0);
-        if (token && request->call->may_move(request->call, dead, link)) {
-            lm_link_leave_line(dead, request);
-            lm_link_adopt(link, dead, request->call, token);
-            lm_link_stand_in_line(link, request);
-        } else {
-            lm_table_remove(&link->calls, lm_table_find(&link->calls, token, 0));
-        }
+        uint32_t token = lm_link_invite(link, dead, request->call);
+        if (token == 0)
+            continue;
+        lm_link_leave_line(dead, request);
+        lm_link_adopt(link, dead, request->call, token);
+        lm_link_stand_in_line(link, request);
     }
 }
 

@@ -224,7 +224,7 @@ LM_SETUP int lm_session_welcome(struct lm_service *service, struct lm_session *s
         result = lm_user_enter(&service->users, session->client.uid, &service->quota, &session->user);
     if (result < 0)
         return result;
-    session->welcomed = true;
+    session->welcomed = session->rings_welcome = true;
     session->largest_reply = hello.largest_reply;
     session->lends = hello.borrows == 1;
     service->unfinished--;
@@ -350,6 +350,7 @@ LM_SETUP void lm_session_explain(struct lm_session *session, int error)
 /* H5: wakes a client that sleeps until it is welcome. */
 LM_SETUP void lm_session_ring_welcome(struct lm_session *session)
 {
+    session->rings_welcome = false;
     lm_session_lock(session);
     if (!lm_session_is_cut(session) && lm_producer_must_ring(&session->channel.out))
         lm_channel_ring_bell(&session->channel);
@@ -357,14 +358,13 @@ LM_SETUP void lm_session_ring_welcome(struct lm_session *session)
 }
 
 /* One turn, opening the session first if need be; the bell for the welcome comes after its first turn, whose answers
- * have mostly rung it already. Results as lm_session_take_requests; -EAGAIN: the hello has not come yet. */
+ * have mostly rung it already, or after one within that, if a callback runs the loop. Results as lm_session_take_requests; -EAGAIN: the hello has not come yet. */
 LM_INTERNAL int lm_session_turn(struct lm_session *session, uint32_t events)
 {
-    bool opens = !session->welcomed;
-    int result = opens ? lm_session_open(session) : 0;
+    int result = session->welcomed ? 0 : lm_session_open(session);
     if (result == 0)
         result = lm_session_must_wait(session) ? 1 : lm_session_serve(session, events);
-    if (opens && result >= 0)
+    if (result >= 0 && session->rings_welcome)
         lm_session_ring_welcome(session);
     return result;
 }

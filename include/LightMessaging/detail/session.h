@@ -34,8 +34,9 @@ struct lm_session {
     enum lm_verdict verdict;      /* the service's policy's */
     kern_return_t refusal;        /* 0: it may come in */
     bool welcomed;
-    bool ended;     /* or about to be: one thread ends it */
-    bool peer_gone; /* the client has closed its end; what it left in the ring is still served */
+    bool rings_welcome; /* the client may sleep until it is rung: after the turn that let it in, or within it */
+    bool ended;         /* or about to be: one thread ends it */
+    bool peer_gone;     /* the client has closed its end; what it left in the ring is still served */
     uint32_t largest_message, largest_reply;
     struct lm_assembly request; /* a large one on its way, */
     unsigned char *parts;       /* and what has come of it */
