@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Fuzzes what consumes a peer's data: C with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, then Objective-C, with gcc,
 # AddressSanitizer and a mutator of its own. fuzz.sh SEEDS-PROGRAM
-# LM_FUZZ_SECONDS (60) says for how long, both together; LM_FUZZ_CORPUS names a folder to go on from and to keep what was found in.
+# LM_FUZZ_SECONDS (60) says for how long in C, and half as long in Objective-C; LM_FUZZ_CORPUS names a folder to go on from and to keep what was found in.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 seeds=$(realpath "$1")
@@ -29,7 +29,7 @@ for word in '<array>' '</array>' '<dict>' '<key>' '</key>' '<string>' '</string>
     '?>' '<!DOCTYPE ' '<plist ' '&amp;' '&#' '<integer>' '<date>' '<true/>'; do
     echo "\"$word\""
 done >words
-if ! nice ./fuzz_consume -max_total_time=$(((seconds + 1) / 2)) -max_len=65536 -timeout=20 -rss_limit_mb=3000 -print_final_stats=1 \
+if ! nice ./fuzz_consume -max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=3000 -print_final_stats=1 \
     -dict=words "$corpus" seeds >log 2>&1; then
     give_up
 fi
