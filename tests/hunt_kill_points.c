@@ -108,7 +108,7 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
         break;
     }
     uint32_t length = LMMessageGetDataLength(message);
-    replying = reply != MACH_PORT_NULL && length <= LM_PIECE_MAX ? seen->latest + 1 : 0;
+    replying = reply != MACH_PORT_NULL && length <= LM_PIECE_MIN ? seen->latest + 1 : 0;
     (void)LMSendReply(reply, LMMessageGetData(message), length);
     replying = 0;
 }

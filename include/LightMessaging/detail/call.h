@@ -72,6 +72,7 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     memset(&call, 0, sizeof call);
     call.response = response;
     lm_link_lock(link);
+    request->whole_max = link->channel.whole_max; /* we have it all, and wait */
     request->token = lm_table_insert(&link->calls, 0, &call, 0);
     int result = request->token ? lm_link_send(link, request) : -ENOMEM;
     int64_t deadline = lm_request_reply_deadline(request);

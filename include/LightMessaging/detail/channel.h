@@ -33,6 +33,7 @@ struct lm_channel {
     size_t memory_size;
     struct lm_producer out;
     struct lm_consumer in;
+    uint32_t whole_max;     /* what is longer goes out in pieces, if nothing else is against it */
     int64_t socket_timeout; /* what SO_RCVTIMEO is set to */
     /* Descriptors. Whoever reads the socket has these, the others the lock. */
     bool parcel_noticed;    /* the next record with descriptors belongs to the peer's next message that carries some */
@@ -51,10 +52,12 @@ LM_INTERNAL size_t lm_memory_size(uint32_t request_size, uint32_t reply_size)
     return (size_t)LM_MEMORY_RINGS + request_size + reply_size;
 }
 
-LM_INTERNAL void lm_channel_init(struct lm_channel *channel, int socket)
+/* `alone`: both sides may have to share a core, and then can't copy at once. */
+LM_INTERNAL void lm_channel_init(struct lm_channel *channel, int socket, bool alone)
 {
     pthread_mutex_init(&channel->lock, NULL);
     channel->socket = socket;
+    channel->whole_max = alone ? LM_PIECE_MAX : LM_PIECE_MIN;
 }
 
 /* Maps a memory of checked size. The client produces requests, the service replies. */

@@ -118,6 +118,7 @@ LM_INTERNAL struct lm_request lm_request_make(SInt32 identifier, const void *dat
     request.identifier = identifier;
     request.data = data || length ? data : "";
     request.length = request.total = length;
+    request.whole_max = LM_PIECE_MAX;
     request.deadline = lm_deadline_after(milliseconds);
     return request;
 }

@@ -128,8 +128,8 @@ LM_SETUP struct lm_link *lm_link_create(const char *name)
         return NULL;
     lm_object_init(&link->object, lm_link_destroy);
     link->object.deallocated = lm_link_deallocated;
-    lm_channel_init(&link->channel, -1);
     lm_spin_init(&link->spin, LM_SPIN_DEFAULT);
+    lm_channel_init(&link->channel, -1, link->spin.alone);
     strcpy(link->name, name);
     lm_link_enlist(link);
     return link;

@@ -13,7 +13,10 @@ struct lm_request {
     uint32_t token; /* 0: one-way */
     const void *data;
     uint32_t length;
-    uint32_t total;  /* the message's length: as much, unless it is lent */
+    uint32_t total; /* the message's length: as much, unless it is lent */
+    /* What is longer goes in pieces. A request whose send returns before the service took it is whole if it can be: a
+     * successor of the service gets what is in the ring. */
+    uint32_t whole_max;
     uint32_t offset; /* what is in the ring already, when it goes in pieces */
     int64_t deadline;
     bool has_patience;       /* once it is put in, a call waits this long instead: CFMessagePort's second timeout */
@@ -32,15 +35,17 @@ struct lm_request {
     uint32_t descriptor_count;
 };
 
+/* Whether it goes in pieces. */
 LM_INTERNAL bool lm_request_is_large(const struct lm_request *request)
 {
-    return request->length > LM_PIECE_MAX;
+    return request->length > request->whole_max;
 }
 
 /* The bytes of its next part: all of them if it is small. */
 LM_INTERNAL uint32_t lm_request_part(const struct lm_request *request)
 {
-    return lm_min32(request->length - request->offset, LM_PIECE_MAX);
+    uint32_t rest = request->length - request->offset;
+    return lm_request_is_large(request) ? lm_min32(rest, lm_piece_length(request->length)) : rest;
 }
 
 /* Whether to ask the kernel if a service that does not sleep still lives: a bell would have told, but none is rung. */

@@ -59,12 +59,19 @@ LM_SETUP void lm_session_drop_backlog(struct lm_session *session)
         lm_session_forget_answer(session, LM_CONTAINER(first, struct lm_answer, in_backlog));
 }
 
+/* The bytes of its next part: all of them if it is small. */
+LM_INTERNAL uint32_t lm_answer_part(const struct lm_answer *answer, const struct lm_channel *channel)
+{
+    uint32_t rest = answer->length - answer->sent;
+    return answer->length > channel->whole_max ? lm_min32(rest, lm_piece_length(answer->length)) : rest;
+}
+
 /* Puts the answer's next part into the ring: 1 it was the last, 0 there is more, -EAGAIN there is no room for it,
  * -EBUSY none for its descriptors, or another error. */
 LM_INTERNAL int lm_answer_put(struct lm_answer *answer, struct lm_channel *channel)
 {
     struct lm_producer *out = &channel->out;
-    uint32_t length = lm_min32(answer->length - answer->sent, LM_PIECE_MAX);
+    uint32_t length = lm_answer_part(answer, channel);
     bool last = answer->sent + length == answer->length;
     struct lm_frame frame = {LM_FRAME_READY,
                              last ? answer->kind : (uint32_t)LM_FRAME_PIECE,
@@ -96,7 +103,7 @@ LM_INTERNAL void lm_session_publish(struct lm_session *session)
  * room when the client has taken what came before. */
 LM_INTERNAL int lm_session_await_room(struct lm_session *session, const struct lm_answer *answer, bool socket_full)
 {
-    uint32_t part = lm_frame_extent(lm_min32(answer->length - answer->sent, LM_PIECE_MAX));
+    uint32_t part = lm_frame_extent(lm_answer_part(answer, &session->channel));
     int waits = lm_producer_must_wait(&session->channel.out, socket_full ? LM_NEVER_FITS : part);
     if (waits == 1 && socket_full && lm_sys_writable(session->channel.socket))
         return 0;
@@ -246,7 +253,7 @@ LM_SETUP bool lm_session_has_given_up(struct lm_session *session, uint32_t token
 /* A small answer may pass those that wait for room. What is in the backlog has announced the wait already. */
 LM_INTERNAL int lm_session_pass(struct lm_session *session, struct lm_answer *answer)
 {
-    int result = answer->length <= LM_PIECE_MAX ? lm_answer_put(answer, &session->channel) : -EAGAIN;
+    int result = answer->length <= session->channel.whole_max ? lm_answer_put(answer, &session->channel) : -EAGAIN;
     if (result > 0)
         lm_session_publish(session);
     return result == -EBUSY ? -EAGAIN : result;

@@ -16,13 +16,21 @@
 #include "sys.h"
 
 #define LM_FRAME_ALIGN 64u    /* a cache line: the producer writes none that the consumer still reads */
-#define LM_PIECE_MAX   65536u /* payload bytes in one frame: an eighth of a ring, so that both sides copy at once */
-/* 8 pieces; measured to stream faster than smaller rings, and no slower than larger ones. */
+#define LM_PIECE_MAX   65536u /* payload bytes in one frame, and so what a message without pieces has at most */
+#define LM_PIECE_MIN   4096u  /* what is not worth cutting up */
+/* 8 of the largest pieces; measured to stream faster than smaller rings, and no slower than larger ones. */
 #define LM_RING_DEFAULT  524288u
 #define LM_RING_SMALLEST 4096u
 #define LM_RING_LARGEST  16777216u
 #define LM_NEVER_FITS    UINT32_MAX /* who waits for this much room is rung whenever the consumer takes something */
 #define LM_RING_WARM     4096u      /* an empty ring starts again when it has come this far: one page */
+
+/* Payload bytes in each piece of a message that goes in pieces: a sixteenth, so that both sides copy at once nearly all
+ * the time, but no more pieces than needed for that, since one side may sleep for each. */
+LM_INTERNAL uint32_t lm_piece_length(uint32_t total)
+{
+    return total >= 16 * LM_PIECE_MAX ? LM_PIECE_MAX : (uint32_t)lm_round_up(total / 16 + 1, LM_PIECE_MIN);
+}
 
 /* The published words of one ring, each in a line of its own: the flags are looked at with every frame, and written
  * only around a sleep. */

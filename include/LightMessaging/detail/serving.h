@@ -407,7 +407,7 @@ LM_SETUP struct lm_session *lm_session_create(struct lm_service *service, int so
     }
     lm_object_init(&session->object, lm_session_destroy);
     session->object.deallocated = lm_session_deallocated;
-    lm_channel_init(&session->channel, socket);
+    lm_channel_init(&session->channel, socket, service->loop->spin.alone);
     lm_watch_init(&session->watch, &session->object, lm_session_ready);
     session->watch.has_come = lm_session_has_come;
     session->service = service;

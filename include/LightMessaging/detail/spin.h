@@ -22,6 +22,7 @@
 #define LM_SPIN_PATIENT 16      /* paused looks between two looks at the clock */
 
 struct lm_spin {
+    bool alone;        /* the thread has one core only */
     uint32_t allowed;  /* nanoseconds, by the environment and the cores; 0: never */
     uint32_t limit;    /* nanoseconds, as was asked for and is allowed; 0: never */
     uint32_t expected; /* of the next wait */
@@ -75,7 +76,8 @@ LM_INTERNAL void lm_spin_set(struct lm_spin *spin, uint32_t wanted)
 LM_SETUP void lm_spin_init(struct lm_spin *spin, uint32_t wanted)
 {
     memset(spin, 0, sizeof *spin);
-    spin->allowed = lm_sys_core_count() > 1 ? lm_spin_allowed() : 0;
+    spin->alone = lm_sys_core_count() == 1;
+    spin->allowed = spin->alone ? 0 : lm_spin_allowed();
     spin->expected = LM_SPIN_LONG;
     lm_spin_set(spin, wanted);
 }
