@@ -248,14 +248,14 @@ def measure_neighbours(folder, effort):
     return {"rows": [line.split("\t") for line in run.stdout.splitlines()]}
 
 
-def compile_once(folder, source):
-    compiler = os.environ.get("CC", "cc")
-    program = folder / (source.stem + ".program")
+def compile_timed(*arguments):
+    """The computing time, in seconds. Sections are for the linker, to leave out what a program does not use."""
+    command = [os.environ.get("CC", "cc"), "-O2", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections",
+               "-I", HERE.parent / "include", *arguments]
     begin = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([compiler, "-O2", "-I", HERE.parent / "include", "-o", program, source], check=True)
+    subprocess.run(command, check=True)
     end = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime
-    return seconds, section_sizes(program)
+    return end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime
 
 
 def section_sizes(program):
@@ -263,21 +263,29 @@ def section_sizes(program):
     def run(*options):
         lines = subprocess.run(["size", *options, program], check=True, text=True, capture_output=True).stdout
         return [line.split() for line in lines.splitlines() if line.strip()]
-    code = sum(int(row[1]) for row in run("-A") if row[0] == ".text")
+    code = sum(int(row[1]) for row in run("-A") if row[0].startswith(".text"))
     return {"code": code, "text": int(run()[1][0])}
 
 
 def measure_cost(folder, effort):
-    """The compiler's computing time, and the size, of a program with a client and a service and of an empty one."""
+    """What it takes to compile a program with a client and a service, and an empty one, and their size."""
     print("compiling", flush=True)
-    empty = folder / "empty.c"
+    empty, code, code_object = folder / "empty.c", folder / "code.c", folder / "code.o"
     empty.write_text("int main(void)\n{\n    return 0;\n}\n")
-    times, sizes = {}, {}
+    code.write_text("#define LIGHTMESSAGING_IMPLEMENTATION\n#include <LightMessaging/LightMessaging.h>\n")
+    builds = {  # in this order: what one makes the next may need
+        "empty": [empty],
+        "cost": [HERE / "cost.c"],
+        "code": ["-c", code],
+        "separate": ["-DLIGHTMESSAGING_SEPARATE", HERE / "cost.c", code_object],
+    }
+    cost = {name: {"ms": []} for name in builds}
     for _ in range(effort["compiles"]):
-        for source in (empty, HERE / "cost.c"):
-            seconds, sizes[source.stem] = compile_once(folder, source)
-            times.setdefault(source.stem, []).append(seconds * 1e3)
-    return {name: {"ms": statistics.median(times[name]), **sizes[name]} for name in times}
+        for name, arguments in builds.items():
+            product = code_object if name == "code" else folder / f"{name}.program"
+            cost[name]["ms"].append(1e3 * compile_timed("-o", product, *arguments))
+            cost[name].update(section_sizes(product))
+    return {name: {**value, "ms": statistics.median(value["ms"])} for name, value in cost.items() if value["ms"]}
 
 
 def first_line(*command):

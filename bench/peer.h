@@ -39,8 +39,8 @@ typedef struct Peer {
     bool (*send)(const void *message, uint32_t length);
     /* A request of that length in memory that the peer lends, only its head written, and a reply of a head. */
     bool (*lend)(const PeerHead *head);
-    /* A picture of so many rows of 4096 pixels of 4 bytes, which the server draws in memory that the peer lends: only its
-     * head is written, and compared. NULL: the peer has no pictures. */
+    /* A picture of so many rows of 4096 pixels of 4 bytes, which the server draws in memory that the peer lends:
+     * only its head is written, and compared. NULL: the peer has no pictures. */
     bool (*picture)(uint32_t rows);
     void (*disconnect)(void);
     bool has_thread_safe_call; /* else a lock is held around it */

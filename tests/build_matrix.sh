@@ -88,24 +88,64 @@ check_compilers()
     done
 }
 
-# What came out of the last build must also work, with each libc.
+# talks WHAT: whether ./client gets ./server's answer
+talks()
+{
+    local server said
+    export LM_RUNTIME_DIR=$work/runtime
+    rm -rf "$LM_RUNTIME_DIR"
+    mkdir "$LM_RUNTIME_DIR"
+    ./server &
+    server=$!
+    for _ in $(seq 100); do
+        said=$(./client) && break
+        sleep 0.05
+    done
+    [ "$said" = lol ] || fail "$1 says '$said'"
+    kill $server
+    wait $server 2>/dev/null
+}
+
+# What is built must also work, with each libc.
 check_pair_runs()
 {
-    local compiler server said
+    local compiler
     for compiler in gcc musl-gcc; do
-        export LM_RUNTIME_DIR=$work/runtime-$compiler
-        mkdir "$LM_RUNTIME_DIR"
         "$compiler" -std=c11 "${strict[@]}" server.c -o server || return
         "$compiler" -std=c11 "${strict[@]}" client.c -o client || return
-        ./server &
-        server=$!
-        for _ in $(seq 100); do
-            said=$(./client) && break
-            sleep 0.05
+        talks "the pair built with $compiler"
+    done
+}
+
+# The library's code in one unit, declarations in the others, each in C or C++; beside them one that keeps code of its own.
+check_separate()
+{
+    local c=(gcc -std=c11 -O2 "${strict[@]}" -Wmissing-prototypes -DLIGHTMESSAGING_SEPARATE -c)
+    local cpp=(g++ -std=c++17 -O2 "${strict[@]}" -DLIGHTMESSAGING_SEPARATE -c)
+    local libraries code header side
+    read -ra libraries < <(pkg-config --cflags --libs cairo libpng libplist-2.0)
+    echo '#define LIGHTMESSAGING_IMPLEMENTATION' >code.c
+    printf '#include <%s>\n' "${public[@]}" "${helpers[@]}" LightMessaging/{PropertyList,ImagePNG,ImageCairo}.h >>code.c
+    cp code.c code.cpp
+    { echo '#define LIGHTMESSAGING_TIMEOUT 1'; sed 's/main(void)/timed(void);\nint timed(void)/' client.c; } >timed.c
+    expect_builds 'all code' "${c[@]}" "${libraries[@]}" code.c -o code_c.o
+    expect_builds 'all code in C++' "${cpp[@]}" "${libraries[@]}" code.cpp -o code_cpp.o
+    expect_builds 'a unit with code of its own' "${c[@]}" timed.c -o timed.o
+    for side in client server; do
+        expect_builds 'declarations' "${c[@]}" $side.c -o ${side}_c.o
+        expect_builds 'declarations in C++' "${cpp[@]}" $side.cpp -o ${side}_cpp.o
+        [ "$(size ${side}_c.o | awk 'NR == 2 { print $1 }')" -lt 2048 ] || fail "code in a unit that asked for declarations"
+    done
+    for header in "${public[@]}" "${helpers[@]}" LightMessaging/{PropertyList,ImagePNG,ImageCairo}.h; do
+        printf '#include <%s>\nint main(void) { return 0; }\n' "$header" >alone.c
+        expect_builds "declarations of $header" "${c[@]}" "${libraries[@]}" alone.c -o alone.o
+    done
+    for code in c cpp; do
+        for side in client server; do
+            expect_builds 'a program of units' g++ ${side}_$code.o code_c.o timed.o "${libraries[@]}" -o $side
+            expect_builds 'a program of units' g++ ${side}_$code.o code_cpp.o timed.o "${libraries[@]}" -o $side
         done
-        [ "$said" = lol ] || fail "the pair built with $compiler says '$said'"
-        kill $server
-        wait $server 2>/dev/null
+        talks "the pair of $code with its code in C++"
     done
 }
 
@@ -301,6 +341,7 @@ check_aside()
 write_pair
 check_compilers
 check_pair_runs
+check_separate
 check_orders
 check_details_refuse
 check_names

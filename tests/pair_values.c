@@ -194,7 +194,8 @@ static void data_are_taken_over(void)
 }
 
 /*
- * What came in a lent buffer is taken as a copy, and the buffer goes back at once: more are held here than could be lent.
+ * What came in a lent buffer is taken as a copy, and the buffer goes back at once: more are held here than could be
+ * lent.
  */
 static void lent_data_are_copied_when_they_are_taken_over(void)
 {

@@ -32,7 +32,9 @@ LM_API void CFMachPortInvalidate(CFMachPortRef port);
 LM_API Boolean CFMachPortIsValid(CFMachPortRef port);
 LM_API void CFMachPortSetInvalidationCallBack(CFMachPortRef port, CFMachPortInvalidationCallBack callback);
 
-#include "detail/cf_mach_port.h"
+#ifndef LM_DECLARATIONS_ONLY
+#    include "detail/cf_mach_port.h"
+#endif
 #if LIGHTMESSAGING_USE_COREFOUNDATION
 #    include "detail/cf_aside_end.h"
 #endif

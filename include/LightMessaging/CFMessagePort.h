@@ -14,6 +14,7 @@
 #ifndef LIGHTMESSAGING_CFMESSAGEPORT_H
 #define LIGHTMESSAGING_CFMESSAGEPORT_H
 
+#include "Data.h"
 #include "LightMessaging.h"
 
 #if LIGHTMESSAGING_USE_COREFOUNDATION
@@ -39,9 +40,9 @@ typedef struct {
     CFStringRef (*copyDescription)(const void *info); /* not used */
 } CFMessagePortContext;
 
-/* Answers a request: with data that are given up to the caller, or NULL for an empty reply. `data` are borrowed until
- * it returns, and nobody changes them: CFDataCreateCopy makes what lasts longer. The info is kept until it returns, too,
- * even if the port is invalidated meanwhile. */
+/* Answers a request: with data that are given up to the caller, or NULL for an empty reply. `data` are borrowed
+ * until it returns, and nobody changes them: CFDataCreateCopy makes what lasts longer. The info is kept until it
+ * returns, too, even if the port is invalidated meanwhile. */
 typedef CFDataRef (*CFMessagePortCallBack)(CFMessagePortRef local, SInt32 msgid, CFDataRef data, void *info);
 typedef void (*CFMessagePortInvalidationCallBack)(CFMessagePortRef port, void *info);
 
@@ -91,6 +92,8 @@ LM_API CFMessagePortInvalidationCallBack CFMessagePortGetInvalidationCallBack(CF
 LM_API CFMessagePortRef rocketbootstrap_cfmessageportcreateremote(CFAllocatorRef allocator, CFStringRef name);
 LM_API kern_return_t rocketbootstrap_cfmessageportexposelocal(CFMessagePortRef port);
 
-#include "detail/cf_message_port.h"
+#ifndef LM_DECLARATIONS_ONLY
+#    include "detail/cf_message_port.h"
+#endif
 
 #endif

@@ -123,8 +123,8 @@ LM_API CFDataRef CFDataCreate(CFAllocatorRef allocator, const UInt8 *bytes, CFIn
  * (kCFAllocatorNull). */
 LM_API CFDataRef CFDataCreateWithBytesNoCopy(CFAllocatorRef allocator, const UInt8 *bytes, CFIndex length,
                                              CFAllocatorRef deallocator);
-/* Data that last: the same object once more, or a copy if its bytes are somebody else's (kCFAllocatorNull), as those are
- * that a CFMessagePort's callback is given. NULL if memory runs out. */
+/* Data that last: the same object once more, or a copy if its bytes are somebody else's (kCFAllocatorNull), as those
+ * are that a CFMessagePort's callback is given. NULL if memory runs out. */
 LM_API CFDataRef CFDataCreateCopy(CFAllocatorRef allocator, CFDataRef data);
 /* Borrowed until the object goes. */
 LM_API const UInt8 *CFDataGetBytePtr(CFDataRef data);
@@ -184,12 +184,14 @@ LM_API CFRunLoopTimerRef CFRunLoopTimerCreate(CFAllocatorRef allocator, CFAbsolu
 LM_API void CFRunLoopTimerInvalidate(CFRunLoopTimerRef timer);
 LM_API Boolean CFRunLoopTimerIsValid(CFRunLoopTimerRef timer);
 
-#include "detail/cf_object.h"
-#if !LIGHTMESSAGING_USE_COREFOUNDATION
-#    include "detail/cf_base.h"
-#    include "detail/cf_string.h"
+#ifndef LM_DECLARATIONS_ONLY
+#    include "detail/cf_object.h"
+#    if !LIGHTMESSAGING_USE_COREFOUNDATION
+#        include "detail/cf_base.h"
+#        include "detail/cf_string.h"
+#    endif
+#    include "detail/cf_run_loop.h"
 #endif
-#include "detail/cf_run_loop.h"
 #ifdef LM_FOUNDATION
 #    include "detail/ns_run_loop.h"
 #endif

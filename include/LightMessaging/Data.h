@@ -7,10 +7,12 @@
 #include "LightMessaging.h"
 
 /* The bytes of a response (or of a request, cast from LMMessage *), which is empty afterwards, as a CFData that is
- * yours, to be given up with CFRelease. More than LM_INLINE_MAX are not copied, unless they came in a lent buffer, which
- * goes back. An empty message is a CFData without bytes; NULL only if memory runs out. Any thread. */
+ * yours, to be given up with CFRelease. More than LM_INLINE_MAX are not copied, unless they came in a lent buffer,
+ * which goes back. An empty message is a CFData without bytes; NULL only if memory runs out. Any thread. */
 LM_API CFDataRef LMResponseConsumeData(LMResponseBuffer *response);
 
-#include "detail/take.h"
+#ifndef LM_DECLARATIONS_ONLY
+#    include "detail/take.h"
+#endif
 
 #endif

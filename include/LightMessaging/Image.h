@@ -7,8 +7,8 @@
  * A picture goes as it is in memory, which is fast, and right between processes of one machine. One that was made by
  * LMReplyCreateImage, and drawn into, is in a lent buffer and sent without a copy, whatever its size, to clients that
  * take such (see "Lent buffers" in LightMessaging.h: its sender could go on writing to it); received pixels are never
- * copied here. What a peer says of a picture is checked against the bytes that came: pixels can be read up to bytesPerRow *
- * height, and a row holds all of its pixels.
+ * copied here. What a peer says of a picture is checked against the bytes that came: pixels can be read up to
+ * bytesPerRow * height, and a row holds all of its pixels.
  */
 #ifndef LIGHTMESSAGING_IMAGE_H
 #define LIGHTMESSAGING_IMAGE_H
@@ -60,9 +60,9 @@ LM_API void LMImageFree(LMImage *image);
 
 /*
  * Answers with a picture, as LMSendReply; NULL is an empty reply. The picture stays yours, but one from
- * LMReplyCreateImage has no pixels any more (NULL), and can't be sent again. Fill in an LMImage of your own ({0} first) to send pixels that you have
- * already: they are copied. Besides LMSendReply's errors: MACH_SEND_INVALID_DATA if there are no pixels, or the
- * numbers don't fit each other.
+ * LMReplyCreateImage has no pixels any more (NULL), and can't be sent again. Fill in an LMImage of your own ({0} first)
+ * to send pixels that you have already: they are copied. Besides LMSendReply's errors: MACH_SEND_INVALID_DATA if there
+ * are no pixels, or the numbers don't fit each other.
  */
 #ifndef __OBJC__
 LM_API kern_return_t LMSendImageReply(mach_port_t replyPort, const LMImage *image);
@@ -81,7 +81,9 @@ LM_API LMImage *LMResponseConsumeImage(LMResponseBuffer *response);
  *   NSBitmapImageRep *LMResponseConsumeImage(LMResponseBuffer *response);
  */
 
-#include "detail/image.h"
+#ifndef LM_DECLARATIONS_ONLY
+#    include "detail/image.h"
+#endif
 
 #if defined(LM_FOUNDATION)
 #    if __has_include(<AppKit/NSBitmapImageRep.h>)

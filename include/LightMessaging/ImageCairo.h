@@ -18,6 +18,8 @@ LM_API cairo_surface_t *LMImageCreateCairoSurface(const LMImage *image);
  * or if memory runs out. */
 LM_API LMImage *LMImageCreateWithCairoSurface(cairo_surface_t *surface);
 
-#include "detail/image_cairo.h"
+#ifndef LM_DECLARATIONS_ONLY
+#    include "detail/image_cairo.h"
+#endif
 
 #endif

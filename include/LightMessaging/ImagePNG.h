@@ -16,6 +16,8 @@ LM_API kern_return_t LMImageWritePNG(const LMImage *image, FILE *file);
  * runs out. */
 LM_API LMImage *LMImageCreateWithPNG(FILE *file);
 
-#include "detail/image_png.h"
+#ifndef LM_DECLARATIONS_ONLY
+#    include "detail/image_png.h"
+#endif
 
 #endif

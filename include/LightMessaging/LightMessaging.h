@@ -23,6 +23,12 @@
  *                                      Undefined: for ever. 0: not at all. Files of one program may differ.
  *   LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 1 (the default): starting a service also unlocks it for sandboxed processes.
  *                                      0: it does not; only rocketbootstrap_unlock, which is remembered, does then.
+ *   LIGHTMESSAGING_SEPARATE            for programs of many files, which compile faster with it: the file gets
+ *                                      declarations only. Files in Objective-C, and those that define one of the above,
+ *                                      keep code of their own all the same.
+ *   LIGHTMESSAGING_IMPLEMENTATION      in one file of such a program or plugin, which then has the code for the others.
+ *                                      Include all headers there that the others use. What is defined above it holds
+ *                                      for them, too.
  *
  * Errors are 0 for success, or a number that mach_error_string explains. A call that fails with MACH_SEND_... or
  * BOOTSTRAP_... was never taken by the service and never will be, and can be repeated; MACH_RCV_... means that it was
@@ -424,7 +430,7 @@ typedef struct {
     uint32_t largestMessage;     /* bytes of a request; LM_LARGEST_MESSAGE. As LMServiceSetLargestMessage takes it */
     uint32_t connectionsPerUser; /* client processes; half of RLIMIT_NOFILE's soft limit */
     uint32_t descriptorsPerUser; /* that came with messages and wait for the callback; 512 */
-    uint64_t bytesPerUser;       /* of requests over 64 KiB that are coming in, and of replies that wait; 1 GiB */
+    uint64_t bytesPerUser;       /* of requests over 4 KiB that are coming in, and of replies that wait; 1 GiB */
     const uid_t *users;          /* who may call; copied */
     uint32_t userCount;
     const gid_t *groups; /* whose members may call, further groups included; copied */
@@ -512,14 +518,16 @@ LM_API NSData *LMDataForPropertyList(id propertyList);
 
 /* --- The end of the manual; what follows is how it is done --- */
 
-#include "detail/message.h"
-#include "detail/connection.h"
-#include "detail/async.h"
-#include "detail/observer.h"
-#include "detail/start.h"
-#include "detail/listing.h"
-#include "detail/buffer.h"
-#include "detail/sender.h"
+#ifndef LM_DECLARATIONS_ONLY
+#    include "detail/message.h"
+#    include "detail/connection.h"
+#    include "detail/async.h"
+#    include "detail/observer.h"
+#    include "detail/start.h"
+#    include "detail/listing.h"
+#    include "detail/buffer.h"
+#    include "detail/sender.h"
+#endif
 #ifdef LM_FOUNDATION
 #    include "detail/ns_property_list.h"
 #endif

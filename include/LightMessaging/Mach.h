@@ -72,6 +72,8 @@ LM_API kern_return_t task_get_bootstrap_port(mach_port_t task, mach_port_t *port
  */
 LM_API kern_return_t mach_port_deallocate(mach_port_t task, mach_port_t name);
 
-#include "detail/mach.h"
+#ifndef LM_DECLARATIONS_ONLY
+#    include "detail/mach.h"
+#endif
 
 #endif

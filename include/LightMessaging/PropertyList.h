@@ -63,7 +63,9 @@ LM_API kern_return_t LMSendPropertyListReply(mach_port_t replyPort, plist_t list
 /* The list in a response (or in a request, cast from LMMessage *), which is freed; NULL if there is none. */
 LM_API plist_t LMResponseConsumePropertyList(LMResponseBuffer *response);
 
-#    include "detail/property_list.h"
+#    ifndef LM_DECLARATIONS_ONLY
+#        include "detail/property_list.h"
+#    endif
 
 #endif
 #endif

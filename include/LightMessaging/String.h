@@ -20,6 +20,8 @@ LM_API kern_return_t LMSendStringReply(mach_port_t replyPort, const char *text);
  * free(). "" if it is empty; NULL if it is not UTF-8 or memory runs out. Any thread. */
 LM_API char *LMResponseConsumeString(LMResponseBuffer *response);
 
-#include "detail/string.h"
+#ifndef LM_DECLARATIONS_ONLY
+#    include "detail/string.h"
+#endif
 
 #endif

@@ -33,7 +33,9 @@ LM_API kern_return_t rocketbootstrap_unlock(const char *name);
  * it has a name. */
 LM_API kern_return_t rocketbootstrap_register(mach_port_t bootstrap, const char *name, mach_port_t port);
 
-#include "../LightMessaging/detail/rocketbootstrap.h"
+#ifndef LM_DECLARATIONS_ONLY
+#    include "../LightMessaging/detail/rocketbootstrap.h"
+#endif
 
 /* rocketbootstrap_cfmessageportcreateremote and rocketbootstrap_cfmessageportexposelocal are there. */
 #if !LIGHTMESSAGING_USE_COREFOUNDATION

@@ -16,9 +16,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The one place that decides how functions are linked: inline code in every translation unit that includes the headers.
+#ifdef __cplusplus
+#    define LM_EXTERN_C extern "C"
+#else
+#    define LM_EXTERN_C extern
+#endif
+
+/*
+ * The one place that decides how functions are linked. Inline code in every translation unit that includes the headers;
+ * or, in a program that asks for it, code in one of them and declarations in the others. What depends on macros of the
+ * unit's own, and Objective-C, where functions have other types, does not go into that one.
  */
-#define LM_API      static inline
+#if defined(LIGHTMESSAGING_IMPLEMENTATION)
+#    define LM_API LM_EXTERN_C
+#elif defined(LIGHTMESSAGING_SEPARATE) && !defined(LIGHTMESSAGING_TIMEOUT) && !defined(__OBJC__) &&                    \
+    !(defined(LIGHTMESSAGING_USE_ROCKETBOOTSTRAP) && LIGHTMESSAGING_USE_ROCKETBOOTSTRAP == 0)
+#    define LM_API               LM_EXTERN_C
+#    define LM_DECLARATIONS_ONLY 1
+#else
+#    define LM_API static inline
+#endif
 #define LM_INTERNAL static inline
 
 /* What runs when something comes or goes, and not for each message: made small rather than fast. */
@@ -26,12 +43,6 @@
 
 /* What hardly ever runs: the same, and kept out of the callers' code. */
 #define LM_COLD static __attribute__((cold, noinline, unused))
-
-#ifdef __cplusplus
-#    define LM_EXTERN_C extern "C"
-#else
-#    define LM_EXTERN_C extern
-#endif
 
 /* One object for all translation units of a program or plugin, whoever of them brings it. */
 #define LM_SHARED_STATE __attribute__((weak, visibility("hidden")))

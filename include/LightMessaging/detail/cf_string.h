@@ -6,13 +6,6 @@
 #include "cf_base.h"
 #include "utf8.h"
 
-/* A constant: a static object of its own at each place that names one. */
-#define LM_STRING(literal)                                                                                             \
-    __extension__({                                                                                                    \
-        static struct lm_string lm_constant = {{0, NULL, NULL}, "" literal "", sizeof(literal) - 1};                   \
-        (CFStringRef) & lm_constant;                                                                                   \
-    })
-
 LM_INTERNAL const char *lm_string_bytes(CFStringRef string)
 {
     if (string->bytes)

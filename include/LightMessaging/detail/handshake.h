@@ -46,8 +46,8 @@ LM_SETUP int lm_channel_offer(struct lm_channel *channel, int memory, uint32_t l
 
 /* --- Service --- */
 
-/* Receives the hello and its memory, the one descriptor that comes with it. -EAGAIN: it has not come yet; -EMFILE: there
- * was no room for the descriptor. */
+/* Receives the hello and its memory, the one descriptor that comes with it. -EAGAIN: it has not come yet; -EMFILE:
+ * there was no room for the descriptor. */
 LM_SETUP int lm_hello_receive(int socket, struct lm_hello *hello, int *memory)
 {
     struct lm_parcel parcel;

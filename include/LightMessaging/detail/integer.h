@@ -3,31 +3,34 @@
 #ifndef LM_DETAIL_INTEGER_H
 #define LM_DETAIL_INTEGER_H
 
-#include "connection.h"
-#include "reply.h"
+#ifndef LM_DECLARATIONS_ONLY
+#    include "connection.h"
+#    include "reply.h"
+#endif
 
 #define LM_INTEGER(name, type)                                                                                         \
-    LM_API kern_return_t LMConnectionSendOneWay##name(LMConnectionRef connection, SInt32 messageId, type integer)      \
+    static inline kern_return_t LMConnectionSendOneWay##name(LMConnectionRef connection, SInt32 messageId,             \
+                                                             type integer)                                             \
     {                                                                                                                  \
         return LMConnectionSendOneWay(connection, messageId, &integer, sizeof integer);                                \
     }                                                                                                                  \
-    LM_API kern_return_t LMConnectionSendTwoWay##name(LMConnectionRef connection, SInt32 messageId, type integer,      \
-                                                      LMResponseBuffer *response)                                      \
+    static inline kern_return_t LMConnectionSendTwoWay##name(LMConnectionRef connection, SInt32 messageId,             \
+                                                             type integer, LMResponseBuffer *response)                 \
     {                                                                                                                  \
         return LMConnectionSendTwoWay(connection, messageId, &integer, sizeof integer, response);                      \
     }                                                                                                                  \
-    LM_API kern_return_t LMSend##name##Reply(mach_port_t replyPort, type integer)                                      \
+    static inline kern_return_t LMSend##name##Reply(mach_port_t replyPort, type integer)                               \
     {                                                                                                                  \
         return LMSendReply(replyPort, &integer, sizeof integer);                                                       \
     }                                                                                                                  \
-    LM_API bool LMMessageGet##name(LMMessage *message, type *integer)                                                  \
+    static inline bool LMMessageGet##name(LMMessage *message, type *integer)                                           \
     {                                                                                                                  \
         if (LMMessageGetDataLength(message) != sizeof *integer)                                                        \
             return false;                                                                                              \
         memcpy(integer, LMMessageGetData(message), sizeof *integer);                                                   \
         return true;                                                                                                   \
     }                                                                                                                  \
-    LM_API type LMResponseConsume##name(LMResponseBuffer *response)                                                    \
+    static inline type LMResponseConsume##name(LMResponseBuffer *response)                                             \
     {                                                                                                                  \
         type integer = 0;                                                                                              \
         LMMessageGet##name(&response->message, &integer);                                                              \

@@ -44,7 +44,8 @@ struct lm_call {
     int error;                           /* of one that failed */
     struct lm_follower *follower;        /* its thread, while that follows */
     void (*ended)(struct lm_call *call); /* of an asynchronous one: something has happened to it, or to the link */
-    /* Likewise: whether it may go over from a dead link to `link`; if so, it keeps still until it is told where it is. */
+    /* Likewise: whether it may go over from a dead link to `link`; if so, it keeps still until it is told where it
+     * is. */
     bool (*may_move)(struct lm_call *call, struct lm_link *dead, struct lm_link *link);
     void (*moved)(struct lm_call *call, struct lm_link *link);
     struct lm_request *request; /* likewise; NULL: not asynchronous, or not a call */

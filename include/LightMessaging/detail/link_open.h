@@ -154,7 +154,8 @@ LM_SETUP void lm_link_adopt(struct lm_link *link, struct lm_link *dead, struct l
     call->moved(call, link);
 }
 
-/* Where a request goes that the dead service did not take: into the ring if it is whole, else to the end of the line. */
+/* Where a request goes that the dead service did not take: into the ring if it is whole, else to the end of the
+ * line. */
 LM_SETUP void lm_link_resend(struct lm_link *link, struct lm_request *request, struct lm_frame *frame,
                              const unsigned char *payload)
 {

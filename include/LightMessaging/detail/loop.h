@@ -573,8 +573,8 @@ LM_INTERNAL struct lm_watch *lm_loop_collect(struct lm_loop *loop, struct lm_har
     return lm_loop_pop(loop, events);
 }
 
-/* A callback has the loop run: what called it may have more to do, which nobody would wake it for. Once a callback. With
- * the lock. */
+/* A callback has the loop run: what called it may have more to do, which nobody would wake it for. Once a callback.
+ * With the lock. */
 LM_INTERNAL void lm_loop_nest(struct lm_loop *loop)
 {
     struct lm_watch *watch = loop->calling;

@@ -65,6 +65,13 @@ LM_SHARED_STATE struct lm_process lm_process_1;
 #define LM_MODE(number)      ((CFStringRef)&lm_process_1.modes[number])
 #define LM_ALLOCATOR(number) ((CFAllocatorRef)&lm_process_1.allocators[number])
 
+/* A constant: a static object of its own at each place that names one. */
+#define LM_STRING(literal)                                                                                             \
+    __extension__({                                                                                                    \
+        static struct lm_string lm_constant = {{0, NULL, NULL}, "" literal "", sizeof(literal) - 1};                   \
+        (CFStringRef) & lm_constant;                                                                                   \
+    })
+
 /* A plugin that is unloaded must not leave threads a destructor that is gone with it. Each unit has one; the first does
  * it. */
 __attribute__((destructor)) LM_INTERNAL void lm_process_unloaded(void)

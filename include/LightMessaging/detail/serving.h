@@ -358,7 +358,8 @@ LM_SETUP void lm_session_ring_welcome(struct lm_session *session)
 }
 
 /* One turn, opening the session first if need be; the bell for the welcome comes after its first turn, whose answers
- * have mostly rung it already, or after one within that, if a callback runs the loop. Results as lm_session_take_requests; -EAGAIN: the hello has not come yet. */
+ * have mostly rung it already, or after one within that, if a callback runs the loop. Results as
+ * lm_session_take_requests; -EAGAIN: the hello has not come yet. */
 LM_INTERNAL int lm_session_turn(struct lm_session *session, uint32_t events)
 {
     int result = session->welcomed ? 0 : lm_session_open(session);
