@@ -354,7 +354,8 @@ LM_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SIn
                                                  uint32_t length, uint32_t milliseconds, CFRunLoopRef runLoop,
                                                  LMReplyCallBack callback, void *info, LMCallRef *call)
 {
-    struct lm_request request = lm_request_make(messageId, data, length, milliseconds);
+    struct lm_request request;
+    lm_request_init(&request, messageId, data, length, milliseconds);
     if (call)
         *call = NULL;
     kern_return_t status = lm_async_send(connection, &request, runLoop, callback, info, call);

@@ -106,7 +106,8 @@ LM_INTERNAL kern_return_t lm_connection_send_buffer(LMConnectionRef connection, 
 {
     if (!buffer || !*buffer)
         return KERN_INVALID_ARGUMENT;
-    struct lm_request request = lm_request_make(identifier, (*buffer)->data, (*buffer)->length, milliseconds);
+    struct lm_request request;
+    lm_request_init(&request, identifier, (*buffer)->data, (*buffer)->length, milliseconds);
     request.buffer = *buffer;
     kern_return_t status = lm_connection_send(connection, &request, response);
     lm_buffer_settle(buffer, request.taken);

@@ -518,7 +518,8 @@ LM_API SInt32 CFMessagePortSendRequest(CFMessagePortRef remote, SInt32 msgid, CF
         return kCFMessagePortIsInvalid;
     if (!lm_data_parts(data, &bytes, &length))
         return kCFMessagePortTransportError;
-    struct lm_request request = lm_request_make(msgid, length ? bytes : NULL, length, 0);
+    struct lm_request request;
+    lm_request_init(&request, msgid, length ? bytes : NULL, length, 0);
     request.deadline = lm_deadline_in(lm_nanoseconds(sendTimeout));
     if (!replyMode)
         return lm_message_port_status(remote, lm_link_post(remote->link, &request), false);

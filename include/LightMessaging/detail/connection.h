@@ -109,25 +109,35 @@ LM_INTERNAL kern_return_t lm_connection_send(LMConnectionRef connection, struct 
     return status;
 }
 
-/* No data are NULL with a length, which lm_request_valid finds, or "". */
-LM_INTERNAL struct lm_request lm_request_make(SInt32 identifier, const void *data, uint32_t length,
-                                              uint32_t milliseconds)
+/* No data are NULL with a length, which lm_request_valid finds, or "". In place and field by field: to clear it, and to
+ * copy it from where it was made, took a third of the time of a one-way message. */
+LM_INTERNAL void lm_request_init(struct lm_request *request, SInt32 identifier, const void *data, uint32_t length,
+                                 uint32_t milliseconds)
 {
-    struct lm_request request;
-    memset(&request, 0, sizeof request);
-    request.identifier = identifier;
-    request.data = data || length ? data : "";
-    request.length = request.total = length;
-    request.whole_max = LM_PIECE_MAX;
-    request.deadline = lm_deadline_after(milliseconds);
-    return request;
+    request->identifier = identifier;
+    request->token = 0;
+    request->data = data || length ? data : "";
+    request->length = request->total = length;
+    request->whole_max = LM_PIECE_MAX;
+    request->offset = 0;
+    request->deadline = lm_deadline_after(milliseconds);
+    request->has_patience = request->queued = request->rung = request->taken = false;
+    request->position = 0;
+    request->put_at = 0;
+    request->call = NULL;
+    request->owner = NULL;
+    request->in_unsent.next = NULL; /* in no list */
+    request->buffer = NULL;
+    request->descriptors = NULL;
+    request->descriptor_count = 0;
 }
 
 LM_API kern_return_t LMConnectionSendOneWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
                                                            const void *data, uint32_t length, const int *descriptors,
                                                            uint32_t count, uint32_t milliseconds)
 {
-    struct lm_request request = lm_request_make(messageId, data, length, milliseconds);
+    struct lm_request request;
+    lm_request_init(&request, messageId, data, length, milliseconds);
     request.descriptors = descriptors;
     request.descriptor_count = count;
     return lm_connection_send(connection, &request, NULL);
@@ -157,7 +167,8 @@ LM_API kern_return_t LMConnectionSendTwoWayWithDescriptors(LMConnectionRef conne
 {
     if (!response)
         return KERN_INVALID_ARGUMENT;
-    struct lm_request request = lm_request_make(messageId, data, length, milliseconds);
+    struct lm_request request;
+    lm_request_init(&request, messageId, data, length, milliseconds);
     request.descriptors = descriptors;
     request.descriptor_count = count;
     lm_message_init(&response->message);
