@@ -38,20 +38,30 @@ static void looks_follow_the_waits(void)
     assert_false(lm_spin_pays(&spin));
 }
 
+/* Of so many waits of 100 us, for which a look is worth it and ends too early. */
+static int looks_among(struct lm_spin *spin, int waits)
+{
+    int looks = 0;
+    for (int i = 0; i < waits; i++) {
+        bool pays = lm_spin_pays(spin);
+        looks += pays;
+        lm_spin_learn(spin, 100000, pays);
+    }
+    return looks;
+}
+
 /*
- * Intent: looks that find nothing become rare.
- *   waits of 100 us: worth a look, which ends too early -> of 4000 some ten have looked
+ * Intent: looks that find nothing become rare, and very rare in the end; one that finds something undoes that.
  */
 static void looks_in_vain_become_rare(void)
 {
     struct lm_spin spin = looking();
-    int looks = 0;
-    for (int i = 0; i < 4000; i++) {
-        bool pays = lm_spin_pays(&spin);
-        looks += pays;
-        lm_spin_learn(&spin, 100000, pays);
-    }
-    assert_in_range(looks, 5, 20);
+    assert_in_range(looks_among(&spin, 1000), 20, 50);
+    looks_among(&spin, 1000000);
+    assert_in_range(looks_among(&spin, 10240), 9, 11);
+    lm_spin_learn(&spin, 1000, true);
+    spin.passes = 0;
+    assert_in_range(looks_among(&spin, 10), 3, 5);
 }
 
 /*

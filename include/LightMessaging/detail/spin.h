@@ -17,7 +17,8 @@
 #define LM_SPIN_WORTH   200000
 #define LM_SPIN_LONG    1000000 /* longer waits count as this long */
 #define LM_SPIN_WEIGHT  4       /* of the last wait, one part in so many */
-#define LM_SPIN_MISSES  10      /* then one wait in two to the power of this tries again */
+#define LM_SPIN_DOUBLED 5       /* misses: after each of them twice as many waits as before pass without a spin */
+#define LM_SPIN_MISSES  1024    /* after more of them as many waits as there were misses pass, but no more than this */
 #define LM_SPIN_EAGER   256     /* looks without a pause and without a look at the clock: some 200 ns */
 #define LM_SPIN_PATIENT 16      /* paused looks between two looks at the clock */
 
@@ -88,6 +89,18 @@ LM_INTERNAL bool lm_spin_pays(const struct lm_spin *spin)
     return spin->limit > 0 && spin->expected <= LM_SPIN_WORTH && spin->passes == 0;
 }
 
+/*
+ * Spins were in vain if the peer is slow, or shares this core: where the other cores sleep too deeply for the scheduler
+ * to wake one for it, as on virtual machines, it moves one of the two only if its clock ticks while both want to run. So
+ * trying is rare soon, for the peer's sake, but very rare only after many misses.
+ */
+LM_INTERNAL void lm_spin_miss(struct lm_spin *spin)
+{
+    spin->misses += spin->misses < LM_SPIN_MISSES;
+    uint32_t doubled = spin->misses < LM_SPIN_DOUBLED ? spin->misses : LM_SPIN_DOUBLED;
+    spin->passes = spin->misses > 1u << doubled ? spin->misses : 1u << doubled;
+}
+
 /* How long a wait took, that began with a spin or did not. */
 LM_INTERNAL void lm_spin_learn(struct lm_spin *spin, int64_t waited, bool spun)
 {
@@ -96,8 +109,7 @@ LM_INTERNAL void lm_spin_learn(struct lm_spin *spin, int64_t waited, bool spun)
     if (spun && wait <= spin->limit) {
         spin->misses = 0;
     } else if (spun) {
-        spin->misses += spin->misses < LM_SPIN_MISSES;
-        spin->passes = 1u << spin->misses;
+        lm_spin_miss(spin);
     } else if (spin->passes > 0) {
         spin->passes--;
     }
