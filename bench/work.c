@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { WARM_UP_SHARE = 5, FEWEST = 6, BATCH = 32, MOST_THREADS = 8, SMALL = 64, SETTLE = 200000 /* us */ };
+enum { WARM_UP_SHARE = 2, FEWEST = 6, BATCH = 32, MOST_THREADS = 8, SMALL = 64, SETTLE = 200000 /* us */ };
 
 static uint64_t number;
 
@@ -84,10 +84,15 @@ static int64_t repeat(WorkPlace *place, const WorkOrder *order, Once *once, uint
     return count;
 }
 
+static uint64_t order_duration(const WorkOrder *order)
+{
+    return order->milliseconds * UINT64_C(1000000);
+}
+
 /* Warm-up and measurement; puts the quantiles into `values`. */
 static int64_t repeat_warm(WorkPlace *place, const WorkOrder *order, Once *once, double *values)
 {
-    uint64_t duration = order->milliseconds * UINT64_C(1000000);
+    uint64_t duration = order_duration(order);
     if (repeat(place, order, once, duration / WARM_UP_SHARE, 1) < 0)
         return -1;
     int64_t count = repeat(place, order, once, duration, FEWEST);
@@ -147,20 +152,27 @@ static bool send_batch(WorkPlace *place, uint32_t length)
     return true;
 }
 
-static int64_t one_way(WorkPlace *place, const WorkOrder *order)
+/* Sends that long. The messages a second, less than 0 if it went wrong. */
+static double send_for(WorkPlace *place, uint32_t length, uint64_t duration)
 {
     static uint64_t sent;
     uint64_t first = sent;
     uint64_t begin = measure_now();
-    uint64_t end = begin + order->milliseconds * UINT64_C(1000000);
-    for (; measure_now() < end; sent += BATCH) {
-        if (!send_batch(place, order->a))
+    for (; measure_now() < begin + duration; sent += BATCH) {
+        if (!send_batch(place, length))
             return -1;
     }
     if (!all_arrived(place, sent))
         return -1;
-    place->values[0] = (double)(sent - first) * 1e9 / (double)(measure_now() - begin);
-    return 1;
+    return (double)(sent - first) * 1e9 / (double)(measure_now() - begin);
+}
+
+static int64_t one_way(WorkPlace *place, const WorkOrder *order)
+{
+    if (send_for(place, order->a, order_duration(order) / WARM_UP_SHARE) < 0)
+        return -1;
+    place->values[0] = send_for(place, order->a, order_duration(order));
+    return place->values[0] < 0 ? -1 : 1;
 }
 
 /* --- Threads --- */
@@ -191,17 +203,17 @@ static void *call_until_end(void *argument)
     return NULL;
 }
 
-static int64_t threads(WorkPlace *place, const WorkOrder *order)
+/* So many threads call that long. The calls a second, less than 0 if it went wrong. */
+static double call_from_threads(WorkPlace *place, uint32_t count, uint64_t duration)
 {
     Worker workers[MOST_THREADS];
     pthread_t handles[MOST_THREADS];
-    uint32_t count = order->a < MOST_THREADS ? order->a : MOST_THREADS;
     uint32_t started = 0;
     uint64_t trips = 0;
     bool failed = false;
     uint64_t begin = measure_now();
     for (; started < count; started++) {
-        workers[started] = (Worker){place, begin + order->milliseconds * UINT64_C(1000000), 0, false};
+        workers[started] = (Worker){place, begin + duration, 0, false};
         if (pthread_create(&handles[started], NULL, call_until_end, &workers[started]) != 0)
             break;
     }
@@ -210,10 +222,18 @@ static int64_t threads(WorkPlace *place, const WorkOrder *order)
         trips += workers[i].trips;
         failed = failed || workers[i].failed;
     }
-    place->values[0] = (double)trips * 1e9 / (double)(measure_now() - begin);
     if (started < count)
         peer_error("no thread could be started");
-    return failed || started < count ? -1 : 1;
+    return failed || started < count ? -1 : (double)trips * 1e9 / (double)(measure_now() - begin);
+}
+
+static int64_t threads(WorkPlace *place, const WorkOrder *order)
+{
+    uint32_t count = order->a < MOST_THREADS ? order->a : MOST_THREADS;
+    if (call_from_threads(place, count, order_duration(order) / WARM_UP_SHARE) < 0)
+        return -1;
+    place->values[0] = call_from_threads(place, count, order_duration(order));
+    return place->values[0] < 0 ? -1 : 1;
 }
 
 /* --- Many connections, and quiet ones --- */
