@@ -91,8 +91,8 @@ LM_INTERNAL bool lm_spin_pays(const struct lm_spin *spin)
 
 /*
  * Spins were in vain if the peer is slow, or shares this core: where the other cores sleep too deeply for the scheduler
- * to wake one for it, as on virtual machines, it moves one of the two only if its clock ticks while both want to run. So
- * trying is rare soon, for the peer's sake, but very rare only after many misses.
+ * to wake one for it, as on virtual machines, it moves one of the two only if its clock ticks while both want to run.
+ * So trying is rare soon, for the peer's sake, but very rare only after many misses.
  */
 LM_INTERNAL void lm_spin_miss(struct lm_spin *spin)
 {
