@@ -268,7 +268,10 @@ check_objective_c()
         expect_builds 'the classic pair in Objective-C' "${objective_c[@]}" $side.c -o out
         expect_builds 'the classic pair in Objective-C with clang' clang -x objective-c -std=gnu11 "${strict[@]}" $side.c -o out
         expect_builds 'the classic pair with Foundation' "${objective_c[@]}" "${foundation[@]}" $side.c -o out -lgnustep-base -lobjc
+        expect_builds 'code of its own in Objective-C' "${objective_c[@]}" -DLIGHTMESSAGING_SEPARATE $side.c -o out
     done
+    "${objective_c[@]}" -DLIGHTMESSAGING_IMPLEMENTATION -c client.c -o out 2>errors && fail 'code for other units in Objective-C'
+    grep -q 'in a file in C or C++' errors || fail 'code for other units in Objective-C is refused without a reason'
     printf '#import <%s>\n' "${public[@]}" "${helpers[@]}" >all.m
     expect_builds 'all headers with Foundation' "${objective_c[@]}" "${foundation[@]}" -c all.m -o out
     sed 's/main/other/' client.c >other.c

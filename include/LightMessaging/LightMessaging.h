@@ -26,7 +26,7 @@
  *   LIGHTMESSAGING_SEPARATE            for programs of many files, which compile faster with it: the file gets
  *                                      declarations only. Files in Objective-C, and those that define one of the above,
  *                                      keep code of their own all the same.
- *   LIGHTMESSAGING_IMPLEMENTATION      in one file of such a program or plugin, which then has the code for the others.
+ *   LIGHTMESSAGING_IMPLEMENTATION      in one file in C or C++ of such a program or plugin, which has the code for all.
  *                                      Include all headers there that the others use. What is defined above it holds
  *                                      for them, too.
  *

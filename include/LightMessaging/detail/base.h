@@ -28,6 +28,9 @@
  * unit's own, and Objective-C, where functions have other types, does not go into that one.
  */
 #if defined(LIGHTMESSAGING_IMPLEMENTATION)
+#    ifdef __OBJC__
+#        error "define LIGHTMESSAGING_IMPLEMENTATION in a file in C or C++"
+#    endif
 #    define LM_API LM_EXTERN_C
 #elif defined(LIGHTMESSAGING_SEPARATE) && !defined(LIGHTMESSAGING_TIMEOUT) && !defined(__OBJC__) &&                    \
     !(defined(LIGHTMESSAGING_USE_ROCKETBOOTSTRAP) && LIGHTMESSAGING_USE_ROCKETBOOTSTRAP == 0)
