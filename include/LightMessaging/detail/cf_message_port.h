@@ -12,6 +12,7 @@
 #include "cf_mach_port.h"
 #include "connection.h"
 #include "rocketbootstrap.h"
+#include "take.h"
 
 struct lm_tie {
     struct lm_object object;

@@ -38,9 +38,4 @@ LM_INTERNAL CFDataRef lm_message_take_data(LMMessage *message)
     return data;
 }
 
-LM_API CFDataRef LMResponseConsumeData(LMResponseBuffer *response)
-{
-    return lm_message_take_data(&response->message);
-}
-
 #endif
