@@ -62,7 +62,7 @@ EFFORTS = {
     "full": dict(rounds=4, ms=100, sizes=[64, 4 * KIB, 64 * KIB, MIB, 16 * MIB], threads=[1, 2, 4, 8],
                  connections=[1, 10, 100, 1000, 10000], idle=30, neighbours=(10, 1000), compiles=3),
     "quick": dict(rounds=2, ms=30, sizes=[64, 64 * KIB, MIB], threads=[1, 8],
-                  connections=[1, 10, 100], idle=4, neighbours=(4, 200), compiles=2),
+                  connections=[1, 10, 100], idle=3, neighbours=(4, 200), compiles=1),
     "smoke": dict(layout="any", rounds=1, ms=1, sizes=[64, 64 * KIB], threads=[2],
                   connections=[3], idle=1, neighbours=(2, 10), compiles=0),
 }
