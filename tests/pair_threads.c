@@ -8,7 +8,7 @@ static LMConnection shared = {MACH_PORT_NULL, "test.threads"};
 
 enum { THREADS = 8, NOTE = 5, ASK_NOTES = 6, ASK_NAME = 7, MEET = 8, ECHO = 100 };
 
-enum { MEETING = 4, LARGE = 2000000 };
+enum { MEETING = 4, LARGE = 2000000, PIECES = 40000 };
 
 static int notes, disorders;
 static uint32_t last_note[THREADS];
@@ -49,14 +49,20 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
     }
 }
 
+/* Most calls are small; one in 32 and its answer go in pieces, between which others' stand. */
+static uint32_t length_of(uint32_t call, uint32_t number)
+{
+    return 8 + (call % 32 ? (call * 13 + number) % 592 : (call * 1009 + number * 5003) % PIECES);
+}
+
 static void *call_many(void *argument)
 {
     uint32_t number = *(uint32_t *)argument;
     for (uint32_t i = 1; i <= th_rounds(4000); i++) {
         uint32_t note[2] = {number, i};
-        uint8_t bytes[600];
+        uint8_t bytes[8 + PIECES];
         LMResponseBuffer buffer;
-        uint32_t length = 8 + (i * 13 + number) % 592;
+        uint32_t length = length_of(i, number);
         assert_int_equal(LMConnectionSendOneWay(&shared, NOTE, note, sizeof note), 0);
         th_fill(bytes, length, (uint64_t)number << 32 | i);
         assert_int_equal(LMConnectionSendTwoWay(&shared, ECHO, bytes, length, &buffer), 0);
