@@ -8,7 +8,7 @@ static LMConnection shared = {MACH_PORT_NULL, "test.threads"};
 
 enum { THREADS = 8, NOTE = 5, ASK_NOTES = 6, ASK_NAME = 7, MEET = 8, ECHO = 100 };
 
-enum { MEETING = 4, LARGE = 2000000, PIECES = 40000 };
+enum { MEETING = 4, LARGE = 2000000, PIECES = 40000, HUGE = 32 << 20, HUGE_CALLS = 4 };
 
 static int notes, disorders;
 static uint32_t last_note[THREADS];
@@ -282,6 +282,54 @@ static void large_calls_meet(void)
     th_stop(service);
 }
 
+static uint32_t huge_call; /* that is under way; 0: none */
+
+static void *call_with_huge_data(void *argument)
+{
+    uint8_t *data = calloc(1, HUGE);
+    (void)argument;
+    for (uint32_t i = 1; i <= HUGE_CALLS; i++) {
+        LMResponseBuffer response;
+        __atomic_store_n(&huge_call, i, __ATOMIC_SEQ_CST);
+        assert_int_equal(LMConnectionSendTwoWay(&shared, ECHO, data, HUGE, &response), 0);
+        __atomic_store_n(&huge_call, i < HUGE_CALLS ? 0 : UINT32_MAX, __ATOMIC_SEQ_CST);
+        LMResponseBufferFree(&response);
+    }
+    free(data);
+    return NULL;
+}
+
+/*
+ * Intent: who calls with less than a frame holds, and gets so much, does not wait for all of another thread's huge
+ * call.
+ *   client                        service
+ *   A: 32 MiB --------------->    echoes
+ *   B: 8 KiB, again and again     echoes
+ *   many of B's calls begin and end within one of A's
+ */
+static void calls_pass_between_the_pieces_of_a_huge_one(void)
+{
+    static const uint8_t data[8192];
+    pid_t service = th_serve("test.threads", answer);
+    pthread_t thread;
+    int passed = 0;
+    uint32_t before = 0;
+    th_check_echo(&shared);
+    assert_int_equal(pthread_create(&thread, NULL, call_with_huge_data, NULL), 0);
+    while (before != UINT32_MAX) {
+        LMResponseBuffer response;
+        before = __atomic_load_n(&huge_call, __ATOMIC_SEQ_CST);
+        assert_int_equal(LMConnectionSendTwoWay(&shared, ECHO, data, sizeof data, &response), 0);
+        passed += before > 0 && before <= HUGE_CALLS && before == __atomic_load_n(&huge_call, __ATOMIC_SEQ_CST);
+        LMResponseBufferFree(&response);
+    }
+    pthread_join(thread, NULL);
+    print_message("%d calls passed\n", passed);
+    assert_true(passed > 10 * HUGE_CALLS);
+    th_close(&shared);
+    th_stop(service);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +339,7 @@ int main(void)
         TH_TEST(connections_share_a_channel),
         TH_TEST(one_way_messages_keep_their_order),
         TH_TEST(large_calls_meet),
+        TH_TEST_SECONDS(calls_pass_between_the_pieces_of_a_huge_one, 40),
     };
     return TH_MAIN(tests);
 }

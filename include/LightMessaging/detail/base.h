@@ -25,16 +25,17 @@
 /*
  * The one place that decides how functions are linked. Inline code in every translation unit that includes the headers;
  * or, in a program that asks for it, code in one of them and declarations in the others. What depends on macros of the
- * unit's own, and Objective-C, where functions have other types, does not go into that one.
+ * unit's own, and Objective-C, where functions have other types, does not go into that one. Hidden like the state that
+ * they share: a plugin's functions are its own, too.
  */
 #if defined(LIGHTMESSAGING_IMPLEMENTATION)
 #    ifdef __OBJC__
 #        error "define LIGHTMESSAGING_IMPLEMENTATION in a file in C or C++"
 #    endif
-#    define LM_API LM_EXTERN_C
+#    define LM_API LM_EXTERN_C __attribute__((visibility("hidden")))
 #elif defined(LIGHTMESSAGING_SEPARATE) && !defined(LIGHTMESSAGING_TIMEOUT) && !defined(__OBJC__) &&                    \
     !(defined(LIGHTMESSAGING_USE_ROCKETBOOTSTRAP) && LIGHTMESSAGING_USE_ROCKETBOOTSTRAP == 0)
-#    define LM_API               LM_EXTERN_C
+#    define LM_API               LM_EXTERN_C __attribute__((visibility("hidden")))
 #    define LM_DECLARATIONS_ONLY 1
 #else
 #    define LM_API static inline

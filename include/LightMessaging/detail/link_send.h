@@ -155,6 +155,8 @@ LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
     if (result < 0)
         return result;
     request->offset = 0;
+    if (link->large_turn && request->length <= LM_PIECE_MAX)
+        request->whole_max = LM_PIECE_MAX; /* it passes between the pieces of another, and does not wait for it */
     result = lm_request_is_large(request) ? lm_link_send_large(link, request) : lm_link_put(link, request);
     if (result == 0 && lm_link_is_cut(link) && lm_link_withdraw(link, request)) {
         request->queued = false;

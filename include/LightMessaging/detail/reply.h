@@ -25,6 +25,7 @@ struct lm_answer {
     uint32_t data_from;
     uint32_t length;
     uint32_t total;      /* the message's length: as much, unless it is lent */
+    uint32_t whole_max;  /* what is longer goes in pieces */
     uint32_t sent;       /* bytes that are in the ring already */
     unsigned char *copy; /* what `data` points to, if it is the backlog's own */
     const int *descriptors;
@@ -60,10 +61,10 @@ LM_SETUP void lm_session_drop_backlog(struct lm_session *session)
 }
 
 /* The bytes of its next part: all of them if it is small. */
-LM_INTERNAL uint32_t lm_answer_part(const struct lm_answer *answer, const struct lm_channel *channel)
+LM_INTERNAL uint32_t lm_answer_part(const struct lm_answer *answer)
 {
     uint32_t rest = answer->length - answer->sent;
-    return answer->length > channel->whole_max ? lm_min32(rest, lm_piece_length(answer->length)) : rest;
+    return answer->length > answer->whole_max ? lm_min32(rest, lm_piece_length(answer->length)) : rest;
 }
 
 /* Puts the answer's next part into the ring: 1 it was the last, 0 there is more, -EAGAIN there is no room for it,
@@ -71,7 +72,7 @@ LM_INTERNAL uint32_t lm_answer_part(const struct lm_answer *answer, const struct
 LM_INTERNAL int lm_answer_put(struct lm_answer *answer, struct lm_channel *channel)
 {
     struct lm_producer *out = &channel->out;
-    uint32_t length = lm_answer_part(answer, channel);
+    uint32_t length = lm_answer_part(answer);
     bool last = answer->sent + length == answer->length;
     struct lm_frame frame = {LM_FRAME_READY,
                              last ? answer->kind : (uint32_t)LM_FRAME_PIECE,
@@ -103,7 +104,7 @@ LM_INTERNAL void lm_session_publish(struct lm_session *session)
  * room when the client has taken what came before. */
 LM_INTERNAL int lm_session_await_room(struct lm_session *session, const struct lm_answer *answer, bool socket_full)
 {
-    uint32_t part = lm_frame_extent(lm_answer_part(answer, &session->channel));
+    uint32_t part = lm_frame_extent(lm_answer_part(answer));
     int waits = lm_producer_must_wait(&session->channel.out, socket_full ? LM_NEVER_FITS : part);
     if (waits == 1 && socket_full && lm_sys_writable(session->channel.socket))
         return 0;
@@ -253,7 +254,7 @@ LM_SETUP bool lm_session_has_given_up(struct lm_session *session, uint32_t token
 /* A small answer may pass those that wait for room. What is in the backlog has announced the wait already. */
 LM_INTERNAL int lm_session_pass(struct lm_session *session, struct lm_answer *answer)
 {
-    int result = answer->length <= session->channel.whole_max ? lm_answer_put(answer, &session->channel) : -EAGAIN;
+    int result = answer->length <= answer->whole_max ? lm_answer_put(answer, &session->channel) : -EAGAIN;
     if (result > 0)
         lm_session_publish(session);
     return result == -EBUSY ? -EAGAIN : result;
@@ -266,9 +267,10 @@ LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *an
         return -EPIPE;
     if (session->given_up_next && answer->kind != LM_FRAME_LENT && lm_session_has_given_up(session, answer->token))
         return 0;
+    bool is_first = lm_list_empty(&session->backlog);
+    answer->whole_max = is_first ? session->channel.whole_max : LM_PIECE_MAX;
     /* All that fits, in the caller's own time: it costs less than a copy for later. */
-    int result = lm_list_empty(&session->backlog) ? lm_session_put(session, answer, UINT64_MAX, true)
-                                                  : lm_session_pass(session, answer);
+    int result = is_first ? lm_session_put(session, answer, UINT64_MAX, true) : lm_session_pass(session, answer);
     if (result == -EAGAIN)
         result = lm_session_keep(session, answer);
     if (result < 0)
