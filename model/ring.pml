@@ -167,7 +167,7 @@ inline restart()
             :: else
             fi
         }
-    :: else
+    :: true /* within a message, or before one too long for that */
     fi
 }
 

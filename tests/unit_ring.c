@@ -34,7 +34,7 @@ static int put(uint32_t length, uint32_t token)
 {
     static uint8_t payload[SIZE];
     struct lm_frame frame = frame_of(length, token);
-    int result = lm_producer_prepare(&producer, lm_frame_extent(length));
+    int result = lm_producer_prepare(&producer, lm_frame_extent(length), lm_frame_extent(length));
     if (result != 1)
         return result;
     th_fill(payload, length, token);
@@ -149,7 +149,7 @@ static void what_is_unpublished_is_not_seen(void)
 {
     set_up(0);
     struct lm_frame frame = frame_of(0, 1);
-    assert_int_equal(lm_producer_prepare(&producer, lm_frame_extent(0)), 1);
+    assert_int_equal(lm_producer_prepare(&producer, lm_frame_extent(0), lm_frame_extent(0)), 1);
     lm_producer_put(&producer, &frame, "");
     expect_empty();
     lm_producer_publish(&producer);

@@ -15,16 +15,17 @@ LM_INTERNAL int lm_link_wait_room(struct lm_link *link, uint32_t extent, int64_t
     return result == 1 ? lm_link_sleep(link, NULL, deadline) : result;
 }
 
-/* Returns when the ring has room. */
-LM_INTERNAL int lm_link_make_room(struct lm_link *link, uint32_t extent, int64_t deadline)
+/* Returns when the ring has room for the request's next part. */
+LM_INTERNAL int lm_link_make_room(struct lm_link *link, const struct lm_request *request)
 {
+    uint32_t extent = lm_request_extent(request), message = lm_request_message_extent(request);
     int result = 0;
     while (result == 0) {
         if (lm_link_is_cut(link))
             return -EPIPE;
-        result = lm_producer_prepare(&link->channel.out, extent);
+        result = lm_producer_prepare(&link->channel.out, extent, message);
         if (result == 0)
-            result = lm_link_wait_room(link, extent, deadline);
+            result = lm_link_wait_room(link, extent, request->deadline);
     }
     if (result == -EPROTO)
         lm_link_die(link);
@@ -48,7 +49,7 @@ LM_INTERNAL int lm_link_send_parcel(struct lm_link *link, const struct lm_reques
 LM_INTERNAL int lm_link_put(struct lm_link *link, struct lm_request *request)
 {
     for (;;) {
-        int result = lm_link_make_room(link, lm_request_extent(request), request->deadline);
+        int result = lm_link_make_room(link, request);
         if (result == 0)
             result = lm_link_send_parcel(link, request);
         if (result == 0)

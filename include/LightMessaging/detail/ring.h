@@ -166,6 +166,15 @@ LM_INTERNAL bool lm_producer_fits(const struct lm_producer *producer, uint32_t e
     return producer->ring.size - (producer->tail - producer->head) >= extent;
 }
 
+/* What all frames of a message take in the ring, of which `sent` bytes are there and the next `part` are to go. Of one
+ * that has begun it does not matter any more. */
+LM_INTERNAL uint32_t lm_message_extent(uint32_t length, uint32_t sent, uint32_t part)
+{
+    uint64_t frames = part ? ((uint64_t)length + part - 1) / part : 1;
+    uint64_t extent = frames * lm_frame_extent(part);
+    return sent > 0 || extent > LM_NEVER_FITS ? LM_NEVER_FITS : (uint32_t)extent;
+}
+
 /* P3: the pages of [offset, offset + extent) exist from here on. */
 LM_INTERNAL int lm_producer_reserve(struct lm_producer *producer, uint32_t offset, uint32_t extent)
 {
@@ -188,12 +197,15 @@ LM_INTERNAL void lm_producer_put(struct lm_producer *producer, const struct lm_f
     producer->tail += lm_frame_extent(frame->length);
 }
 
-/* When the ring is empty and the frame would begin another page, goes back to the first one, if it fits before here. */
-LM_INTERNAL int lm_producer_restart(struct lm_producer *producer, uint32_t extent)
+/*
+ * When the ring is empty and the frame would begin another page, goes back to the first one, if `message` fits before
+ * here: until the consumer has passed the end of the ring there is no more room than that.
+ */
+LM_INTERNAL int lm_producer_restart(struct lm_producer *producer, uint32_t extent, uint32_t message)
 {
     uint32_t offset = (uint32_t)producer->tail & (producer->ring.size - 1);
     bool same_page = offset > 0 && (offset - 1) / LM_RING_WARM == (offset + extent - 1) / LM_RING_WARM;
-    if (same_page || offset < extent)
+    if (same_page || offset < extent || offset < message)
         return 0;
     int result = lm_producer_refresh(producer);
     if (result < 0 || producer->head != producer->tail)
@@ -206,10 +218,11 @@ LM_INTERNAL int lm_producer_restart(struct lm_producer *producer, uint32_t exten
     return 0;
 }
 
-/* Makes ready for a frame of that extent: 1 it may be put, 0 there is no room. */
-LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t extent)
+/* Makes ready for a frame of that extent: 1 it may be put, 0 there is no room. `message`: the extent of all frames of
+ * the message that it begins, LM_NEVER_FITS if it continues one. */
+LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t extent, uint32_t message)
 {
-    int result = lm_producer_restart(producer, extent);
+    int result = lm_producer_restart(producer, extent, message);
     if (result == 0 && !lm_producer_fits(producer, extent))
         result = lm_producer_refresh(producer);
     if (result < 0)
