@@ -48,6 +48,12 @@ LM_INTERNAL void lm_prefetch_to_write(const void *line)
 #endif
 }
 
+/* The same for reading. */
+LM_INTERNAL void lm_prefetch_to_read(const void *line)
+{
+    __builtin_prefetch(line, 0);
+}
+
 LM_INTERNAL uint32_t lm_exchange(uint32_t *word, uint32_t value)
 {
     return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL);

@@ -48,15 +48,16 @@ LM_INTERNAL void lm_link_woken(struct lm_link *link, const union lm_record *reco
 /* What a waiter looks at: where the peer's indices were when it last had the lock. */
 struct lm_outlook {
     const struct lm_channel *channel;
-    uint32_t replies, room;
+    uint64_t replies, room;
     bool wants_room;
 };
 
 LM_INTERNAL bool lm_outlook_has_changed(const struct lm_outlook *outlook)
 {
     const struct lm_memory *memory = outlook->channel->memory;
-    return lm_load_relaxed(&memory->replies.tail) != outlook->replies ||
-           (outlook->wants_room && lm_load_relaxed(&memory->requests.head) != outlook->room);
+    lm_ring_expect(&outlook->channel->in.ring, outlook->replies);
+    return lm_load_relaxed(&memory->replies.tail) != (uint32_t)outlook->replies ||
+           (outlook->wants_room && lm_load_relaxed(&memory->requests.head) != (uint32_t)outlook->room);
 }
 
 /* Looks without a pause, for a moment. */
@@ -87,8 +88,7 @@ LM_INTERNAL bool lm_outlook_spin(const struct lm_outlook *outlook, int64_t limit
  */
 LM_INTERNAL bool lm_link_look(struct lm_link *link, bool wants_room, int64_t deadline)
 {
-    struct lm_outlook outlook = {&link->channel, (uint32_t)link->channel.in.head, (uint32_t)link->channel.out.head,
-                                 wants_room};
+    struct lm_outlook outlook = {&link->channel, link->channel.in.head, link->channel.out.head, wants_room};
     if (!lm_spin_pays(&link->spin))
         return false;
     lm_link_unlock(link);

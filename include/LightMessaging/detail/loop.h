@@ -418,13 +418,14 @@ LM_INTERNAL void lm_loop_sleep_only(struct lm_loop *loop)
     lm_loop_cool(loop);
 }
 
-/* Looks once at what is hot, and queues what something has come for: true. With the lock. */
-LM_INTERNAL bool lm_loop_look(struct lm_loop *loop)
+/* Looks once at what is hot, counting the looks, and queues what something has come for: true. With the lock. */
+LM_INTERNAL bool lm_loop_look(struct lm_loop *loop, uint32_t *looks)
 {
     struct lm_list *next;
     for (struct lm_list *l = lm_list_first(&loop->hot); l; l = next) {
         struct lm_watch *watch = LM_CONTAINER(l, struct lm_watch, in_queue);
         next = lm_list_next(&loop->hot, l);
+        ++*looks;
         if (watch->has_come(watch->object))
             lm_watch_queue(watch, 0);
     }
@@ -476,8 +477,8 @@ LM_INTERNAL void lm_loop_slept(struct lm_loop *loop, int64_t since)
 LM_INTERNAL void lm_loop_spin(struct lm_loop *loop, int64_t deadline)
 {
     uint32_t looks = 0;
-    while (!lm_loop_look(loop)) {
-        if (!lm_loop_spin_on(loop, looks++, deadline)) {
+    while (!lm_loop_look(loop, &looks)) {
+        if (!lm_loop_spin_on(loop, looks, deadline)) {
             lm_loop_cool(loop);
             return;
         }

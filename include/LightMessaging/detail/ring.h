@@ -189,9 +189,11 @@ LM_INTERNAL int lm_producer_reserve(struct lm_producer *producer, uint32_t offse
     return 0;
 }
 
-/* P4: writes a frame that fits; nobody sees it before it is published. The payload is not NULL, even if empty. */
+/* P4: writes a frame that fits; nobody sees it before it is published. The payload is not NULL, even if empty. The line
+ * of P5, which the consumer looks at, is fetched back together with the frame's, and not after them. */
 LM_INTERNAL void lm_producer_put(struct lm_producer *producer, const struct lm_frame *frame, const void *payload)
 {
+    lm_prefetch_to_write(&producer->ring.words->tail);
     *lm_ring_frame(&producer->ring, producer->tail) = *frame;
     lm_ring_write(&producer->ring, producer->tail + sizeof *frame, payload, frame->length);
     producer->tail += lm_frame_extent(frame->length);
@@ -404,9 +406,18 @@ LM_INTERNAL void lm_consumer_awake(struct lm_consumer *consumer)
     lm_store_relaxed(&consumer->ring.words->consumer_sleeps, 0);
 }
 
+/* For who looks at the tail again and again: has the lines of the frame at `position` come together with the tail's,
+ * and not after it. */
+LM_INTERNAL void lm_ring_expect(const struct lm_ring *ring, uint64_t position)
+{
+    lm_prefetch_to_read(lm_ring_frame(ring, position));
+    lm_prefetch_to_read(lm_ring_frame(ring, position + LM_CACHE_LINE));
+}
+
 /* Whether something was put in since the last look, for who looks again and again before S1. */
 LM_INTERNAL bool lm_consumer_has_more(const struct lm_consumer *consumer)
 {
+    lm_ring_expect(&consumer->ring, consumer->head);
     return lm_load_relaxed(&consumer->ring.words->tail) != (uint32_t)consumer->head;
 }
 

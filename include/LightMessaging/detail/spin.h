@@ -19,7 +19,7 @@
 #define LM_SPIN_WEIGHT  4       /* of the last wait, one part in so many */
 #define LM_SPIN_DOUBLED 5       /* misses: after each of them twice as many waits as before pass without a spin */
 #define LM_SPIN_MISSES  1024    /* after more of them as many waits as there were misses pass, but no more than this */
-#define LM_SPIN_EAGER   256     /* looks without a pause and without a look at the clock: some 200 ns */
+#define LM_SPIN_EAGER   1024    /* looks without a pause and without a look at the clock: one to three microseconds */
 #define LM_SPIN_PATIENT 16      /* paused looks between two looks at the clock */
 
 struct lm_spin {
