@@ -3,7 +3,7 @@
  * One ring: a producer, a consumer, their sleep and wake protocol in both directions, and death of either at any step.
  * Follows ring.h; who sleeps does so as link_wait.h and session.h do. Frames have 1 to LONGEST units, the ring SIZE;
  * private indices are modulo WIDE, published ones modulo MODULUS, and both go round without end.
- * Each unit of a frame holds the position that it was written for. An empty ring starts again with a skip frame.
+ * Each unit of a frame holds the position that it was written for. An empty ring may start again with a skip frame.
  *
  * run: death quick -DSIZE=2 -DLONGEST=2 -DDEATH
  * run: service -DSIZE=2 -DLONGEST=2 -DDEATH -DSERVICE

@@ -145,6 +145,40 @@ static void a_quiet_ring_stays_on_its_first_pages(void)
     }
 }
 
+/* The pieces of one message after another, none of which is consumed before all of them are there: none waits. */
+static void a_message_in_pieces_does_not_wait(void)
+{
+    const uint32_t lengths[] = {2048, 2048, 2049, 256,
+                                2100, 3000, 511,  1024}; /* 2048: half of the ring, with headers */
+    const uint32_t part = 64;
+    set_up(0);
+    for (uint32_t token = 1; token <= 500; token++) {
+        uint32_t length = lengths[token % (sizeof lengths / sizeof *lengths)];
+        for (uint32_t sent = 0; sent < length; sent += part) {
+            struct lm_frame frame = frame_of(lm_min32(part, length - sent), token);
+            uint64_t message = lm_message_extent(length, sent, frame.length);
+            uint8_t payload[64];
+            th_fill(payload, frame.length, token);
+            assert_int_equal(lm_producer_prepare(&producer, lm_frame_extent(frame.length), message), 1);
+            lm_producer_put(&producer, &frame, payload);
+            lm_producer_publish(&producer);
+        }
+        for (uint32_t sent = 0; sent < length; sent += part)
+            expect(lm_min32(part, length - sent), token);
+    }
+}
+
+static void the_extent_of_a_message_is_that_of_its_frames(void)
+{
+    assert_int_equal(lm_message_extent(0, 0, 0), 64);
+    assert_int_equal(lm_message_extent(32, 0, 32), 64);
+    assert_int_equal(lm_message_extent(33, 0, 33), 128);
+    assert_int_equal(lm_message_extent(65536, 0, 8192), 8 * (8192 + 64));
+    assert_int_equal(lm_message_extent(65537, 0, 8192), 8 * (8192 + 64) + 64);
+    assert_true(lm_message_extent(65536, 8192, 8192) == LM_KEEPS_ITS_WAY);
+    assert_true(lm_message_extent(UINT32_MAX, 0, LM_PIECE_MAX) == (uint64_t)65536 * (LM_PIECE_MAX + 64));
+}
+
 static void what_is_unpublished_is_not_seen(void)
 {
     set_up(0);
@@ -348,6 +382,8 @@ int main(void)
         TH_TEST(a_full_ring_has_no_room),
         TH_TEST(a_frame_may_fill_the_ring),
         TH_TEST(a_quiet_ring_stays_on_its_first_pages),
+        TH_TEST(a_message_in_pieces_does_not_wait),
+        TH_TEST(the_extent_of_a_message_is_that_of_its_frames),
         TH_TEST(what_is_unpublished_is_not_seen),
         TH_TEST(withdrawing_and_taking_exclude_each_other),
         TH_TEST(a_sleeping_consumer_is_rung_once),

@@ -18,7 +18,8 @@ LM_INTERNAL int lm_link_wait_room(struct lm_link *link, uint32_t extent, int64_t
 /* Returns when the ring has room for the request's next part. */
 LM_INTERNAL int lm_link_make_room(struct lm_link *link, const struct lm_request *request)
 {
-    uint32_t extent = lm_request_extent(request), message = lm_request_message_extent(request);
+    uint32_t extent = lm_request_extent(request);
+    uint64_t message = lm_request_message_extent(request);
     int result = 0;
     while (result == 0) {
         if (lm_link_is_cut(link))

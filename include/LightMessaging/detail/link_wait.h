@@ -45,25 +45,25 @@ LM_INTERNAL void lm_link_woken(struct lm_link *link, const union lm_record *reco
 
 /* --- Looking --- */
 
-/* What a waiter looks at: where the peer's indices were when it last had the lock. */
+/* What a waiter looks at: where the peer's indices were when it last had the lock. A copy, since the lines of the
+ * channel itself change with every call of another thread. */
 struct lm_outlook {
-    const struct lm_channel *channel;
-    uint64_t replies, room;
+    struct lm_ring in, out;
+    uint32_t replies, room;
     bool wants_room;
 };
 
 LM_INTERNAL bool lm_outlook_has_changed(const struct lm_outlook *outlook)
 {
-    const struct lm_memory *memory = outlook->channel->memory;
-    lm_ring_expect(&outlook->channel->in.ring, outlook->replies);
-    return lm_load_relaxed(&memory->replies.tail) != (uint32_t)outlook->replies ||
-           (outlook->wants_room && lm_load_relaxed(&memory->requests.head) != (uint32_t)outlook->room);
+    lm_ring_expect(&outlook->in, outlook->replies);
+    return lm_load_relaxed(&outlook->in.words->tail) != outlook->replies ||
+           (outlook->wants_room && lm_load_relaxed(&outlook->out.words->head) != outlook->room);
 }
 
 /* Looks without a pause, for a moment. */
-LM_INTERNAL bool lm_outlook_look(const struct lm_outlook *outlook)
+LM_INTERNAL bool lm_outlook_look(const struct lm_outlook *outlook, uint32_t looks)
 {
-    for (int i = 0; i < LM_SPIN_EAGER; i++)
+    for (uint32_t i = 0; i < looks; i++)
         if (lm_outlook_has_changed(outlook))
             return true;
     return false;
@@ -88,12 +88,15 @@ LM_INTERNAL bool lm_outlook_spin(const struct lm_outlook *outlook, int64_t limit
  */
 LM_INTERNAL bool lm_link_look(struct lm_link *link, bool wants_room, int64_t deadline)
 {
-    struct lm_outlook outlook = {&link->channel, link->channel.in.head, link->channel.out.head, wants_room};
+    struct lm_channel *channel = &link->channel;
+    struct lm_outlook outlook = {channel->in.ring, channel->out.ring, (uint32_t)channel->in.head,
+                                 (uint32_t)channel->out.head, wants_room};
+    uint32_t looks = lm_spin_eager(&link->spin), patience = lm_spin_patience(&link->spin);
     if (!lm_spin_pays(&link->spin))
         return false;
     lm_link_unlock(link);
     int64_t waited = 0;
-    bool found = lm_outlook_look(&outlook) || lm_outlook_spin(&outlook, link->spin.limit, deadline, &waited);
+    bool found = lm_outlook_look(&outlook, looks) || lm_outlook_spin(&outlook, patience, deadline, &waited);
     lm_link_lock(link);
     if (found) {
         lm_spin_learn(&link->spin, waited, true);

@@ -418,7 +418,8 @@ LM_INTERNAL void lm_loop_sleep_only(struct lm_loop *loop)
     lm_loop_cool(loop);
 }
 
-/* Looks once at what is hot, counting the looks, and queues what something has come for: true. With the lock. */
+/* Looks once at what is hot, at least one watch, and queues what something has come for: true. Counts the looks, so
+ * that those without a pause don't take longer if much is hot. With the lock. */
 LM_INTERNAL bool lm_loop_look(struct lm_loop *loop, uint32_t *looks)
 {
     struct lm_list *next;
@@ -442,7 +443,7 @@ LM_INTERNAL void lm_loop_waited(struct lm_loop *loop, int64_t waited, bool spun)
 /* Pauses between two looks; the lock is given up meanwhile. False: that is enough. */
 LM_INTERNAL bool lm_loop_spin_on(struct lm_loop *loop, uint32_t looks, int64_t deadline)
 {
-    if (looks < LM_SPIN_EAGER)
+    if (looks < lm_spin_eager(&loop->spin))
         return true;
     pthread_mutex_unlock(&loop->lock);
     int64_t now = lm_now();
@@ -451,7 +452,7 @@ LM_INTERNAL bool lm_loop_spin_on(struct lm_loop *loop, uint32_t looks, int64_t d
     pthread_mutex_lock(&loop->lock);
     if (loop->waiting_since == 0)
         loop->waiting_since = now;
-    return now < deadline && now - loop->waiting_since < loop->spin.limit && !lm_loop_interrupted(loop);
+    return now < deadline && now - loop->waiting_since < lm_spin_patience(&loop->spin) && !lm_loop_interrupted(loop);
 }
 
 /* Passes between two looks at epoll, so that they are about LM_GLANCE_EVERY apart; how long a pass takes is the

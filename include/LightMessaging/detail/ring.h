@@ -23,6 +23,7 @@
 #define LM_RING_SMALLEST 4096u
 #define LM_RING_LARGEST  16777216u
 #define LM_NEVER_FITS    UINT32_MAX /* who waits for this much room is rung whenever the consumer takes something */
+#define LM_KEEPS_ITS_WAY UINT64_MAX /* as a message's extent: it has begun, and the ring is not restarted for it */
 #define LM_RING_WARM     4096u      /* an empty ring starts again when it has come this far: one page */
 
 /* Payload bytes in each piece of a message that goes in pieces: a sixteenth, so that both sides copy at once nearly all
@@ -166,13 +167,13 @@ LM_INTERNAL bool lm_producer_fits(const struct lm_producer *producer, uint32_t e
     return producer->ring.size - (producer->tail - producer->head) >= extent;
 }
 
-/* What all frames of a message take in the ring, of which `sent` bytes are there and the next `part` are to go. Of one
- * that has begun it does not matter any more. */
-LM_INTERNAL uint32_t lm_message_extent(uint32_t length, uint32_t sent, uint32_t part)
+/* What all frames of a message take in the ring, of which `sent` bytes are there and the next `part` are to go. */
+LM_INTERNAL uint64_t lm_message_extent(uint32_t length, uint32_t sent, uint32_t part)
 {
-    uint64_t frames = part ? ((uint64_t)length + part - 1) / part : 1;
-    uint64_t extent = frames * lm_frame_extent(part);
-    return sent > 0 || extent > LM_NEVER_FITS ? LM_NEVER_FITS : (uint32_t)extent;
+    if (sent > 0)
+        return LM_KEEPS_ITS_WAY;
+    uint32_t before_last = part ? (length - 1) / part : 0;
+    return (uint64_t)before_last * lm_frame_extent(part) + lm_frame_extent(length - before_last * part);
 }
 
 /* P3: the pages of [offset, offset + extent) exist from here on. */
@@ -203,7 +204,7 @@ LM_INTERNAL void lm_producer_put(struct lm_producer *producer, const struct lm_f
  * When the ring is empty and the frame would begin another page, goes back to the first one, if `message` fits before
  * here: until the consumer has passed the end of the ring there is no more room than that.
  */
-LM_INTERNAL int lm_producer_restart(struct lm_producer *producer, uint32_t extent, uint32_t message)
+LM_INTERNAL int lm_producer_restart(struct lm_producer *producer, uint32_t extent, uint64_t message)
 {
     uint32_t offset = (uint32_t)producer->tail & (producer->ring.size - 1);
     bool same_page = offset > 0 && (offset - 1) / LM_RING_WARM == (offset + extent - 1) / LM_RING_WARM;
@@ -221,8 +222,8 @@ LM_INTERNAL int lm_producer_restart(struct lm_producer *producer, uint32_t exten
 }
 
 /* Makes ready for a frame of that extent: 1 it may be put, 0 there is no room. `message`: the extent of all frames of
- * the message that it begins, LM_NEVER_FITS if it continues one. */
-LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t extent, uint32_t message)
+ * the message that it begins, LM_KEEPS_ITS_WAY if it continues one. */
+LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t extent, uint64_t message)
 {
     int result = lm_producer_restart(producer, extent, message);
     if (result == 0 && !lm_producer_fits(producer, extent))
@@ -406,8 +407,8 @@ LM_INTERNAL void lm_consumer_awake(struct lm_consumer *consumer)
     lm_store_relaxed(&consumer->ring.words->consumer_sleeps, 0);
 }
 
-/* For who looks at the tail again and again: has the lines of the frame at `position` come together with the tail's,
- * and not after it. */
+/* A hint, for who looks at the tail again and again: has the lines of the frame at `position`, if it comes there, cross
+ * together with the tail's and not after it. */
 LM_INTERNAL void lm_ring_expect(const struct lm_ring *ring, uint64_t position)
 {
     lm_prefetch_to_read(lm_ring_frame(ring, position));

@@ -19,7 +19,8 @@
 #define LM_SPIN_WEIGHT  4       /* of the last wait, one part in so many */
 #define LM_SPIN_DOUBLED 5       /* misses: after each of them twice as many waits as before pass without a spin */
 #define LM_SPIN_MISSES  1024    /* after more of them as many waits as there were misses pass, but no more than this */
-#define LM_SPIN_EAGER   1024    /* looks without a pause and without a look at the clock: one to three microseconds */
+#define LM_SPIN_EAGER   1024    /* looks without a pause and without a look at the clock, at most */
+#define LM_SPIN_LOOK    4       /* nanoseconds that one of them takes at most, as long as nothing has changed */
 #define LM_SPIN_PATIENT 16      /* paused looks between two looks at the clock */
 
 struct lm_spin {
@@ -87,6 +88,18 @@ LM_SETUP void lm_spin_init(struct lm_spin *spin, uint32_t wanted)
 LM_INTERNAL bool lm_spin_pays(const struct lm_spin *spin)
 {
     return spin->limit > 0 && spin->expected <= LM_SPIN_WORTH && spin->passes == 0;
+}
+
+/* A spin begins with so many eager looks. */
+LM_INTERNAL uint32_t lm_spin_eager(const struct lm_spin *spin)
+{
+    return lm_min32(LM_SPIN_EAGER, spin->limit / LM_SPIN_LOOK);
+}
+
+/* The nanoseconds that are left of it after them. */
+LM_INTERNAL uint32_t lm_spin_patience(const struct lm_spin *spin)
+{
+    return spin->limit - lm_spin_eager(spin) * LM_SPIN_LOOK;
 }
 
 /*
