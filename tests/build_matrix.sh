@@ -308,27 +308,6 @@ SOURCE
     expect_builds "RocketBootstrap's helpers in C++" g++ -std=c++17 "${strict[@]}" helpers_of_rocketbootstrap.cpp -o out
 }
 
-# Lengths of 32 bits where size_t has no more: nothing wraps.
-check_32_bits()
-{
-    cat >lengths.c <<'SOURCE'
-#include <LightMessaging/Image.h>
-#include <LightMessaging/String.h>
-int main(void)
-{
-    int wrong = lm_data_new(UINT32_MAX) || lm_data_new(0xfffffff1u) || lm_text_new(UINT32_MAX) ||
-                LMImageCreate(0x3fffffed, 1, LM_BITMAP_RGBA);
-    void *data = lm_data_new(0), *text = lm_text_new(0);
-    wrong |= sizeof(size_t) != 4 || !text;
-    free(data);
-    free(text);
-    return wrong;
-}
-SOURCE
-    expect_builds '32 bits' gcc -m32 -std=c11 "${strict[@]}" lengths.c -o out
-    ./out || fail 'lengths on 32 bits'
-}
-
 # Another library that has CoreFoundation's names.
 check_aside()
 {
@@ -352,7 +331,6 @@ check_units_and_plugin
 check_objective_c
 check_libraries
 check_rocketbootstrap
-check_32_bits
 check_aside
 [ $failures -eq 0 ] || { echo "$failures failures"; exit 1; }
 echo 'all as promised'

@@ -280,6 +280,7 @@ struct call {
     LMConnection *connection;
     kern_return_t result;
     uint64_t took;
+    uint32_t begun;
 };
 
 static void *call_without_timeout(void *argument)
@@ -287,6 +288,7 @@ static void *call_without_timeout(void *argument)
     struct call *call = argument;
     LMResponseBuffer buffer;
     uint64_t start = th_now_ms();
+    __atomic_store_n(&call->begun, 1, __ATOMIC_SEQ_CST);
     call->result = LMConnectionSendTwoWay(call->connection, COUNT, "x", 1, &buffer);
     call->took = th_now_ms() - start;
     LMResponseBufferFree(&buffer);
@@ -308,11 +310,12 @@ static void without_the_macro_a_call_waits(void)
     LMConnection connection = th_connection(NAME);
     LMResponseBuffer buffer;
     pthread_t thread;
-    struct call call = {&connection, -1, 0};
+    struct call call = {&connection, -1, 0, 0};
     th_check_echo(&connection);
     th_pause(service);
     assert_int_equal(pthread_create(&thread, NULL, call_without_timeout, &call), 0);
-    th_sleep_ms(50);
+    while (!__atomic_load_n(&call.begun, __ATOMIC_SEQ_CST))
+        th_sleep_ms(1);
     for (int i = 0; i < 2; i++)
         check_failed(two_way_300(&connection, 100, "x", 1, &buffer), MACH_SEND_TIMED_OUT, &buffer);
     th_resume(service);
