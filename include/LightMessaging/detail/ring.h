@@ -24,7 +24,9 @@
 #define LM_RING_LARGEST  16777216u
 #define LM_NEVER_FITS    UINT32_MAX /* who waits for this much room is rung whenever the consumer takes something */
 #define LM_KEEPS_ITS_WAY UINT64_MAX /* as a message's extent: it has begun, and the ring is not restarted for it */
-#define LM_RING_WARM     4096u      /* an empty ring starts again when it has come this far: one page */
+#define LM_RING_AHEAD    256u  /* bytes fetched back before they are written; fewer come too late on slow machines */
+#define LM_RING_ROOMY    2048u /* with less room the producer fetches nothing back */
+#define LM_RING_WARM     4096u /* an empty ring starts again when it has come this far: one page */
 
 /* Payload bytes in each piece of a message that goes in pieces: a sixteenth, so that both sides copy at once nearly all
  * the time, but no more pieces than needed for that, since one side may sleep for each. */
@@ -236,13 +238,21 @@ LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t exten
     return result < 0 ? result : 1;
 }
 
-/* P5: releases the bytes of P4 to C1; ordered before P6, against S1 and S2. The next frame's lines, which the consumer
- * has read meanwhile, are fetched back in the background. */
+/* The lines of the next frames, which the consumer has read meanwhile, are fetched back in the background. Not where the
+ * ring is almost full: a producer that is as fast there as the consumer keeps it so, and waits for each frame's room. */
+LM_INTERNAL void lm_producer_fetch_ahead(const struct lm_producer *producer)
+{
+    if (!lm_producer_fits(producer, LM_RING_ROOMY))
+        return;
+    for (uint32_t ahead = 0; ahead < LM_RING_AHEAD; ahead += LM_CACHE_LINE)
+        lm_prefetch_to_write(lm_ring_frame(&producer->ring, producer->tail + ahead));
+}
+
+/* P5: releases the bytes of P4 to C1; ordered before P6, against S1 and S2. */
 LM_INTERNAL void lm_producer_publish(struct lm_producer *producer)
 {
     lm_store_ordered(&producer->ring.words->tail, (uint32_t)producer->tail);
-    lm_prefetch_to_write(lm_ring_frame(&producer->ring, producer->tail));
-    lm_prefetch_to_write(lm_ring_frame(&producer->ring, producer->tail + LM_CACHE_LINE));
+    lm_producer_fetch_ahead(producer);
 }
 
 /* P6: whether the consumer must be rung. It is true once per sleep. */

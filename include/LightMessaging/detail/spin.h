@@ -44,6 +44,13 @@ LM_INTERNAL void lm_relax(void)
 #endif
 }
 
+/* Lets so much time pass. */
+LM_INTERNAL void lm_pause(int64_t nanoseconds)
+{
+    for (int64_t end = lm_now() + nanoseconds; lm_now() < end;)
+        lm_relax();
+}
+
 /* What LM_SPIN_US allows at most, in nanoseconds. What is no number of microseconds is not believed. */
 LM_SETUP uint32_t lm_spin_allowed(void)
 {
