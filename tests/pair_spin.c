@@ -65,6 +65,27 @@ static void looks_in_vain_become_rare(void)
 }
 
 /*
+ * Intent: threads that wait and are more than the cores keep theirs to themselves for a moment only, and no spin takes
+ * longer than was asked for.
+ *   2 cores, limits of 1, 5, 50, 1000 us -> 2 waiters: all the patience; 3: at most LM_SPIN_SELFISH of it
+ */
+static void a_crowd_shares_its_cores(void)
+{
+    static const uint32_t limits[] = {1000, 5000, LM_SPIN_DEFAULT, LM_SPIN_LONG};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        struct lm_spin spin = looking();
+        spin.cores = 2;
+        lm_spin_set(&spin, limits[i]);
+        uint32_t patience = lm_spin_patience(&spin);
+        assert_true(lm_spin_eager(&spin) * LM_SPIN_LOOK + patience <= limits[i]);
+        spin.waiters = 2;
+        assert_int_equal(lm_spin_selfish(&spin), patience);
+        spin.waiters = 3;
+        assert_int_equal(lm_spin_selfish(&spin), lm_min32(patience, LM_SPIN_SELFISH));
+    }
+}
+
+/*
  * Intent: the environment bounds it, if it says a number of microseconds.
  *   LM_SPIN_US=0, 7, 1000 -> as many; anything else -> no bound of its own
  */
@@ -206,8 +227,9 @@ static void a_quiet_service_is_not_woken(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TH_TEST(looks_follow_the_waits), TH_TEST(looks_in_vain_become_rare),  TH_TEST(the_environment_bounds_it),
-        TH_TEST(one_core_never_looks),   TH_TEST(a_connection_has_its_limit), TH_TEST(a_quiet_service_is_not_woken),
+        TH_TEST(looks_follow_the_waits),       TH_TEST(looks_in_vain_become_rare), TH_TEST(a_crowd_shares_its_cores),
+        TH_TEST(the_environment_bounds_it),    TH_TEST(one_core_never_looks),      TH_TEST(a_connection_has_its_limit),
+        TH_TEST(a_quiet_service_is_not_woken),
     };
     return TH_MAIN(tests);
 }

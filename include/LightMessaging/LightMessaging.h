@@ -119,8 +119,9 @@ typedef struct LMResponseBuffer {
  * Looking before sleeping: who waits for a message looks at memory for a while before it sleeps, if its last waits were
  * short enough for that to pay. It makes a call between two busy cores take less than a microsecond instead of tens,
  * and costs up to that many microseconds of processor time before a sleep; who has nothing to do sleeps for good, and a
- * waiter whose looks find nothing looks ever more rarely. Nobody looks who is allowed one core only (when it opens the
- * channel, or makes the run loop).
+ * waiter whose looks find nothing looks ever more rarely. Threads that wait on one channel and are more than the cores
+ * give theirs away between looks. Nobody looks who is allowed one core only (when it opens the channel, or makes the
+ * run loop).
  *
  * Switch it off where the battery or the other programs on the machine matter more: with LM_SPIN_NEVER for a service or
  * a connection, or with LM_SPIN_US=0 in the environment, whose number of microseconds is the upper bound for a process.

@@ -129,7 +129,7 @@ LM_SETUP struct lm_link *lm_link_create(const char *name)
     lm_object_init(&link->object, lm_link_destroy);
     link->object.deallocated = lm_link_deallocated;
     lm_spin_init(&link->spin, LM_SPIN_DEFAULT);
-    lm_channel_init(&link->channel, -1, link->spin.alone);
+    lm_channel_init(&link->channel, -1, link->spin.cores == 1);
     strcpy(link->name, name);
     lm_link_enlist(link);
     return link;

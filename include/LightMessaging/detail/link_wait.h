@@ -84,19 +84,41 @@ LM_INTERNAL bool lm_outlook_spin(const struct lm_outlook *outlook, int64_t limit
     return false;
 }
 
+/* The same, giving the core away between two looks. What others compute meanwhile does not count. */
+LM_INTERNAL bool lm_outlook_yield(const struct lm_outlook *outlook, int64_t limit, int64_t deadline, int64_t *waited)
+{
+    for (*waited = 0; *waited < limit && lm_now() < deadline; *waited += LM_SPIN_YIELD) {
+        lm_sys_yield();
+        if (lm_outlook_has_changed(outlook))
+            return true;
+    }
+    return false;
+}
+
+/* Looks for as long as the spin allows. */
+LM_INTERNAL bool lm_outlook_watch(const struct lm_outlook *outlook, const struct lm_spin *spin, int64_t deadline,
+                                  int64_t *waited)
+{
+    uint32_t patience = lm_spin_patience(spin), selfish = lm_spin_selfish(spin);
+    *waited = 0;
+    return lm_outlook_look(outlook, lm_spin_eager(spin)) || lm_outlook_spin(outlook, selfish, deadline, waited) ||
+           lm_outlook_yield(outlook, patience - selfish, deadline, waited);
+}
+
 /* Looks again and again before sleeping, if that pays: true if something has changed. The lock is given up meanwhile.
  */
 LM_INTERNAL bool lm_link_look(struct lm_link *link, bool wants_room, int64_t deadline)
 {
+    if (!lm_spin_pays(&link->spin))
+        return false;
     struct lm_channel *channel = &link->channel;
     struct lm_outlook outlook = {channel->in.ring, channel->out.ring, (uint32_t)channel->in.head,
                                  (uint32_t)channel->out.head, wants_room};
-    uint32_t looks = lm_spin_eager(&link->spin), patience = lm_spin_patience(&link->spin);
-    if (!lm_spin_pays(&link->spin))
-        return false;
+    struct lm_spin spin = link->spin;
+    spin.waiters = link->calls.used - 1 - link->calls.free_count;
     lm_link_unlock(link);
-    int64_t waited = 0;
-    bool found = lm_outlook_look(&outlook, looks) || lm_outlook_spin(&outlook, patience, deadline, &waited);
+    int64_t waited;
+    bool found = lm_outlook_watch(&outlook, &spin, deadline, &waited);
     lm_link_lock(link);
     if (found) {
         lm_spin_learn(&link->spin, waited, true);

@@ -238,8 +238,9 @@ LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t exten
     return result < 0 ? result : 1;
 }
 
-/* The lines of the next frames, which the consumer has read meanwhile, are fetched back in the background. Not where the
- * ring is almost full: a producer that is as fast there as the consumer keeps it so, and waits for each frame's room. */
+/* The lines of the next frames, which the consumer has read meanwhile, are fetched back in the background. Not where
+ * the ring is almost full: a producer that keeps up with the consumer there keeps it so, and waits for room each time.
+ */
 LM_INTERNAL void lm_producer_fetch_ahead(const struct lm_producer *producer)
 {
     if (!lm_producer_fits(producer, LM_RING_ROOMY))

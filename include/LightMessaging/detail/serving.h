@@ -372,8 +372,8 @@ LM_INTERNAL int lm_session_turn(struct lm_session *session, uint32_t events)
     return result;
 }
 
-/* Stays hot. Where messages came that nobody waits for, more will: their sender gets a lead, since lines that both sides
- * touch at once cross for each message anew. */
+/* Stays hot. Where messages came that nobody waits for, more will: their sender gets a lead, since lines that both
+ * sides touch at once cross for each message anew. */
 LM_INTERNAL enum lm_wish lm_session_linger(const struct lm_session *session)
 {
     if (session->streams)
@@ -419,7 +419,7 @@ LM_SETUP struct lm_session *lm_session_create(struct lm_service *service, int so
     }
     lm_object_init(&session->object, lm_session_destroy);
     session->object.deallocated = lm_session_deallocated;
-    lm_channel_init(&session->channel, socket, service->loop->spin.alone);
+    lm_channel_init(&session->channel, socket, service->loop->spin.cores == 1);
     lm_watch_init(&session->watch, &session->object, lm_session_ready);
     session->watch.has_come = lm_session_has_come;
     session->service = service;

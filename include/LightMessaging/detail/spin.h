@@ -22,9 +22,12 @@
 #define LM_SPIN_EAGER   1024    /* looks without a pause and without a look at the clock, at most */
 #define LM_SPIN_LOOK    4       /* nanoseconds that one of them takes at most, as long as nothing has changed */
 #define LM_SPIN_PATIENT 16      /* paused looks between two looks at the clock */
+#define LM_SPIN_SELFISH 6000    /* nanoseconds until a thread in a crowd lets others go first: several short calls */
+#define LM_SPIN_YIELD   1000    /* nanoseconds that giving the core away takes at most, if nobody wants it */
 
 struct lm_spin {
-    bool alone;        /* the thread has one core only */
+    uint32_t cores;    /* on which the thread may run */
+    uint32_t waiters;  /* threads in a call, whether they look, sleep, or have no core at the moment */
     uint32_t allowed;  /* nanoseconds, by the environment and the cores; 0: never */
     uint32_t limit;    /* nanoseconds, as was asked for and is allowed; 0: never */
     uint32_t expected; /* of the next wait */
@@ -85,8 +88,8 @@ LM_INTERNAL void lm_spin_set(struct lm_spin *spin, uint32_t wanted)
 LM_SETUP void lm_spin_init(struct lm_spin *spin, uint32_t wanted)
 {
     memset(spin, 0, sizeof *spin);
-    spin->alone = lm_sys_core_count() == 1;
-    spin->allowed = spin->alone ? 0 : lm_spin_allowed();
+    spin->cores = lm_sys_core_count();
+    spin->allowed = spin->cores == 1 ? 0 : lm_spin_allowed();
     spin->expected = LM_SPIN_LONG;
     lm_spin_set(spin, wanted);
 }
@@ -107,6 +110,14 @@ LM_INTERNAL uint32_t lm_spin_eager(const struct lm_spin *spin)
 LM_INTERNAL uint32_t lm_spin_patience(const struct lm_spin *spin)
 {
     return spin->limit - lm_spin_eager(spin) * LM_SPIN_LOOK;
+}
+
+/* Of these, how many it keeps its core to itself. Where threads that wait outnumber the cores they would keep each
+ * other, and the peer, from running. */
+LM_INTERNAL uint32_t lm_spin_selfish(const struct lm_spin *spin)
+{
+    uint32_t patience = lm_spin_patience(spin);
+    return spin->waiters > spin->cores ? lm_min32(patience, LM_SPIN_SELFISH) : patience;
 }
 
 /*

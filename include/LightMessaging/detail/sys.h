@@ -499,13 +499,13 @@ LM_INTERNAL int lm_sys_epoll_wait(int epoll, struct epoll_event *events, int mos
 }
 
 /* On how many cores this thread may run; 1 if the kernel does not say. */
-LM_SETUP int lm_sys_core_count(void)
+LM_SETUP uint32_t lm_sys_core_count(void)
 {
     unsigned long cores[1024 / sizeof(unsigned long)]; /* for 8192 of them, the most that Linux is built for */
     long bytes = LM_SYS(SYS_sched_getaffinity, 0, sizeof cores, cores, 0, 0, 0);
-    int count = 0;
+    uint32_t count = 0;
     for (long i = 0; i < bytes / (long)sizeof *cores; i++)
-        count += __builtin_popcountl(cores[i]);
+        count += (uint32_t)__builtin_popcountl(cores[i]);
     return count > 0 ? count : 1;
 }
 
