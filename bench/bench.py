@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 
 sys.dont_write_bytecode = True  # beside the sources
 import report
@@ -61,7 +62,7 @@ KIB, MIB = 1 << 10, 1 << 20
 EFFORTS = {
     "full": dict(rounds=4, ms=100, sizes=[64, 4 * KIB, 64 * KIB, MIB, 16 * MIB], threads=[1, 2, 4, 8],
                  connections=[1, 10, 100, 1000, 10000], idle=30, neighbours=(10, 1000), compiles=3),
-    "quick": dict(rounds=2, ms=30, sizes=[64, 64 * KIB, MIB], threads=[1, 8],
+    "quick": dict(one_core="own", rounds=2, ms=25, sizes=[64, 64 * KIB, MIB], threads=[1, 8],
                   connections=[1, 10, 100], idle=3, neighbours=(4, 200), compiles=1),
     "smoke": dict(layout="any", rounds=1, ms=1, sizes=[64, 64 * KIB], threads=[2],
                   connections=[3], idle=1, neighbours=(2, 10), compiles=0),
@@ -215,19 +216,29 @@ def all_at_once(results, folder, seconds, contenders, works):
         program.close()
 
 
+def contenders_of(effort, only):
+    """Who takes part in which layouts: in all that make sense, or in fewer to save time, which are the second list."""
+    if only:
+        return [(peer, only) for peer in PEERS], []
+    everything = [(peer, layout) for peer in PEERS for layout in peer[3]]
+    left_out = [(peer, layout) for peer, layout in everything
+                if layout == "one" and effort.get("one_core", "all") == "own" and peer[1] not in OWN]
+    return [contender for contender in everything if contender not in left_out], left_out
+
+
 def measure_peers(results, folder, effort):
     only = effort.get("layout")
-    contenders = [(peer, layout) for peer in PEERS for layout in ([only] if only else peer[3])]
+    contenders, left_out = contenders_of(effort, only)
+    for peer, layout in left_out:
+        results.add(types.SimpleNamespace(title=peer[0], layout=layout), "calls", 64, ("-", "left out on one core"))
     many = (report.OURS, "AF_UNIX, epoll", "ZeroMQ", "nng, req/rep")
     free = [(peer, only or "free") for peer in PEERS if peer[0] in many]
     idle = [(peer, only or "free") for peer in PEERS if peer[0] in (report.OURS, report.ASLEEP, "AF_UNIX, epoll")]
-    for title, orders in [
-        ("two-way", [("calls", size) for size in effort["sizes"]]),
-        ("one-way, connecting, lending, threads", [("oneway", 64), ("connect", 0), ("lend", MIB), ("lend", 16 * MIB)] +
-         [("threads", count) for count in effort["threads"]]),
-    ]:
-        print(f"{title}: {len(contenders)} peers and layouts", flush=True)
-        take_turns(results, folder, effort, orders, contenders)
+    orders = [("calls", size) for size in effort["sizes"]]
+    orders += [("oneway", 64), ("connect", 0), ("lend", MIB), ("lend", 16 * MIB)]
+    orders += [("threads", count) for count in effort["threads"]]
+    print(f"{len(contenders)} peers and layouts", flush=True)
+    take_turns(results, folder, effort, orders, contenders)
     print("pictures", flush=True)
     take_turns(results, folder, effort, [("picture", rows) for rows in report.PICTURES],
                [(peer, only or "free") for peer in PEERS if peer[0] == report.OURS])
