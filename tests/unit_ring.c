@@ -20,7 +20,7 @@ static void set_up(uint64_t start)
     memset(&words, 0, sizeof words);
     memset(&storage, 0, sizeof storage);
     words.head = words.tail = (uint32_t)start;
-    producer = (struct lm_producer){ring, start, start, SIZE};
+    producer = (struct lm_producer){ring, start, start, SIZE, 0};
     consumer = (struct lm_consumer){ring, start, start, true};
 }
 

@@ -24,9 +24,9 @@
 #define LM_RING_LARGEST  16777216u
 #define LM_NEVER_FITS    UINT32_MAX /* who waits for this much room is rung whenever the consumer takes something */
 #define LM_KEEPS_ITS_WAY UINT64_MAX /* as a message's extent: it has begun, and the ring is not restarted for it */
-#define LM_RING_AHEAD    256u  /* bytes fetched back before they are written; fewer come too late on slow machines */
-#define LM_RING_ROOMY    2048u /* with less room the producer fetches nothing back */
-#define LM_RING_WARM     4096u /* an empty ring starts again when it has come this far: one page */
+#define LM_RING_AHEAD    1024u      /* bytes fetched back before small frames are written; fewer can come too late */
+#define LM_RING_ROOMY    2048u      /* with less room the producer fetches nothing back */
+#define LM_RING_WARM     4096u      /* an empty ring starts again when it has come this far: one page */
 
 /* Payload bytes in each piece of a message that goes in pieces: a sixteenth, so that both sides copy at once nearly all
  * the time, but no more pieces than needed for that, since one side may sleep for each. */
@@ -91,6 +91,7 @@ struct lm_producer {
     uint64_t tail;     /* where the next frame goes */
     uint64_t head;     /* as last read and checked */
     uint32_t reserved; /* bytes from the ring's start whose pages exist */
+    uint32_t latest;   /* the extent of the last frame */
 };
 
 struct lm_consumer {
@@ -199,7 +200,8 @@ LM_INTERNAL void lm_producer_put(struct lm_producer *producer, const struct lm_f
     lm_prefetch_to_write(&producer->ring.words->tail);
     *lm_ring_frame(&producer->ring, producer->tail) = *frame;
     lm_ring_write(&producer->ring, producer->tail + sizeof *frame, payload, frame->length);
-    producer->tail += lm_frame_extent(frame->length);
+    producer->latest = lm_frame_extent(frame->length);
+    producer->tail += producer->latest;
 }
 
 /*
@@ -238,12 +240,12 @@ LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t exten
     return result < 0 ? result : 1;
 }
 
-/* The lines of the next frames, which the consumer has read meanwhile, are fetched back in the background. Not where
- * the ring is almost full: a producer that keeps up with the consumer there keeps it so, and waits for room each time.
- */
+/* Where a small frame goes more will follow: their lines, which the consumer has read meanwhile, are fetched back in
+ * the background. Not where the ring is almost full: a producer that keeps up with the consumer there keeps it so, and
+ * waits for room each time. */
 LM_INTERNAL void lm_producer_fetch_ahead(const struct lm_producer *producer)
 {
-    if (!lm_producer_fits(producer, LM_RING_ROOMY))
+    if (producer->latest > LM_RING_AHEAD || !lm_producer_fits(producer, LM_RING_ROOMY))
         return;
     for (uint32_t ahead = 0; ahead < LM_RING_AHEAD; ahead += LM_CACHE_LINE)
         lm_prefetch_to_write(lm_ring_frame(&producer->ring, producer->tail + ahead));
