@@ -25,7 +25,7 @@ help:
 	@echo 'make hunt          run the hunts for races in full length'
 	@echo 'make model         check the models of the protocol with spin'
 	@echo 'make bench         compare with other ways to talk (installs them on Debian); in 10 minutes'
-	@echo 'make bench-quick   the same in one minute, less exact'
+	@echo 'make bench-quick   less of it, in one minute'
 	@echo 'make bench-record  put the last run into docs/PERFORMANCE.md'
 	@echo 'make format        format the sources'
 	@echo 'make format-check  fail if one is not formatted'

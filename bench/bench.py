@@ -20,7 +20,6 @@ import sys
 import tempfile
 import threading
 import time
-import types
 
 sys.dont_write_bytecode = True  # beside the sources
 import report
@@ -148,6 +147,12 @@ class Results:
         else:
             row["rounds"].append(values)
 
+    def leave_out(self, contenders, orders, why):
+        for peer, layout in contenders:
+            for work, a in orders:
+                if work != "threads":  # nobody does that on one core
+                    self.rows[(peer[0], layout, work, a)] = {"rounds": [], "lack": why}
+
     def as_list(self):
         keys = ("peer", "layout", "work", "a")
         return [dict(zip(keys, key), **summary(row)) for key, row in self.rows.items()]
@@ -229,14 +234,13 @@ def contenders_of(effort, only):
 def measure_peers(results, folder, effort):
     only = effort.get("layout")
     contenders, left_out = contenders_of(effort, only)
-    for peer, layout in left_out:
-        results.add(types.SimpleNamespace(title=peer[0], layout=layout), "calls", 64, ("-", "left out on one core"))
     many = (report.OURS, "AF_UNIX, epoll", "ZeroMQ", "nng, req/rep")
     free = [(peer, only or "free") for peer in PEERS if peer[0] in many]
     idle = [(peer, only or "free") for peer in PEERS if peer[0] in (report.OURS, report.ASLEEP, "AF_UNIX, epoll")]
     orders = [("calls", size) for size in effort["sizes"]]
     orders += [("oneway", 64), ("connect", 0), ("lend", MIB), ("lend", 16 * MIB)]
     orders += [("threads", count) for count in effort["threads"]]
+    results.leave_out(left_out, orders, "left out on one core, to save time")
     print(f"{len(contenders)} peers and layouts", flush=True)
     take_turns(results, folder, effort, orders, contenders)
     print("pictures", flush=True)

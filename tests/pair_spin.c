@@ -65,24 +65,43 @@ static void looks_in_vain_become_rare(void)
 }
 
 /*
- * Intent: threads that wait and are more than the cores keep theirs to themselves for a moment only, and no spin takes
- * longer than was asked for.
- *   2 cores, limits of 1, 5, 50, 1000 us -> 2 waiters: all the patience; 3: at most LM_SPIN_SELFISH of it
+ * Intent: in a crowd a thread keeps its core for a moment only, or for less if that was asked for.
+ *   limits of 1, 5, 50, 1000 us -> at most LM_SPIN_HOLD, and with what it looks eagerly at most the limit
  */
 static void a_crowd_shares_its_cores(void)
 {
-    static const uint32_t limits[] = {1000, 5000, LM_SPIN_DEFAULT, LM_SPIN_LONG};
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+    static const struct {
+        uint32_t limit, hold;
+    } cases[] = {{1000, 0}, {5000, 904}, {LM_SPIN_DEFAULT, LM_SPIN_HOLD}, {LM_SPIN_LONG, LM_SPIN_HOLD}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lm_spin spin = looking();
-        spin.cores = 2;
-        lm_spin_set(&spin, limits[i]);
-        uint32_t patience = lm_spin_patience(&spin);
-        assert_true(lm_spin_eager(&spin) * LM_SPIN_LOOK + patience <= limits[i]);
-        spin.waiters = 2;
-        assert_int_equal(lm_spin_selfish(&spin), patience);
-        spin.waiters = 3;
-        assert_int_equal(lm_spin_selfish(&spin), lm_min32(patience, LM_SPIN_SELFISH));
+        lm_spin_set(&spin, cases[i].limit);
+        assert_int_equal(lm_spin_hold(&spin), cases[i].hold);
     }
+}
+
+/*
+ * Intent: who gives the core away between looks sees what has come, and ends when it has looked enough, or at the
+ * deadline.
+ *   nothing comes ---------> false, at the limit, at the deadline, without a limit
+ *   the index has moved ---> true
+ */
+static void a_yielding_look_ends(void)
+{
+    static struct lm_ring_words words;
+    static union {
+        unsigned char bytes[LM_RING_SMALLEST];
+        uint64_t alignment;
+    } memory;
+    struct lm_ring ring = {&words, memory.bytes, sizeof memory.bytes};
+    struct lm_outlook outlook = {.in = ring, .out = ring, .crowded = true};
+    int64_t waited;
+    assert_false(lm_outlook_yield(&outlook, 20000, LM_FOREVER, &waited));
+    assert_false(lm_outlook_yield(&outlook, LM_FOREVER, LM_FOREVER, &waited)); /* it took too long for a look */
+    assert_false(lm_outlook_yield(&outlook, LM_FOREVER, lm_now(), &waited));
+    words.tail = LM_FRAME_ALIGN;
+    assert_false(lm_outlook_yield(&outlook, 0, LM_FOREVER, &waited));
+    assert_true(lm_outlook_yield(&outlook, 20000, LM_FOREVER, &waited));
 }
 
 /*
@@ -173,6 +192,52 @@ static void a_connection_has_its_limit(void)
     th_stop(service);
 }
 
+enum { CALLERS = 4 };
+
+static void *call_and_post(void *argument)
+{
+    LMConnectionRef connection = (LMConnectionRef)argument;
+    for (unsigned i = 0; i < th_rounds(3000); i++) {
+        SInt32 number = (SInt32)i;
+        LMResponseBuffer response;
+        (void)LMConnectionSendTwoWay(connection, 1, &number, sizeof number, &response);
+        LMResponseBufferFree(&response);
+        (void)LMConnectionSendOneWay(connection, 1, NULL, 0);
+    }
+    return NULL;
+}
+
+/*
+ * Intent: the count of threads in a call, which says whether they are a crowd, is right in the end: whatever they did,
+ * and whatever happened to the service meanwhile.
+ *   4 threads          service
+ *   calls, posts --->  killed, restarted; and again
+ *   nobody ---------------------------------------->  0
+ */
+static void threads_in_calls_are_counted(void)
+{
+    LMConnection connection = th_connection(NAME);
+    pthread_t threads[CALLERS];
+    pid_t service = th_serve(NAME, th_echo);
+    th_check_echo(&connection);
+    for (int i = 0; i < CALLERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, call_and_post, &connection), 0);
+    for (int i = 0; i < 10; i++) {
+        th_sleep_ms(1); /* not to wait for something: to kill in the middle */
+        th_kill(service);
+        service = th_serve(NAME, th_echo);
+    }
+    for (int i = 0; i < CALLERS; i++)
+        pthread_join(threads[i], NULL);
+    th_check_echo(&connection);
+    struct lm_link *link = lm_link_of_port(connection.serverPort, connection.serverName);
+    assert_non_null(link);
+    assert_int_equal(link->threads, 0);
+    lm_release(&link->object);
+    th_close(&connection);
+    th_stop(service);
+}
+
 static void serve_with_a_limit(const struct th_service *me)
 {
     LMServiceOptions options = {.spinMicroseconds = 1001};
@@ -227,8 +292,10 @@ static void a_quiet_service_is_not_woken(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TH_TEST(looks_follow_the_waits),       TH_TEST(looks_in_vain_become_rare), TH_TEST(a_crowd_shares_its_cores),
-        TH_TEST(the_environment_bounds_it),    TH_TEST(one_core_never_looks),      TH_TEST(a_connection_has_its_limit),
+        TH_TEST(looks_follow_the_waits),       TH_TEST(looks_in_vain_become_rare),
+        TH_TEST(a_crowd_shares_its_cores),     TH_TEST(a_yielding_look_ends),
+        TH_TEST(the_environment_bounds_it),    TH_TEST(one_core_never_looks),
+        TH_TEST(a_connection_has_its_limit),   TH_TEST(threads_in_calls_are_counted),
         TH_TEST(a_quiet_service_is_not_woken),
     };
     return TH_MAIN(tests);

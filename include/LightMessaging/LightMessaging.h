@@ -119,7 +119,7 @@ typedef struct LMResponseBuffer {
  * Looking before sleeping: who waits for a message looks at memory for a while before it sleeps, if its last waits were
  * short enough for that to pay. It makes a call between two busy cores take less than a microsecond instead of tens,
  * and costs up to that many microseconds of processor time before a sleep; who has nothing to do sleeps for good, and a
- * waiter whose looks find nothing looks ever more rarely. Threads that wait on one channel and are more than the cores
+ * waiter whose looks find nothing looks ever more rarely. Threads in calls on one channel that are more than the cores
  * give theirs away between looks. Nobody looks who is allowed one core only (when it opens the channel, or makes the
  * run loop).
  *

@@ -25,7 +25,7 @@ LM_INTERNAL bool lm_request_needs_its_sender(const struct lm_request *request)
 LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *request)
 {
     lm_link_lock(link);
-    link->spin.waiters++;
+    link->threads++;
     int result = lm_link_send(link, request);
     request->taken = result == 0;
     if (result == 0 && lm_request_needs_its_sender(request))
@@ -34,7 +34,7 @@ LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *
         result = 0;
     lm_link_hand_over(link);
     kern_return_t status = result < 0 ? lm_link_untaken(link, result) : KERN_SUCCESS;
-    link->spin.waiters--;
+    link->threads--;
     lm_link_unlock(link);
     return status;
 }
@@ -74,7 +74,7 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     memset(&call, 0, sizeof call);
     call.response = response;
     lm_link_lock(link);
-    link->spin.waiters++;
+    link->threads++;
     request->whole_max = link->channel.whole_max; /* we have it all, and wait */
     request->token = lm_table_insert(&link->calls, 0, &call, 0);
     int result = request->token ? lm_link_send(link, request) : -ENOMEM;
@@ -89,7 +89,7 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     if (status == MACH_RCV_TIMED_OUT)
         lm_link_give_up(link, request->token);
     lm_link_hand_over(link);
-    link->spin.waiters--;
+    link->threads--;
     lm_link_unlock(link);
     if (status)
         LMResponseBufferFree(response);

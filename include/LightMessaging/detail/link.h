@@ -78,7 +78,8 @@ struct lm_link {
     struct lm_list in_all;
     struct lm_table calls; /* outstanding, by token */
     struct lm_list followers;
-    uint32_t news; /* counts what waiters that give up the lock without following would miss */
+    uint32_t news;    /* counts what waiters that give up the lock without following would miss */
+    uint32_t threads; /* in a call, whether they look, sleep, or have no core at the moment */
     bool led;
     struct lm_list asynchronous; /* calls */
     struct lm_list unsent;       /* their requests that wait for room, in order */

@@ -45,12 +45,20 @@ LM_INTERNAL void lm_link_woken(struct lm_link *link, const union lm_record *reco
 
 /* --- Looking --- */
 
+/* Whether threads that look would keep each other, or the service, from running. As many as there are cores lose more
+ * by giving them away than they win. */
+LM_INTERNAL bool lm_link_is_crowded(const struct lm_link *link)
+{
+    return link->threads > link->spin.cores;
+}
+
 /* What a waiter looks at: where the peer's indices were when it last had the lock. A copy, since the lines of the
  * channel itself change with every call of another thread. */
 struct lm_outlook {
     struct lm_ring in, out;
     uint32_t replies, room;
     bool wants_room;
+    bool crowded;
 };
 
 LM_INTERNAL bool lm_outlook_has_changed(const struct lm_outlook *outlook)
@@ -84,12 +92,18 @@ LM_INTERNAL bool lm_outlook_spin(const struct lm_outlook *outlook, int64_t limit
     return false;
 }
 
-/* The same, giving the core away between two looks. What others compute meanwhile does not count. */
+/* The same, giving the core away between two looks. What others compute meanwhile is not charged, but it ends if that
+ * takes long: who sleeps instead is preferred when it wakes. */
 LM_INTERNAL bool lm_outlook_yield(const struct lm_outlook *outlook, int64_t limit, int64_t deadline, int64_t *waited)
 {
-    for (*waited = 0; *waited < limit && lm_now() < deadline; *waited += LM_SPIN_YIELD) {
+    int64_t begin = lm_now();
+    int64_t charged = 0;
+    for (*waited = 0; charged < limit && *waited < LM_SPIN_WORTH && begin + *waited < deadline;
+         charged += LM_SPIN_YIELD) {
         lm_sys_yield();
-        if (lm_outlook_has_changed(outlook))
+        bool found = lm_outlook_has_changed(outlook);
+        *waited = lm_now() - begin;
+        if (found)
             return true;
     }
     return false;
@@ -99,10 +113,10 @@ LM_INTERNAL bool lm_outlook_yield(const struct lm_outlook *outlook, int64_t limi
 LM_INTERNAL bool lm_outlook_watch(const struct lm_outlook *outlook, const struct lm_spin *spin, int64_t deadline,
                                   int64_t *waited)
 {
-    uint32_t patience = lm_spin_patience(spin), selfish = lm_spin_selfish(spin);
+    uint32_t patience = lm_spin_patience(spin), hold = outlook->crowded ? lm_spin_hold(spin) : patience;
     *waited = 0;
-    return lm_outlook_look(outlook, lm_spin_eager(spin)) || lm_outlook_spin(outlook, selfish, deadline, waited) ||
-           lm_outlook_yield(outlook, patience - selfish, deadline, waited);
+    return lm_outlook_look(outlook, lm_spin_eager(spin)) || lm_outlook_spin(outlook, hold, deadline, waited) ||
+           lm_outlook_yield(outlook, patience - hold, deadline, waited);
 }
 
 /* Looks again and again before sleeping, if that pays: true if something has changed. The lock is given up meanwhile.
@@ -112,16 +126,17 @@ LM_INTERNAL bool lm_link_look(struct lm_link *link, bool wants_room, int64_t dea
     if (!lm_spin_pays(&link->spin))
         return false;
     struct lm_channel *channel = &link->channel;
-    struct lm_outlook outlook = {channel->in.ring, channel->out.ring, (uint32_t)channel->in.head,
-                                 (uint32_t)channel->out.head, wants_room};
+    struct lm_outlook outlook = {
+        channel->in.ring, channel->out.ring,       (uint32_t)channel->in.head, (uint32_t)channel->out.head,
+        wants_room,       lm_link_is_crowded(link)};
     struct lm_spin spin = link->spin;
-    spin.waiters = link->calls.used - 1 - link->calls.free_count;
+    uint32_t news = link->news;
     lm_link_unlock(link);
     int64_t waited;
     bool found = lm_outlook_watch(&outlook, &spin, deadline, &waited);
     lm_link_lock(link);
     if (found) {
-        lm_spin_learn(&link->spin, waited, true);
+        lm_spin_learn(&link->spin, waited / (link->news - news + 1), true);
         lm_link_attend(link, false);
     }
     return found;

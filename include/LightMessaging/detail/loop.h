@@ -23,7 +23,8 @@
 #define LM_GLANCE_EVERY 50000 /* nanoseconds; a loop that is busy with hot watches looks at epoll about so often */
 #define LM_GLANCE_LATEST                                                                                               \
     4000000 /* nanoseconds: a tick of the coarse clock; after this in any case, however slow callbacks are */
-#define LM_GLANCE_MOST 64 /* passes between two such looks */
+#define LM_GLANCE_MOST 64  /* passes between two such looks */
+#define LM_LOOP_LEAD   500 /* nanoseconds; a call that comes next waits as long */
 
 struct lm_loop {
     struct lm_object object;
@@ -43,6 +44,7 @@ struct lm_loop {
     struct lm_spin spin;
     struct lm_watch *calling; /* whose callback is running, until that runs the loop itself */
     int64_t waiting_since;    /* 0: not waiting */
+    bool gives_lead;          /* the last turn ended with a one-way message */
     bool cooling;             /* about to sleep */
     uint32_t passes;          /* since the last look at epoll, */
     uint32_t passes_enough;   /* which is due after so many */
@@ -440,9 +442,12 @@ LM_INTERNAL void lm_loop_waited(struct lm_loop *loop, int64_t waited, bool spun)
     lm_spin_learn(&loop->spin, waited, spun);
 }
 
-/* Pauses between two looks; the lock is given up meanwhile. False: that is enough. */
+/* Pauses between two looks; the lock is given up meanwhile. False: that is enough, or another thread has taken what was
+ * hot off the loop. */
 LM_INTERNAL bool lm_loop_spin_on(struct lm_loop *loop, uint32_t looks, int64_t deadline)
 {
+    if (lm_list_empty(&loop->hot))
+        return false;
     if (looks < lm_spin_eager(&loop->spin))
         return true;
     pthread_mutex_unlock(&loop->lock);
@@ -474,10 +479,24 @@ LM_INTERNAL void lm_loop_slept(struct lm_loop *loop, int64_t since)
     lm_loop_waited(loop, loop->glanced - since, loop->cooling);
 }
 
+/* Lets the only hot client get ahead before the first look, if it sent one-way messages: more will come, and lines that
+ * both sides touch at once cross for each of them anew. With the lock, which is given up meanwhile. */
+LM_INTERNAL void lm_loop_give_lead(struct lm_loop *loop)
+{
+    bool alone = loop->hot.next == loop->hot.previous;
+    if (!loop->gives_lead || !alone || lm_spin_patience(&loop->spin) < LM_LOOP_LEAD)
+        return;
+    loop->waiting_since = lm_now();
+    pthread_mutex_unlock(&loop->lock);
+    lm_pause_until(loop->waiting_since + LM_LOOP_LEAD);
+    pthread_mutex_lock(&loop->lock);
+}
+
 /* Looks at what is hot until something comes, or that does not pay any more: then the loop cools. With the lock. */
 LM_INTERNAL void lm_loop_spin(struct lm_loop *loop, int64_t deadline)
 {
     uint32_t looks = 0;
+    lm_loop_give_lead(loop);
     while (!lm_loop_look(loop, &looks)) {
         if (!lm_loop_spin_on(loop, looks, deadline)) {
             lm_loop_cool(loop);

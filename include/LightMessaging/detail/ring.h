@@ -88,10 +88,10 @@ struct lm_ring {
 
 struct lm_producer {
     struct lm_ring ring;
-    uint64_t tail;     /* where the next frame goes */
-    uint64_t head;     /* as last read and checked */
-    uint32_t reserved; /* bytes from the ring's start whose pages exist */
-    uint32_t latest;   /* the extent of the last frame */
+    uint64_t tail;        /* where the next frame goes */
+    uint64_t head;        /* as last read and checked */
+    uint32_t reserved;    /* bytes from the ring's start whose pages exist */
+    uint32_t last_extent; /* of the frame that was put last */
 };
 
 struct lm_consumer {
@@ -200,8 +200,8 @@ LM_INTERNAL void lm_producer_put(struct lm_producer *producer, const struct lm_f
     lm_prefetch_to_write(&producer->ring.words->tail);
     *lm_ring_frame(&producer->ring, producer->tail) = *frame;
     lm_ring_write(&producer->ring, producer->tail + sizeof *frame, payload, frame->length);
-    producer->latest = lm_frame_extent(frame->length);
-    producer->tail += producer->latest;
+    producer->last_extent = lm_frame_extent(frame->length);
+    producer->tail += producer->last_extent;
 }
 
 /*
@@ -245,7 +245,7 @@ LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t exten
  * waits for room each time. */
 LM_INTERNAL void lm_producer_fetch_ahead(const struct lm_producer *producer)
 {
-    if (producer->latest > LM_RING_AHEAD || !lm_producer_fits(producer, LM_RING_ROOMY))
+    if (producer->last_extent > LM_RING_AHEAD || !lm_producer_fits(producer, LM_RING_ROOMY))
         return;
     for (uint32_t ahead = 0; ahead < LM_RING_AHEAD; ahead += LM_CACHE_LINE)
         lm_prefetch_to_write(lm_ring_frame(&producer->ring, producer->tail + ahead));

@@ -11,7 +11,6 @@
 #include "reply.h"
 
 #define LM_FAIR_STEPS        64         /* frames of one client in one go: enough to be worth the turn; untuned */
-#define LM_STREAM_LEAD       500        /* nanoseconds; a call that comes next waits so long, too */
 #define LM_HELLO_NANOSECONDS 5000000000 /* for a hello to come: a stopped client's patience, not a network's */
 
 /* A message that the callback is in. They nest when a callback runs the loop. On its stack. */
@@ -372,15 +371,6 @@ LM_INTERNAL int lm_session_turn(struct lm_session *session, uint32_t events)
     return result;
 }
 
-/* Stays hot. Where messages came that nobody waits for, more will: their sender gets a lead, since lines that both
- * sides touch at once cross for each message anew. */
-LM_INTERNAL enum lm_wish lm_session_linger(const struct lm_session *session)
-{
-    if (session->streams)
-        lm_pause(LM_STREAM_LEAD);
-    return LM_WATCH_HOT;
-}
-
 /* The loop's callback. */
 LM_INTERNAL enum lm_wish lm_session_ready(struct lm_object *object, uint32_t events)
 {
@@ -389,8 +379,10 @@ LM_INTERNAL enum lm_wish lm_session_ready(struct lm_object *object, uint32_t eve
     if (result == -EAGAIN && !(events & EPOLLRDHUP))
         return LM_WATCH_WAIT;
     if (result == 0 && !session->peer_gone) {
-        if (lm_loop_keeps_hot(session->service->loop, session->service->spin))
-            return lm_session_linger(session);
+        struct lm_loop *loop = session->service->loop;
+        loop->gives_lead = session->streams;
+        if (lm_loop_keeps_hot(loop, session->service->spin))
+            return LM_WATCH_HOT;
         result = lm_session_rest(session);
     } else if (result == 0) {
         result = -EPIPE;

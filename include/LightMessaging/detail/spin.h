@@ -22,12 +22,11 @@
 #define LM_SPIN_EAGER   1024    /* looks without a pause and without a look at the clock, at most */
 #define LM_SPIN_LOOK    4       /* nanoseconds that one of them takes at most, as long as nothing has changed */
 #define LM_SPIN_PATIENT 16      /* paused looks between two looks at the clock */
-#define LM_SPIN_SELFISH 6000    /* nanoseconds until a thread in a crowd lets others go first: several short calls */
-#define LM_SPIN_YIELD   1000    /* nanoseconds that giving the core away takes at most, if nobody wants it */
+#define LM_SPIN_HOLD    6000    /* nanoseconds: several short calls */
+#define LM_SPIN_YIELD   1000    /* nanoseconds that giving the core away takes by itself; it is a fifth to a half */
 
 struct lm_spin {
     uint32_t cores;    /* on which the thread may run */
-    uint32_t waiters;  /* threads in a call, whether they look, sleep, or have no core at the moment */
     uint32_t allowed;  /* nanoseconds, by the environment and the cores; 0: never */
     uint32_t limit;    /* nanoseconds, as was asked for and is allowed; 0: never */
     uint32_t expected; /* of the next wait */
@@ -47,10 +46,10 @@ LM_INTERNAL void lm_relax(void)
 #endif
 }
 
-/* Lets so much time pass. */
-LM_INTERNAL void lm_pause(int64_t nanoseconds)
+/* Does nothing until then, without sleeping. */
+LM_INTERNAL void lm_pause_until(int64_t time)
 {
-    for (int64_t end = lm_now() + nanoseconds; lm_now() < end;)
+    while (lm_now() < time)
         lm_relax();
 }
 
@@ -112,12 +111,10 @@ LM_INTERNAL uint32_t lm_spin_patience(const struct lm_spin *spin)
     return spin->limit - lm_spin_eager(spin) * LM_SPIN_LOOK;
 }
 
-/* Of these, how many it keeps its core to itself. Where threads that wait outnumber the cores they would keep each
- * other, and the peer, from running. */
-LM_INTERNAL uint32_t lm_spin_selfish(const struct lm_spin *spin)
+/* Of these, how many a thread in a crowd keeps its core, before it gives it away between looks. */
+LM_INTERNAL uint32_t lm_spin_hold(const struct lm_spin *spin)
 {
-    uint32_t patience = lm_spin_patience(spin);
-    return spin->waiters > spin->cores ? lm_min32(patience, LM_SPIN_SELFISH) : patience;
+    return lm_min32(lm_spin_patience(spin), LM_SPIN_HOLD);
 }
 
 /*
