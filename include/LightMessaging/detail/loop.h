@@ -44,7 +44,7 @@ struct lm_loop {
     struct lm_spin spin;
     struct lm_watch *calling; /* whose callback is running, until that runs the loop itself */
     int64_t waiting_since;    /* 0: not waiting */
-    bool gives_lead;          /* the last turn ended with a one-way message */
+    bool gives_lead;          /* a watch's last turn found nothing more behind a one-way message */
     bool cooling;             /* about to sleep */
     uint32_t passes;          /* since the last look at epoll, */
     uint32_t passes_enough;   /* which is due after so many */

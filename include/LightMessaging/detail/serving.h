@@ -314,7 +314,7 @@ LM_INTERNAL int lm_session_take_requests(struct lm_session *session)
     LMResponseBuffer request;
     for (int i = 0; i < LM_FAIR_STEPS && !lm_loop_interrupted(session->service->loop); i++) {
         int result = lm_session_advance(session, enough, &request.message, &arrival);
-        session->streams = result == -EAGAIN && i > 0 && !arrival.token;
+        session->service->loop->gives_lead = result == -EAGAIN && i > 0 && !arrival.token;
         if (result == -EAGAIN || result == -EBUSY)
             return result == -EBUSY;
         if (result < 0)
@@ -379,9 +379,7 @@ LM_INTERNAL enum lm_wish lm_session_ready(struct lm_object *object, uint32_t eve
     if (result == -EAGAIN && !(events & EPOLLRDHUP))
         return LM_WATCH_WAIT;
     if (result == 0 && !session->peer_gone) {
-        struct lm_loop *loop = session->service->loop;
-        loop->gives_lead = session->streams;
-        if (lm_loop_keeps_hot(loop, session->service->spin))
+        if (lm_loop_keeps_hot(session->service->loop, session->service->spin))
             return LM_WATCH_HOT;
         result = lm_session_rest(session);
     } else if (result == 0) {

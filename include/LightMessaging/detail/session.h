@@ -44,7 +44,6 @@ struct lm_session {
     uint64_t backlog_bytes;
     uint32_t descriptors_counted; /* of the channel's parcels, in the user's quota */
     bool lends;                   /* the client takes lent segments */
-    bool streams;                 /* the last turn found nothing more behind a one-way message */
     bool look_again;              /* records were read while requests were: there may be room for answers */
     uint32_t answers_wait;        /* the backlog is not empty; may be read without the lock, as a hint */
     uint32_t room_seen;           /* where the reply ring's head was when the backlog was last looked at; the loop's */

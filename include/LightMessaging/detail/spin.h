@@ -22,8 +22,8 @@
 #define LM_SPIN_EAGER   1024    /* looks without a pause and without a look at the clock, at most */
 #define LM_SPIN_LOOK    4       /* nanoseconds that one of them takes at most, as long as nothing has changed */
 #define LM_SPIN_PATIENT 16      /* paused looks between two looks at the clock */
-#define LM_SPIN_HOLD    6000    /* nanoseconds: several short calls */
-#define LM_SPIN_YIELD   1000    /* nanoseconds that giving the core away takes by itself; it is a fifth to a half */
+#define LM_SPIN_HOLD    6000    /* nanoseconds that a thread in a crowd keeps its core: several short calls */
+#define LM_SPIN_YIELD   2000    /* nanoseconds charged for giving the core away once: a slow system call; untuned */
 
 struct lm_spin {
     uint32_t cores;    /* on which the thread may run */
