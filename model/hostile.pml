@@ -3,11 +3,12 @@
  * An honest side of a ring against a peer that may write anything into the shared words at any time, rings as it likes,
  * and ends some time. So each load finds anything: here it does. The honest side reads and writes only inside the ring,
  * ends with an error if it finds one, and wakes when the peer has gone. Follows lm_consumer_peek and
- * lm_producer_prepare. Frames are counted in units, of which the header is the first; indices are modulo MODULUS.
+ * lm_producer_prepare. Frames are counted in units, of which the header is the first; indices are modulo MODULUS. The
+ * origin is not here: whatever it is, an index less the origin is taken modulo the size.
  *
  * run: consumer quick -DCONSUMER
  * run: producer quick -DPRODUCER
- * mutant consumer: C1_NOT_CHECKED C2_NOT_CHECKED SKIP_NOT_CHECKED C2_FETCHED_TWICE NO_DEATH_WAKE
+ * mutant consumer: C1_NOT_CHECKED C2_NOT_CHECKED C2_FETCHED_TWICE NO_DEATH_WAKE
  * mutant producer: P1_NOT_CHECKED P1_LOADED_TWICE W2_NOT_CHECKED NO_DEATH_WAKE
  */
 #define SIZE 4
@@ -63,16 +64,8 @@ look:
     must(an_index_is_in_range, in_ring <= SIZE);
     if
     :: in_ring > 0 ->
-        select(extent : 0 .. SIZE + 2); /* C2; 0: a skip frame */
+        select(extent : 1 .. SIZE + 2); /* C2 */
         if
-        :: extent == 0 -> /* lm_consumer_skip */
-            extent = SIZE - head % SIZE;
-#ifndef SKIP_NOT_CHECKED
-            if
-            :: head % SIZE == 0 || extent > in_ring -> goto over
-            :: else
-            fi
-#endif
 #ifndef C2_NOT_CHECKED
         :: extent > in_ring -> goto over
 #endif

@@ -3,7 +3,7 @@
  * One ring: a producer, a consumer, their sleep and wake protocol in both directions, and death of either at any step.
  * Follows ring.h; who sleeps does so as link_wait.h and session.h do. Frames have 1 to LONGEST units, the ring SIZE;
  * private indices are modulo WIDE, published ones modulo MODULUS, and both go round without end.
- * Each unit of a frame holds the position that it was written for. An empty ring may start again with a skip frame.
+ * Each unit of a frame holds the position that it was written for. An empty ring may start again at its first unit.
  *
  * run: death quick -DSIZE=2 -DLONGEST=2 -DDEATH
  * run: service -DSIZE=2 -DLONGEST=2 -DDEATH -DSERVICE
@@ -12,6 +12,7 @@
  * mutant death: S1_PLAIN W1_PLAIN P5_PLAIN C5_PLAIN S2_BEFORE_S1 W2_BEFORE_W1 P6_BEFORE_P5 C6_BEFORE_C5
  * mutant death: P5_BEFORE_P4 C5_BEFORE_C3 C3_BEFORE_C1 P4_BEFORE_P1
  * mutant death: NO_DEATH_WAKE BELL_READ_LATE EOF_ENDS_AT_ONCE
+ * mutant death: ORIGIN_NOT_EMPTY ORIGIN_AFTER_P5 ORIGIN_BEFORE_C1 ORIGIN_KEPT
  */
 #ifndef SIZE
 #define SIZE 4
@@ -26,22 +27,22 @@
 #define NOTHING WIDE /* is in a slot */
 #define PAGE (SIZE / 2) /* LM_RING_WARM */
 
-#define WORDS 4
+#define WORDS 5
 #define PROCESSORS 2
 #define TAIL 0
 #define HEAD 1
 #define CONSUMER_SLEEPS 2
 #define PRODUCER_WAITS 3
+#define ORIGIN 4
 #define P 0
 #define C 1
 #include "common.pml"
 
 bool no_sleeper_with_data_and_no_wake, no_sleeper_with_room_and_no_wake, fifo_without_loss_or_duplicate,
-    payload_is_whole, a_skip_frame_is_never_the_last,
-    honest_indices_are_accepted, all_that_was_published_is_consumed;
+    payload_is_whole, honest_indices_are_accepted, all_that_was_published_is_consumed;
 
 byte slot_position[SIZE] = NOTHING;
-byte slot_extent[SIZE]; /* 0: a skip frame */
+byte slot_extent[SIZE];
 
 byte bells[2];
 bool killed[2];
@@ -57,6 +58,8 @@ byte published;  /* the wide tail */
 /* Units from `from` to `to` on the published circle. */
 #define distance(from, to) ((((to) % MODULUS) + MODULUS - ((from) % MODULUS)) % MODULUS)
 #define wide_distance(from, to) (((to) + WIDE - (from)) % WIDE)
+/* Where an index is, in the view of the process that says so. */
+#define slot(index) (((index) + SIZE - origin) % SIZE)
 #define fits(units) (SIZE - wide_distance(head, tail) >= (units))
 
 /* P1, lm_producer_accept_head */
@@ -141,11 +144,11 @@ inline write_frame()
 {
     skip;
     d_step {
-        slot_position[tail % SIZE] = tail;
-        slot_extent[tail % SIZE] = extent;
+        slot_position[slot(tail)] = tail;
+        slot_extent[slot(tail)] = extent;
         n = 1;
         do
-        :: n < extent -> slot_position[(tail + n) % SIZE] = tail; n++
+        :: n < extent -> slot_position[slot(tail + n)] = tail; n++
         :: else -> break
         od;
         n = 0
@@ -153,27 +156,32 @@ inline write_frame()
 }
 
 /* lm_producer_restart */
+#ifdef ORIGIN_NOT_EMPTY
+#define may_restart true
+#else
+#define may_restart (head == tail)
+#endif
+#ifdef ORIGIN_AFTER_P5
+#define store_origin() skip
+#else
+#define store_origin() plain_store(P, ORIGIN, origin)
+#endif
 inline restart()
 {
     if
-    :: tail % SIZE >= extent && !(tail % SIZE > 0 && (tail % SIZE - 1) / PAGE == (tail % SIZE + extent - 1) / PAGE) ->
+    :: slot(tail) > 0 && (slot(tail) - 1) / PAGE != (slot(tail) + extent - 1) / PAGE ->
         refresh_head();
-        d_step {
-            if
-            :: head == tail ->
-                slot_position[tail % SIZE] = tail;
-                slot_extent[tail % SIZE] = 0;
-                tail = (tail + SIZE - tail % SIZE) % WIDE
-            :: else
-            fi
-        }
-    :: true /* within a message, or before one too long for that */
+        if
+        :: may_restart -> origin = tail % SIZE; store_origin()
+        :: else
+        fi
+    :: else
     fi
 }
 
 active proctype producer()
 {
-    byte tail, head, extent, n, flag;
+    byte tail, head, extent, n, flag, origin;
     {
         do
         :: break /* no more */
@@ -209,6 +217,9 @@ active proctype producer()
             d_step { nfull(buffer[P]) -> buffer[P]!TAIL,(tail % MODULUS); ringing[P] = true; published = tail };
 #else
             ordered_store(P, TAIL, tail % MODULUS, ringing[P] = true; published = tail); /* P5 */
+#endif
+#ifdef ORIGIN_AFTER_P5
+            plain_store(P, ORIGIN, origin);
 #endif
 #ifndef P6_BEFORE_P5
             flag = words[CONSUMER_SLEEPS]; /* P6 */
@@ -248,7 +259,7 @@ inline move_on(units)
     d_step {
         n2 = 0;
         do /* what is released is anybody's */
-        :: n2 < units -> slot_position[(head + n2) % SIZE] = NOTHING; slot_extent[(head + n2) % SIZE] = 0; n2++
+        :: n2 < units -> slot_position[slot(head + n2)] = NOTHING; slot_extent[slot(head + n2)] = 0; n2++
         :: else -> break
         od;
         n2 = 0;
@@ -286,7 +297,7 @@ inline copy_payload()
     d_step {
         n = 0;
         do
-        :: n < extent -> must(payload_is_whole, slot_position[(at + n) % SIZE] == at); n++
+        :: n < extent -> must(payload_is_whole, slot_position[slot(at + n)] == at); n++
         :: else -> break
         od;
         n = 0
@@ -306,8 +317,8 @@ inline announce_sleep()
 
 active proctype consumer()
 {
-    byte tail, head, at, extent, n, n2, flag;
-    bool end_of_file;
+    byte tail, head, at, extent, n, n2, flag, origin;
+    bool end_of_file, came;
 #ifdef C3_BEFORE_C1
     byte early;
 #endif
@@ -315,49 +326,51 @@ active proctype consumer()
         skip;
 look:   skip;
 #ifdef C3_BEFORE_C1
-        early = slot_position[head % SIZE];
+        early = slot_position[slot(head)];
 #endif
         if
         :: tail == head -> /* C1 */
+#ifdef ORIGIN_BEFORE_C1
+            origin = words[ORIGIN];
+#endif
             d_step {
                 n = distance(head, words[TAIL]);
                 if
-                :: n > SIZE || n < wide_distance(head, tail) -> assert(honest_indices_are_accepted)
+                :: n > SIZE -> assert(honest_indices_are_accepted)
                 :: else -> tail = (head + n) % WIDE
                 fi;
+                came = n > 0;
                 n = 0
-            }
+            };
+#if !defined(ORIGIN_BEFORE_C1) && !defined(ORIGIN_KEPT)
+            if
+            :: came -> d_step { origin = words[ORIGIN]; came = false }
+            :: else
+            fi
+#endif
+            came = false
         :: else
         fi;
         if
         :: tail != head -> /* C2 */
-            d_step { extent = slot_extent[head % SIZE]; at = head };
+            d_step { extent = slot_extent[slot(head)]; at = head };
 #ifdef C3_BEFORE_C1
             must(fifo_without_loss_or_duplicate, early == at);
 #else
-            must(fifo_without_loss_or_duplicate, slot_position[at % SIZE] == at);
+            must(fifo_without_loss_or_duplicate, slot_position[slot(at)] == at && extent > 0);
 #endif
-            if
-            :: extent == 0 ->
-                d_step { at = 0; n = SIZE - head % SIZE };
-                move_on(n);
-                n = 0;
-                must(a_skip_frame_is_never_the_last, tail != head)
-                /* No C6 here: it comes with the frame behind it, so `ringing` stays. */
-            :: else ->
 #ifdef C5_BEFORE_C3
-                move_on(extent);
-                copy_payload();
+            move_on(extent);
+            copy_payload();
 #else
-                copy_payload();
+            copy_payload();
 #ifdef C6_BEFORE_C5
-                flag = words[PRODUCER_WAITS];
+            flag = words[PRODUCER_WAITS];
 #endif
-                move_on(extent);
+            move_on(extent);
 #endif
-                d_step { extent = 0; at = 0 };
-                ring_if_awaited()
-            fi;
+            d_step { extent = 0; at = 0 };
+            ring_if_awaited();
             goto look
         :: else
         fi;

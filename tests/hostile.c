@@ -413,8 +413,8 @@ static void hostile_frames_close_the_connection(void)
         {.kind = 99, .length = 4, .total = 4},
         {.kind = 127, .length = 4, .total = 4},
         {.kind = 5, .length = 0, .total = 0, .token = 1}, /* dropped: only in replies */
-        {.kind = 4},                                      /* skip at the ring's start */
-        {.kind = 1, .length = 33, .total = 33},           /* more than was published */
+        {.kind = 4, .length = 4, .total = 4},
+        {.kind = 1, .length = 33, .total = 33}, /* more than was published */
         {.kind = 1, .length = RING, .total = RING},
         {.kind = 1, .length = 65537, .total = 65537},
         {.kind = 1, .length = 0x7fffffff, .total = 0x7fffffff},

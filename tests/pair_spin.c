@@ -93,7 +93,7 @@ static void a_yielding_look_ends(void)
         unsigned char bytes[LM_RING_SMALLEST];
         uint64_t alignment;
     } memory;
-    struct lm_ring ring = {&words, memory.bytes, sizeof memory.bytes};
+    struct lm_ring ring = {&words, memory.bytes, sizeof memory.bytes, 0};
     struct lm_outlook outlook = {.in = ring, .out = ring, .crowded = true};
     int64_t waited;
     assert_false(lm_outlook_yield(&outlook, 20000, LM_FOREVER, &waited));

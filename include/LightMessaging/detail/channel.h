@@ -70,8 +70,8 @@ LM_SETUP int lm_channel_map(struct lm_channel *channel, int memory, uint32_t req
         return -ENOMEM;
     lm_sys_keep_from_children(channel->memory, channel->memory_size);
     unsigned char *bytes = (unsigned char *)channel->memory + LM_MEMORY_RINGS;
-    struct lm_ring requests = {&channel->memory->requests, bytes, request_size};
-    struct lm_ring replies = {&channel->memory->replies, bytes + request_size, reply_size};
+    struct lm_ring requests = {&channel->memory->requests, bytes, request_size, 0};
+    struct lm_ring replies = {&channel->memory->replies, bytes + request_size, reply_size, 0};
     channel->out.ring = is_client ? requests : replies;
     channel->in.ring = is_client ? replies : requests;
     channel->in.takes = !is_client;

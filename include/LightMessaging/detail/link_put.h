@@ -96,8 +96,7 @@ LM_SETUP void lm_link_break_off(struct lm_link *link, const struct lm_request *r
 /* Tells the service that nobody waits for an answer any more, if there is room: late ones need not come. */
 LM_SETUP void lm_link_give_up(struct lm_link *link, uint32_t token)
 {
-    if (!lm_link_is_cut(link) &&
-        lm_producer_prepare(&link->channel.out, 2 * lm_frame_extent(0), 2 * lm_frame_extent(0)) > 0)
+    if (!lm_link_is_cut(link) && lm_producer_prepare(&link->channel.out, 2 * lm_frame_extent(0)) > 0)
         lm_link_say(link, LM_FRAME_GIVEN_UP, token);
 }
 
@@ -105,13 +104,6 @@ LM_SETUP void lm_link_give_up(struct lm_link *link, uint32_t token)
 LM_INTERNAL uint32_t lm_request_extent(const struct lm_request *request)
 {
     return lm_frame_extent(lm_request_part(request)) + lm_frame_extent(0);
-}
-
-/* The same for all that is left of the message. */
-LM_INTERNAL uint64_t lm_request_message_extent(const struct lm_request *request)
-{
-    uint64_t extent = lm_message_extent(request->length, request->offset, lm_request_part(request));
-    return extent == LM_KEEPS_ITS_WAY ? extent : extent + lm_frame_extent(0);
 }
 
 /* Whether the buffer itself goes, rather than a copy. */
@@ -206,9 +198,8 @@ LM_INTERNAL int lm_link_may_begin(struct lm_link *link, const struct lm_request 
 LM_INTERNAL int lm_link_find_room(struct lm_link *link, const struct lm_request *request)
 {
     uint32_t extent = lm_request_extent(request);
-    uint64_t message = lm_request_message_extent(request);
     for (;;) {
-        int result = lm_producer_prepare(&link->channel.out, extent, message);
+        int result = lm_producer_prepare(&link->channel.out, extent);
         if (result != 0)
             return result;
         result = lm_producer_must_wait(&link->channel.out, extent);

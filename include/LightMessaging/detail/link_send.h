@@ -19,12 +19,11 @@ LM_INTERNAL int lm_link_wait_room(struct lm_link *link, uint32_t extent, int64_t
 LM_INTERNAL int lm_link_make_room(struct lm_link *link, const struct lm_request *request)
 {
     uint32_t extent = lm_request_extent(request);
-    uint64_t message = lm_request_message_extent(request);
     int result = 0;
     while (result == 0) {
         if (lm_link_is_cut(link))
             return -EPIPE;
-        result = lm_producer_prepare(&link->channel.out, extent, message);
+        result = lm_producer_prepare(&link->channel.out, extent);
         if (result == 0)
             result = lm_link_wait_room(link, extent, request->deadline);
     }

@@ -82,8 +82,7 @@ LM_INTERNAL int lm_answer_put(struct lm_answer *answer, struct lm_channel *chann
                              answer->total,
                              last ? answer->descriptor_count : 0,
                              0};
-    int room =
-        lm_producer_prepare(out, lm_frame_extent(length), lm_message_extent(answer->length, answer->sent, length));
+    int room = lm_producer_prepare(out, lm_frame_extent(length));
     if (room <= 0)
         return room < 0 ? room : -EAGAIN;
     int sent = frame.descriptors ? lm_channel_send_parcel(channel, answer->descriptors, frame.descriptors) : 0;

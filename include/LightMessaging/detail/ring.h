@@ -23,7 +23,6 @@
 #define LM_RING_SMALLEST 4096u
 #define LM_RING_LARGEST  16777216u
 #define LM_NEVER_FITS    UINT32_MAX /* who waits for this much room is rung whenever the consumer takes something */
-#define LM_KEEPS_ITS_WAY UINT64_MAX /* as a message's extent: it has begun, and the ring is not restarted for it */
 #define LM_RING_AHEAD    1024u      /* bytes fetched back before small frames are written; fewer can come too late */
 #define LM_RING_ROOMY    2048u      /* with less room the producer fetches nothing back */
 #define LM_RING_WARM     4096u      /* an empty ring starts again when it has come this far: one page */
@@ -38,8 +37,9 @@ LM_INTERNAL uint32_t lm_piece_length(uint32_t total)
 /* The published words of one ring, each in a line of its own: the flags are looked at with every frame, and written
  * only around a sleep. */
 struct lm_ring_words {
-    uint32_t tail; /* producer: bytes put in */
-    uint32_t pad1[15];
+    uint32_t tail;   /* producer: bytes put in */
+    uint32_t origin; /* producer, only while the ring is empty: the index of the ring's first byte */
+    uint32_t pad1[14];
     uint32_t producer_waits; /* producer sets (W1), consumer clears (C6) */
     uint32_t pad2[15];
     uint32_t head; /* consumer: bytes taken out */
@@ -54,7 +54,6 @@ enum lm_frame_kind {
     LM_FRAME_MESSAGE = 1, /* whole, or the last piece of a large one */
     LM_FRAME_PIECE = 2,
     LM_FRAME_ABORT = 3,
-    LM_FRAME_SKIP = 4,
     LM_FRAME_DROPPED = 5,
     LM_FRAME_LENT = 6,        /* a whole message, in a segment; the payload says in which */
     LM_FRAME_IGNORABLE = 128, /* from here on: may be ignored */
@@ -79,11 +78,12 @@ struct lm_lease {
     uint64_t size; /* of the memory, if it comes with the frame: the first time, or instead of what had the number */
 };
 
-/* The bytes of a ring, and one side's view of it. */
+/* The bytes of a ring, and where one side knows what to be in them. */
 struct lm_ring {
     struct lm_ring_words *words;
     unsigned char *bytes;
-    uint32_t size; /* a power of two */
+    uint32_t size;   /* a power of two */
+    uint32_t origin; /* the low half of the index that the first byte has, modulo the size */
 };
 
 struct lm_producer {
@@ -110,7 +110,7 @@ LM_INTERNAL bool lm_ring_size_valid(uint32_t size)
 LM_INTERNAL bool lm_ring_valid(const struct lm_ring *ring, uint64_t head, uint64_t tail)
 {
     return lm_ring_size_valid(ring->size) && tail - head <= ring->size && head % LM_FRAME_ALIGN == 0 &&
-           tail % LM_FRAME_ALIGN == 0;
+           tail % LM_FRAME_ALIGN == 0 && ring->origin % LM_FRAME_ALIGN == 0;
 }
 
 /* Bytes that a frame with this much payload takes up. */
@@ -119,14 +119,20 @@ LM_INTERNAL uint32_t lm_frame_extent(uint32_t length)
     return ((uint32_t)sizeof(struct lm_frame) + length + LM_FRAME_ALIGN - 1) & ~(LM_FRAME_ALIGN - 1);
 }
 
+/* Where in the ring's bytes an index is, whatever the origin. */
+LM_INTERNAL uint32_t lm_ring_offset(const struct lm_ring *ring, uint64_t position)
+{
+    return ((uint32_t)position - ring->origin) & (ring->size - 1);
+}
+
 LM_INTERNAL struct lm_frame *lm_ring_frame(const struct lm_ring *ring, uint64_t position)
 {
-    return (struct lm_frame *)(void *)(ring->bytes + (position & (ring->size - 1)));
+    return (struct lm_frame *)(void *)(ring->bytes + lm_ring_offset(ring, position));
 }
 
 LM_INTERNAL void lm_ring_write(const struct lm_ring *ring, uint64_t position, const void *source, uint32_t length)
 {
-    uint32_t offset = (uint32_t)position & (ring->size - 1);
+    uint32_t offset = lm_ring_offset(ring, position);
     uint32_t first = lm_min32(length, ring->size - offset);
     memcpy(ring->bytes + offset, source, first);
     if (length > first)
@@ -135,7 +141,7 @@ LM_INTERNAL void lm_ring_write(const struct lm_ring *ring, uint64_t position, co
 
 LM_INTERNAL void lm_ring_read(const struct lm_ring *ring, uint64_t position, void *target, uint32_t length)
 {
-    uint32_t offset = (uint32_t)position & (ring->size - 1);
+    uint32_t offset = lm_ring_offset(ring, position);
     uint32_t first = lm_min32(length, ring->size - offset);
     memcpy(target, ring->bytes + offset, first);
     if (length > first)
@@ -170,15 +176,6 @@ LM_INTERNAL bool lm_producer_fits(const struct lm_producer *producer, uint32_t e
     return producer->ring.size - (producer->tail - producer->head) >= extent;
 }
 
-/* What all frames of a message take in the ring, of which `sent` bytes are there and the next `part` are to go. */
-LM_INTERNAL uint64_t lm_message_extent(uint32_t length, uint32_t sent, uint32_t part)
-{
-    if (sent > 0)
-        return LM_KEEPS_ITS_WAY;
-    uint32_t before_last = part ? (length - 1) / part : 0;
-    return (uint64_t)before_last * lm_frame_extent(part) + lm_frame_extent(length - before_last * part);
-}
-
 /* P3: the pages of [offset, offset + extent) exist from here on. */
 LM_INTERNAL int lm_producer_reserve(struct lm_producer *producer, uint32_t offset, uint32_t extent)
 {
@@ -205,38 +202,33 @@ LM_INTERNAL void lm_producer_put(struct lm_producer *producer, const struct lm_f
 }
 
 /*
- * When the ring is empty and the frame would begin another page, goes back to the first one, if `message` fits before
- * here: until the consumer has passed the end of the ring there is no more room than that.
+ * When the ring is empty and the frame would begin another page, it goes to the first one: a quiet ring keeps few pages
+ * warm. That takes no room. The consumer, who has read everything, reads the origin after the tail of P5.
  */
-LM_INTERNAL int lm_producer_restart(struct lm_producer *producer, uint32_t extent, uint64_t message)
+LM_INTERNAL int lm_producer_restart(struct lm_producer *producer, uint32_t extent)
 {
-    uint32_t offset = (uint32_t)producer->tail & (producer->ring.size - 1);
-    bool same_page = offset > 0 && (offset - 1) / LM_RING_WARM == (offset + extent - 1) / LM_RING_WARM;
-    if (same_page || offset < extent || offset < message)
+    uint32_t offset = lm_ring_offset(&producer->ring, producer->tail);
+    if (offset == 0 || (offset - 1) / LM_RING_WARM == (offset + extent - 1) / LM_RING_WARM)
         return 0;
     int result = lm_producer_refresh(producer);
     if (result < 0 || producer->head != producer->tail)
         return result;
-    struct lm_frame skip;
-    memset(&skip, 0, sizeof skip);
-    skip.kind = LM_FRAME_SKIP;
-    *lm_ring_frame(&producer->ring, producer->tail) = skip;
-    producer->tail += producer->ring.size - offset;
+    producer->ring.origin = (uint32_t)producer->tail;
+    lm_store_relaxed(&producer->ring.words->origin, producer->ring.origin);
     return 0;
 }
 
-/* Makes ready for a frame of that extent: 1 it may be put, 0 there is no room. `message`: the extent of all frames of
- * the message that it begins, LM_KEEPS_ITS_WAY if it continues one. */
-LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t extent, uint64_t message)
+/* Makes ready for a frame of that extent: 1 it may be put, 0 there is no room. */
+LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t extent)
 {
-    int result = lm_producer_restart(producer, extent, message);
+    int result = lm_producer_restart(producer, extent);
     if (result == 0 && !lm_producer_fits(producer, extent))
         result = lm_producer_refresh(producer);
     if (result < 0)
         return result;
     if (!lm_producer_fits(producer, extent))
         return 0;
-    result = lm_producer_reserve(producer, (uint32_t)producer->tail & (producer->ring.size - 1), extent);
+    result = lm_producer_reserve(producer, lm_ring_offset(&producer->ring, producer->tail), extent);
     return result < 0 ? result : 1;
 }
 
@@ -251,7 +243,7 @@ LM_INTERNAL void lm_producer_fetch_ahead(const struct lm_producer *producer)
         lm_prefetch_to_write(lm_ring_frame(&producer->ring, producer->tail + ahead));
 }
 
-/* P5: releases the bytes of P4 to C1; ordered before P6, against S1 and S2. */
+/* P5: releases the bytes of P4, and the origin, to C1; ordered before P6, against S1 and S2. */
 LM_INTERNAL void lm_producer_publish(struct lm_producer *producer)
 {
     lm_store_ordered(&producer->ring.words->tail, (uint32_t)producer->tail);
@@ -305,13 +297,19 @@ LM_INTERNAL bool lm_consumer_valid(const struct lm_consumer *consumer)
     return lm_ring_valid(&consumer->ring, consumer->head, consumer->tail);
 }
 
-/* C1. The acquire pairs with P5: the frames up to the tail have been written. */
+/* C1 of an empty view. The acquire pairs with P5: the frames up to the tail have been written, and the origin, which
+ * stays until we have consumed them. */
 LM_INTERNAL int lm_consumer_refresh(struct lm_consumer *consumer)
 {
-    uint32_t in_ring = lm_load_acquire(&consumer->ring.words->tail) - (uint32_t)consumer->head;
-    if (in_ring > consumer->ring.size || in_ring < consumer->tail - consumer->head || in_ring % LM_FRAME_ALIGN)
+    struct lm_ring_words *words = consumer->ring.words;
+    uint32_t in_ring = lm_load_acquire(&words->tail) - (uint32_t)consumer->head;
+    if (in_ring == 0)
+        return 0;
+    uint32_t origin = lm_load_relaxed(&words->origin);
+    if (in_ring > consumer->ring.size || in_ring % LM_FRAME_ALIGN || origin % LM_FRAME_ALIGN)
         return -EPROTO;
     consumer->tail = consumer->head + in_ring;
+    consumer->ring.origin = origin;
     return 0;
 }
 
@@ -330,7 +328,8 @@ LM_INTERNAL void lm_frame_fetch(const struct lm_frame *shared, struct lm_frame *
 
 LM_INTERNAL bool lm_frame_kind_known(uint32_t kind)
 {
-    return (kind >= LM_FRAME_MESSAGE && kind <= LM_FRAME_LENT) || kind >= LM_FRAME_IGNORABLE;
+    return (kind >= LM_FRAME_MESSAGE && kind <= LM_FRAME_ABORT) || kind == LM_FRAME_DROPPED || kind == LM_FRAME_LENT ||
+           kind >= LM_FRAME_IGNORABLE;
 }
 
 /* The memory of a segment is the one descriptor that comes with a message in it. */
@@ -353,42 +352,16 @@ LM_INTERNAL bool lm_frame_valid(const struct lm_frame *frame, uint64_t in_ring)
     return frame->kind != LM_FRAME_PIECE || (frame->length > 0 && frame->length < frame->total);
 }
 
-/* C5: releases the space to P1; ordered before C6, against W1 and W2. */
-LM_INTERNAL void lm_consumer_move(struct lm_consumer *consumer, uint64_t bytes)
-{
-    consumer->head += bytes;
-    lm_store_ordered(&consumer->ring.words->head, (uint32_t)consumer->head);
-}
-
-/* Follows a skip frame to the ring's start. It can't stand there itself, nor with less published than it skips. */
-LM_INTERNAL int lm_consumer_skip(struct lm_consumer *consumer)
-{
-    uint32_t offset = (uint32_t)consumer->head & (consumer->ring.size - 1);
-    uint32_t rest = consumer->ring.size - offset;
-    if (offset == 0 || rest > consumer->tail - consumer->head)
-        return -EPROTO;
-    lm_consumer_move(consumer, rest);
-    return 0;
-}
-
 /* The next frame's header: 1 there is one, 0 the ring is empty. It stays the next until lm_consumer_advance. */
 LM_INTERNAL int lm_consumer_peek(struct lm_consumer *consumer, struct lm_frame *frame)
 {
-    for (;;) {
-        int result = consumer->tail == consumer->head ? lm_consumer_refresh(consumer) : 0;
-        if (result < 0 || consumer->tail == consumer->head)
-            return result;
-        if (consumer->takes)
-            lm_prefetch_to_write(lm_ring_frame(&consumer->ring, consumer->head)); /* for C4 */
-        lm_frame_fetch(lm_ring_frame(&consumer->ring, consumer->head), frame);
-        if (!lm_frame_valid(frame, consumer->tail - consumer->head))
-            return -EPROTO;
-        if (frame->kind != LM_FRAME_SKIP)
-            return 1;
-        result = lm_consumer_skip(consumer);
-        if (result < 0)
-            return result;
-    }
+    int result = consumer->tail == consumer->head ? lm_consumer_refresh(consumer) : 0;
+    if (result < 0 || consumer->tail == consumer->head)
+        return result;
+    if (consumer->takes)
+        lm_prefetch_to_write(lm_ring_frame(&consumer->ring, consumer->head)); /* for C4 */
+    lm_frame_fetch(lm_ring_frame(&consumer->ring, consumer->head), frame);
+    return lm_frame_valid(frame, consumer->tail - consumer->head) ? 1 : -EPROTO;
 }
 
 /* C3: the payload of the frame that was just peeked at. */
@@ -403,9 +376,11 @@ LM_INTERNAL bool lm_consumer_take(struct lm_consumer *consumer)
     return lm_exchange(&lm_ring_frame(&consumer->ring, consumer->head)->state, LM_FRAME_TAKEN) == LM_FRAME_READY;
 }
 
+/* C5: releases the space to P1; ordered before C6, against W1 and W2. */
 LM_INTERNAL void lm_consumer_advance(struct lm_consumer *consumer, const struct lm_frame *frame)
 {
-    lm_consumer_move(consumer, lm_frame_extent(frame->length));
+    consumer->head += lm_frame_extent(frame->length);
+    lm_store_ordered(&consumer->ring.words->head, (uint32_t)consumer->head);
 }
 
 /* C6: whether the producer waits for room and must be rung. */
@@ -420,12 +395,15 @@ LM_INTERNAL void lm_consumer_awake(struct lm_consumer *consumer)
     lm_store_relaxed(&consumer->ring.words->consumer_sleeps, 0);
 }
 
-/* A hint, for who looks at the tail again and again: has the lines of the frame at `position`, if it comes there, cross
- * together with the tail's and not after it. */
+/* A hint, for who looks at the tail of an empty ring again and again: has the first lines of the next frame cross
+ * together with the tail's and not after it. A frame that would begin a page goes to the first page instead
+ * (lm_producer_restart). */
 LM_INTERNAL void lm_ring_expect(const struct lm_ring *ring, uint64_t position)
 {
-    lm_prefetch_to_read(lm_ring_frame(ring, position));
-    lm_prefetch_to_read(lm_ring_frame(ring, position + LM_CACHE_LINE));
+    uint32_t offset = lm_ring_offset(ring, position);
+    const unsigned char *frame = ring->bytes + (offset % LM_RING_WARM ? offset : 0);
+    lm_prefetch_to_read(frame);
+    lm_prefetch_to_read(frame + LM_CACHE_LINE);
 }
 
 /* Whether something was put in since the last look, for who looks again and again before S1. */
@@ -455,6 +433,7 @@ LM_SETUP struct lm_consumer lm_consumer_of_rest(const struct lm_producer *produc
     struct lm_consumer rest = {producer->ring, producer->head, producer->tail, false};
     memset(own, 0, sizeof *own);
     own->tail = (uint32_t)producer->tail;
+    own->origin = producer->ring.origin;
     rest.ring.words = own;
     return rest;
 }
