@@ -117,19 +117,25 @@ uint64_t th_now_ms(void)
     return th_now_us() / 1000;
 }
 
-void th_sleep_ms(unsigned milliseconds)
+static void th_sleep_us(unsigned microseconds)
 {
-    struct timespec left = {.tv_sec = milliseconds / 1000, .tv_nsec = (long)(milliseconds % 1000) * 1000000};
+    struct timespec left = {.tv_sec = microseconds / 1000000, .tv_nsec = (long)(microseconds % 1000000) * 1000};
     while (nanosleep(&left, &left) != 0 && errno == EINTR)
         ;
 }
 
+void th_sleep_ms(unsigned milliseconds)
+{
+    th_sleep_us(milliseconds * 1000);
+}
+
+/* Most of what is waited for comes soon. */
 void th_wait_until(bool (*condition)(void *), void *info)
 {
     uint64_t end = th_now_ms() + 20000;
-    while (!condition(info)) {
+    for (unsigned us = 20; !condition(info); us = us < 1000 ? 2 * us : us) {
         assert_true(th_now_ms() < end);
-        th_sleep_ms(1);
+        th_sleep_us(us);
     }
 }
 

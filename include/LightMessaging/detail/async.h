@@ -150,7 +150,7 @@ LM_INTERNAL bool lm_async_is_over(struct lm_async *async, kern_return_t *status)
     int error = lm_async_outcome(async, link);
     if (error != -EAGAIN) {
         *status = lm_call_status(link, &async->call, &async->request, error);
-        if (*status == MACH_SEND_INVALID_DEST && lm_request_came_late(&async->request))
+        if (*status == MACH_SEND_INVALID_DEST && !async->call.service_lived)
             async->request.queued = false;
         lm_async_leave(async, link);
     }

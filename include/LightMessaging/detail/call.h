@@ -76,14 +76,15 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     lm_link_lock(link);
     link->threads++;
     request->whole_max = link->channel.whole_max; /* we have it all, and wait */
+    request->call = &call;
     request->token = lm_table_insert(&link->calls, 0, &call, 0);
     int result = request->token ? lm_link_send(link, request) : -ENOMEM;
     int64_t deadline = lm_request_reply_deadline(request);
     while (result == 0 && call.state == LM_CALL_WAITING)
         result = lm_link_wait(link, &call, deadline);
     kern_return_t status = lm_call_status(link, &call, request, result);
-    if (status == MACH_SEND_INVALID_DEST && lm_request_came_late(request))
-        request->queued = false;
+    if (status == MACH_SEND_INVALID_DEST && !call.service_lived)
+        request->queued = false; /* with a dead service */
     if (request->token)
         lm_table_remove(&link->calls, lm_table_find(&link->calls, request->token, 0));
     if (status == MACH_RCV_TIMED_OUT)
@@ -91,6 +92,7 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     lm_link_hand_over(link);
     link->threads--;
     lm_link_unlock(link);
+    request->call = NULL;
     if (status)
         LMResponseBufferFree(response);
     return status;

@@ -121,9 +121,8 @@ LM_INTERNAL void lm_request_init(struct lm_request *request, SInt32 identifier, 
     request->whole_max = LM_PIECE_MAX;
     request->offset = 0;
     request->deadline = lm_deadline_after(milliseconds);
-    request->has_patience = request->queued = request->rung = request->taken = false;
+    request->has_patience = request->queued = request->taken = false;
     request->position = 0;
-    request->put_at = 0;
     request->call = NULL;
     request->owner = NULL;
     request->in_unsent.next = NULL; /* in no list */

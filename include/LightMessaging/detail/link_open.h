@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * How a link comes and goes: found by name or opened, taking over what a dead one left untaken; given up; forgotten in
- * a forked child.
- */
+/* How a link comes and goes: found by name or opened; given up; forgotten in a forked child; and the process's end. */
 #ifndef LM_DETAIL_LINK_OPEN_H
 #define LM_DETAIL_LINK_OPEN_H
 
-#include "link_wait.h"
+#include "link_move.h"
 
 LM_SETUP void lm_link_destroy(struct lm_object *object)
 {
@@ -31,16 +28,18 @@ LM_SETUP void lm_link_unlist(struct lm_link *link)
         lm_release(&link->object);
 }
 
-/* mach_port_deallocate on the link's port. Without the lock. */
+/* mach_port_deallocate on the link's port. What a dead service left stays, for its successor. Without the lock. */
 LM_SETUP void lm_link_deallocated(struct lm_object *object, uint32_t detail)
 {
     struct lm_link *link = LM_CONTAINER(object, struct lm_link, object);
     (void)detail;
     lm_link_lock(link);
-    link->given_up = true;
+    bool keeps = lm_link_keeps_messages(link);
+    link->given_up = !keeps;
     lm_link_die(link);
     lm_link_unlock(link);
-    lm_link_unlist(link);
+    if (!keeps)
+        lm_link_unlist(link);
 }
 
 /* --- Fork --- */
@@ -110,13 +109,16 @@ LM_SETUP void lm_links_forget(void)
 
 /* --- Opening --- */
 
-/* A fork knows the link from here on. */
+LM_SETUP void lm_links_end(void);
+
+/* A fork, and the process's end, know the link from here on. */
 LM_SETUP void lm_link_enlist(struct lm_link *link)
 {
     const struct lm_fork_part part = {lm_links_hold, lm_links_resume, lm_links_forget};
     lm_process_lock();
     lm_process_prepare();
     lm_process_1.fork_links = part;
+    lm_process_1.end = lm_links_end;
     lm_list_append(&lm_process_1.all_links, &link->in_all);
     lm_process_unlock();
 }
@@ -133,135 +135,6 @@ LM_SETUP struct lm_link *lm_link_create(const char *name)
     strcpy(link->name, name);
     lm_link_enlist(link);
     return link;
-}
-
-/* Whose sender does not wait for it to be taken. */
-LM_INTERNAL bool lm_frame_is_whole_one_way(const struct lm_frame *frame)
-{
-    return frame->kind == LM_FRAME_MESSAGE && frame->token == 0 && frame->total == frame->length &&
-           frame->descriptors == 0;
-}
-
-/* Gives a dead link's call to another link, which knows it by another token. Both links' locks. */
-LM_SETUP void lm_link_adopt(struct lm_link *link, struct lm_link *dead, struct lm_call *call, uint32_t token)
-{
-    lm_table_remove(&dead->calls, lm_table_find(&dead->calls, call->request->token, 0));
-    lm_list_remove(&call->in_link);
-    lm_list_append(&link->asynchronous, &call->in_link);
-    call->request->token = token;
-    call->request->offset = 0;
-    call->request->queued = false;
-    call->moved(call, link);
-}
-
-/* Where a request goes that the dead service did not take: into the ring if it is whole, else to the end of the
- * line. */
-LM_SETUP void lm_link_resend(struct lm_link *link, struct lm_request *request, struct lm_frame *frame,
-                             const unsigned char *payload)
-{
-    if (!payload) {
-        lm_link_stand_in_line(link, request);
-        return;
-    }
-    frame->token = request->token;
-    request->position = link->channel.out.tail;
-    request->offset = request->length;
-    request->queued = true;
-    lm_producer_put(&link->channel.out, frame, payload);
-}
-
-/* A token of `link` for a dead link's call that may go over to it, which is held from then on. 0: it stays. */
-LM_SETUP uint32_t lm_link_invite(struct lm_link *link, struct lm_link *dead, struct lm_call *call)
-{
-    if (!call->may_move(call, dead, link))
-        return 0;
-    uint32_t token = lm_table_insert(&link->calls, 0, call, 0);
-    if (token == 0)
-        call->moved(call, NULL);
-    return token;
-}
-
-/* Moves an asynchronous call whose last frame is in the dead ring, unless the dead service had taken it. */
-LM_SETUP void lm_link_move_call(struct lm_link *link, struct lm_link *dead, struct lm_consumer *rest,
-                                struct lm_frame *frame, unsigned char *payload)
-{
-    struct lm_call *call = lm_link_call_of(dead, frame);
-    uint32_t token = call && call->request ? lm_link_invite(link, dead, call) : 0;
-    if (token == 0)
-        return;
-    if (!lm_consumer_take(rest)) {
-        lm_table_remove(&link->calls, lm_table_find(&link->calls, token, 0));
-        call->moved(call, NULL);
-        return;
-    }
-    bool whole = !lm_frame_is_part(frame);
-    if (whole)
-        lm_consumer_copy(rest, frame, payload);
-    lm_link_adopt(link, dead, call, token);
-    lm_link_resend(link, call->request, frame, whole ? payload : NULL);
-}
-
-/* Moves what is left in the dead link's ring; room is there, `payload` holds any frame's. With both locks. */
-LM_SETUP void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsigned char *payload)
-{
-    struct lm_ring_words words;
-    struct lm_frame frame;
-    struct lm_consumer rest = lm_consumer_of_rest(&dead->channel.out, &words);
-    while (lm_consumer_peek(&rest, &frame) > 0) {
-        if (frame.kind == LM_FRAME_MESSAGE && frame.token) {
-            lm_link_move_call(link, dead, &rest, &frame, payload);
-        } else if (lm_frame_is_whole_one_way(&frame) && lm_consumer_take(&rest)) {
-            lm_consumer_copy(&rest, &frame, payload);
-            lm_producer_put(&link->channel.out, &frame, payload);
-        }
-        lm_consumer_advance(&rest, &frame);
-    }
-    lm_producer_publish(&link->channel.out);
-}
-
-/* Moves those who stand in the dead link's line. With both locks. */
-LM_SETUP void lm_link_move_line(struct lm_link *link, struct lm_link *dead)
-{
-    struct lm_list *next;
-    for (struct lm_list *l = lm_list_first(&dead->unsent); l; l = next) {
-        struct lm_request *request = LM_CONTAINER(l, struct lm_request, in_unsent);
-        next = lm_list_next(&dead->unsent, l);
-        uint32_t token = lm_link_invite(link, dead, request->call);
-        if (token == 0)
-            continue;
-        lm_link_leave_line(dead, request);
-        lm_link_adopt(link, dead, request->call, token);
-        lm_link_stand_in_line(link, request);
-    }
-}
-
-/*
- * Takes over what a dead service left untaken, in order, into a fresh ring, which is as large: one-way messages, and
- * asynchronous calls, whose sends have returned likewise. -ENOMEM: all of it is still the dead link's.
- */
-LM_SETUP int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
-{
-    struct lm_producer *left = &dead->channel.out;
-    unsigned char *payload = (unsigned char *)malloc(LM_PIECE_MAX);
-    int result = payload ? 0 : -ENOMEM;
-    lm_link_lock(dead);
-    lm_link_lock(link);
-    if (result == 0 && !dead->given_up && left->ring.size && lm_producer_refresh(left) == 0) {
-        result = lm_producer_reserve(&link->channel.out, 0, (uint32_t)(left->tail - left->head));
-        if (result == 0)
-            lm_link_move_rest(link, dead, payload);
-        if (result == 0)
-            lm_link_move_line(link, dead);
-    }
-    link->spin = dead->spin;
-    lm_link_unlock(dead);
-    lm_link_put_unsent(link);
-    lm_link_hand_over(link);
-    if (result == 0 && lm_producer_must_ring(&link->channel.out))
-        lm_channel_ring_bell(&link->channel);
-    lm_link_unlock(link);
-    free(payload);
-    return result;
 }
 
 /* Whether the service is this user's. */
@@ -402,6 +275,69 @@ LM_SETUP int lm_link_get(const char *name, int64_t deadline, struct lm_link **li
         result = lm_link_try(name, deadline, link);
     while (result == 0);
     return result < 0 ? result : 0;
+}
+
+/*
+ * --- The process's end ---
+ *
+ * In good order, by `exit` or a return from `main`: one-way messages that a dead service has left go to its successor,
+ * if there is one, since nobody will use the connection again. A program may call `exit` in a signal handler that has
+ * interrupted a thread with a lock, so locks are only tried for.
+ */
+
+/* Nanoseconds that a successor with no room for another connection may hold up the end, or a lock that somebody has. */
+#define LM_END_PATIENCE 500000000
+
+LM_SETUP bool lm_lock_by(pthread_mutex_t *lock, int64_t deadline)
+{
+    while (pthread_mutex_trylock(lock) != 0) {
+        if (lm_deadline_left(deadline) == 0)
+            return false;
+        lm_sys_pause(LM_NAP_NANOSECONDS);
+    }
+    return true;
+}
+
+/* A link that the end has not seen to, with a reference; NULL: none is left, or nobody can tell. */
+LM_SETUP struct lm_link *lm_links_next_to_end(int64_t deadline)
+{
+    struct lm_link *found = NULL;
+    if (!lm_lock_by(&lm_process_1.lock, deadline))
+        return NULL;
+    struct lm_list *links = &lm_process_1.links;
+    for (struct lm_list *l = lm_list_first(links); l && !found; l = lm_list_next(links, l)) {
+        struct lm_link *link = LM_CONTAINER(l, struct lm_link, in_process);
+        if (!link->ended && lm_load_acquire(&link->phase) == LM_LINK_OPEN)
+            found = link;
+    }
+    if (found) {
+        found->ended = true;
+        lm_retain(&found->object);
+    }
+    lm_process_unlock();
+    return found;
+}
+
+LM_SETUP void lm_link_end(struct lm_link *link, int64_t deadline)
+{
+    struct lm_link *successor;
+    if (!lm_lock_by(&link->channel.lock, deadline))
+        return;
+    bool keeps = lm_link_keeps_messages(link);
+    lm_link_unlock(link);
+    if (keeps && lm_link_get(link->name, deadline, &successor) == 0)
+        lm_release(&successor->object);
+}
+
+/* The process's `end`. */
+LM_SETUP void lm_links_end(void)
+{
+    int64_t deadline = lm_now() + LM_END_PATIENCE;
+    struct lm_link *link;
+    while ((link = lm_links_next_to_end(deadline)) != NULL) {
+        lm_link_end(link, deadline);
+        lm_release(&link->object);
+    }
 }
 
 #endif

@@ -23,8 +23,6 @@ struct lm_request {
     int64_t patience;        /* nanoseconds, or LM_FOREVER */
     uint64_t position;       /* of the frame that the service takes, */
     bool queued;             /* once it is in the ring */
-    bool rung;               /* the service was asleep, and alive */
-    int64_t put_at;          /* when it was put in, if it did not ring */
     struct lm_call *call;    /* whose it is; NULL: a one-way message's */
     struct lm_object *owner; /* of an asynchronous one, which may end while the lock is given up */
     struct lm_list in_unsent;
@@ -48,29 +46,35 @@ LM_INTERNAL uint32_t lm_request_part(const struct lm_request *request)
     return lm_request_is_large(request) ? lm_min32(rest, lm_piece_length(request->length)) : rest;
 }
 
-/* Whether to ask the kernel if a service that does not sleep still lives: a bell would have told, but none is rung. */
-LM_INTERNAL bool lm_link_may_be_dead(struct lm_link *link)
+/* Whether its sender goes on at once. A thread that waits for its answer hears of a death by the socket. */
+LM_INTERNAL bool lm_request_is_left_alone(const struct lm_request *request)
 {
-    link->put_at = lm_now_coarse();
-    if (link->put_at - link->asked_at < LM_TRUST_NANOSECONDS)
-        return false;
-    link->asked_at = link->put_at;
-    return true;
+    return !request->call || request->owner;
 }
 
-/* Lets the service see what was put, and wakes it if it sleeps: true. The lock is given up for the system call. */
-LM_INTERNAL bool lm_link_publish(struct lm_link *link)
+/*
+ * Lets the service see what was put, and wakes it if it sleeps. Where nobody will wait, the kernel is asked whether a
+ * service that is awake still lives, since no bell tells; but in a stream only once in some 10 us, since a question
+ * takes as long as four messages. That is less than a successor needs to take the name. Whether the service lives, so
+ * far as is known; the lock is given up for the system call.
+ */
+LM_INTERNAL bool lm_link_publish(struct lm_link *link, bool left_alone)
 {
     lm_producer_publish(&link->channel.out);
     bool asleep = lm_producer_must_ring(&link->channel.out);
-    if (!asleep && !lm_link_may_be_dead(link))
+    if (!asleep && !left_alone)
         return false;
+    uint64_t now = lm_ticks();
+    if (!asleep && now - link->lived_at < lm_ticks_few())
+        return true;
     lm_link_unlock(link);
     bool dead = asleep ? lm_channel_ring_bell(&link->channel) < 0 : lm_sys_hung_up(link->channel.socket);
     lm_link_lock(link);
     if (dead)
         lm_link_die(link);
-    return asleep;
+    else
+        link->lived_at = now;
+    return !dead;
 }
 
 /* Puts a frame that says something about a call, and has room. */
@@ -151,8 +155,9 @@ LM_INTERNAL void lm_link_place(struct lm_link *link, struct lm_request *request)
     lm_producer_put(&link->channel.out, &frame, (const unsigned char *)request->data + offset);
     if (lm_request_is_lent(request))
         lm_sys_close(&request->buffer->memory); /* it has been sent, if it was still here */
-    request->rung = lm_link_publish(link);
-    request->put_at = link->put_at;
+    bool lives = lm_link_publish(link, lm_request_is_left_alone(request));
+    if (request->call)
+        request->call->service_lived = lives;
 }
 
 /* --- The line of asynchronous calls --- */

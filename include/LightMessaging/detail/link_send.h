@@ -136,15 +136,6 @@ LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, struct lm_request *reque
     return !request->taken;
 }
 
-/*
- * Was the service, whose death is known now, dead already when the call was put in? A bell would have told. A service
- * that was awake, or looked so, is taken to have been dead if the news came at once.
- */
-LM_INTERNAL bool lm_request_came_late(const struct lm_request *request)
-{
-    return !request->rung && lm_now_coarse() - request->put_at < LM_TRUST_NANOSECONDS;
-}
-
 /* Queues the request. After a failure nothing of it will be taken. -EPIPE: the service was dead before. */
 LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
 {

@@ -206,13 +206,26 @@ LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_call *call, int64_
     return 0;
 }
 
+/* Before the first sleep of a call that did not wake the service. One that is dead now was dead when the call came, or
+ * has died while its thread was looking. */
+LM_INTERNAL bool lm_link_is_dead_for(struct lm_link *link, struct lm_call *call)
+{
+    if (!call || call->service_lived)
+        return false;
+    call->service_lived = !lm_sys_hung_up(link->channel.socket);
+    if (!call->service_lived)
+        lm_link_die(link);
+    return !call->service_lived;
+}
+
 /* The same, after looking for a while if that pays. The lock is given up for that: what the caller waits for may have
  * come, handed out by a thread that found no follower to wake. */
 LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_call *call, int64_t deadline)
 {
     int result = lm_link_may_wait(link, deadline);
     uint32_t news = link->news;
-    if (result < 0 || lm_link_look(link, call == NULL, deadline) || link->news != news)
+    if (result < 0 || lm_link_look(link, call == NULL, deadline) || link->news != news ||
+        lm_link_is_dead_for(link, call))
         return result;
     return lm_link_sleep(link, call, deadline);
 }

@@ -47,6 +47,7 @@ struct lm_process {
     bool prepared;
     bool thread_loop_made;
     struct lm_fork_part fork_links, fork_services, fork_loops;
+    void (*end)(void);         /* link_open.h: what is still to be done when the process ends in good order */
     struct lm_string modes[2]; /* their names are in cf_string.h */
     struct lm_allocator allocators[2];
     uint32_t trace;          /* trace.h */
@@ -72,10 +73,13 @@ LM_SHARED_STATE struct lm_process lm_process_1;
         (CFStringRef) & lm_constant;                                                                                   \
     })
 
-/* A plugin that is unloaded must not leave threads a destructor that is gone with it. Each unit has one; the first does
- * it. */
+/* At exit, or when a plugin is unloaded, which must not leave threads a destructor that is gone with it. Each unit has
+ * one; the first does it. */
 __attribute__((destructor)) LM_INTERNAL void lm_process_unloaded(void)
 {
+    if (lm_process_1.end)
+        lm_process_1.end();
+    lm_process_1.end = NULL;
     if (lm_process_1.thread_loop_made)
         pthread_key_delete(lm_process_1.thread_loop);
     lm_process_1.thread_loop_made = false;
