@@ -186,18 +186,6 @@ check_orders()
     expect_builds 'all helpers, from the last on' gcc -std=c11 "${strict[@]}" -c helpers_back.c -o out
 }
 
-check_details_refuse()
-{
-    local header count=0
-    for header in "$root"/include/LightMessaging/detail/*.h; do
-        printf '#include "%s"\nint main(void) { return 0; }\n' "$header" >direct.c
-        gcc -std=c11 "${strict[@]}" -c direct.c -o out 2>errors && fail "$header can be included directly"
-        grep -q 'detail/ are its implementation' errors || fail "$header does not say why it can't be included"
-        count=$((count + 1))
-    done
-    [ $count -gt 10 ] || fail "only $count detail headers found"
-}
-
 prefixes='^(LM|lm_|CF|kCF|mach_|MACH_|KERN_|BOOTSTRAP_|LIGHTMESSAGING_|ROCKETBOOTSTRAP_|rocketbootstrap_|msgh_)'
 names='^(task_get_bootstrap_port|name_t|kern_return_t|Boolean|UInt8|SInt32|UInt32)$'
 
@@ -325,7 +313,6 @@ check_compilers
 check_pair_runs
 check_separate
 check_orders
-check_details_refuse
 check_names
 check_units_and_plugin
 check_objective_c

@@ -92,7 +92,7 @@ LM_API CFMessagePortRef rocketbootstrap_cfmessageportcreateremote(CFAllocatorRef
 LM_API kern_return_t rocketbootstrap_cfmessageportexposelocal(CFMessagePortRef port);
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/cf_message_port.h"
+#    include "detail/compat/message_port.h"
 #endif
 
 #endif

@@ -21,8 +21,6 @@
 #ifndef LIGHTMESSAGING_COREFOUNDATION_H
 #define LIGHTMESSAGING_COREFOUNDATION_H
 
-#define LM_PUBLIC_HEADER 1
-
 #include "Mach.h"
 
 /* Objective-C with a Foundation: a thread's run loop and its NSRunLoop serve each other's sources and timers. */
@@ -39,7 +37,7 @@
 
 #if LIGHTMESSAGING_USE_COREFOUNDATION
 #    include <CoreFoundation/CoreFoundation.h>
-#    include "detail/cf_aside.h"
+#    include "detail/cf/aside.h"
 #else
 
 typedef unsigned char Boolean;
@@ -104,7 +102,7 @@ typedef CFMachPortContext CFRunLoopTimerContext;
 
 enum { kCFRunLoopRunFinished = 1, kCFRunLoopRunStopped = 2, kCFRunLoopRunTimedOut = 3, kCFRunLoopRunHandledSource = 4 };
 
-#include "detail/process.h"
+#include "detail/process/process.h"
 
 /* Adds a reference and returns the object; gives one up. NULL is an error of the caller in CoreFoundation; here it is
  * ignored. */
@@ -185,18 +183,18 @@ LM_API void CFRunLoopTimerInvalidate(CFRunLoopTimerRef timer);
 LM_API Boolean CFRunLoopTimerIsValid(CFRunLoopTimerRef timer);
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/cf_object.h"
+#    include "detail/cf/object.h"
 #    if !LIGHTMESSAGING_USE_COREFOUNDATION
-#        include "detail/cf_base.h"
-#        include "detail/cf_string.h"
+#        include "detail/cf/base.h"
+#        include "detail/cf/string.h"
 #    endif
-#    include "detail/cf_run_loop.h"
+#    include "detail/cf/run_loop.h"
 #endif
 #ifdef LM_FOUNDATION
-#    include "detail/ns_run_loop.h"
+#    include "detail/objc/run_loop.h"
 #endif
 #if LIGHTMESSAGING_USE_COREFOUNDATION
-#    include "detail/cf_aside_end.h"
+#    include "detail/cf/aside_end.h"
 #endif
 
 #endif

@@ -82,12 +82,12 @@ LM_API LMImage *LMResponseConsumeImage(LMResponseBuffer *response);
  */
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/image.h"
+#    include "detail/types/image.h"
 #endif
 
 #if defined(LM_FOUNDATION)
 #    if __has_include(<AppKit/NSBitmapImageRep.h>)
-#        include "detail/ns_image.h"
+#        include "detail/objc/image.h"
 #    endif
 #endif
 

@@ -23,6 +23,6 @@
 #define LIGHTMESSAGING_INTEGER_H
 
 #include "LightMessaging.h"
-#include "detail/integer.h"
+#include "detail/types/integer.h"
 
 #endif

@@ -43,8 +43,6 @@
 #ifndef LIGHTMESSAGING_LIGHTMESSAGING_H
 #define LIGHTMESSAGING_LIGHTMESSAGING_H
 
-#define LM_PUBLIC_HEADER 1
-
 #ifndef LIGHTMESSAGING_USE_ROCKETBOOTSTRAP
 #    define LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 1
 #endif
@@ -52,7 +50,7 @@
 #include "Mach.h"
 #include "CoreFoundation.h"
 #if LIGHTMESSAGING_USE_COREFOUNDATION
-#    include "detail/cf_aside.h"
+#    include "detail/cf/aside.h"
 #endif
 
 /* --- Types --- */
@@ -103,9 +101,8 @@ typedef struct LMMessage {
     } data;
 } LMMessage;
 
-/* File descriptors that one message can carry: the kernel's own limit for a record of a socket. */
-#define LM_DESCRIPTORS_MAX 253u
-
+/* One message can carry LM_DESCRIPTORS_MAX file descriptors, which is 253: the kernel's own limit for a record of a
+ * socket. A name has at most LM_NAME_MAX bytes, 127. */
 /* Up to this many bytes of data are stored in the message itself; more are in memory of their own. */
 #define LM_INLINE_MAX 4096u
 
@@ -527,24 +524,25 @@ LM_API NSData *LMDataForPropertyList(id propertyList);
 /* --- The end of the manual; what follows is how it is done --- */
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/message.h"
-#    include "detail/connection.h"
-#    include "detail/async.h"
-#    include "detail/observer.h"
-#    include "detail/start.h"
-#    include "detail/listing.h"
-#    include "detail/buffer.h"
-#    include "detail/sender.h"
+#    include "detail/channel/message.h"
+#    include "detail/client/connection.h"
+#    include "detail/client/async.h"
+#    include "detail/client/observer.h"
+#    include "detail/service/start.h"
+#    include "detail/registry/listing.h"
+#    include "detail/client/send_buffer.h"
+#    include "detail/service/reply_buffer.h"
+#    include "detail/service/sender.h"
 #endif
 #ifdef LM_FOUNDATION
-#    include "detail/ns_property_list.h"
+#    include "detail/objc/property_list.h"
 #endif
 #include "CFMachPort.h"
 #if LIGHTMESSAGING_USE_ROCKETBOOTSTRAP
 #    include "../rocketbootstrap/rocketbootstrap.h"
 #endif
 #if LIGHTMESSAGING_USE_COREFOUNDATION
-#    include "detail/cf_aside_end.h"
+#    include "detail/cf/aside_end.h"
 #endif
 
 #endif

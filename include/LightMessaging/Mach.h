@@ -9,8 +9,6 @@
 #ifndef LIGHTMESSAGING_MACH_H
 #define LIGHTMESSAGING_MACH_H
 
-#define LM_PUBLIC_HEADER 1
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,7 +45,7 @@ typedef char name_t[128]; /* a service name: 1 to 127 bytes and a NUL */
 #define MACH_RCV_TIMED_OUT        0x10004003
 #define MACH_RCV_PORT_DIED        0x10004009
 
-#include "detail/base.h"
+#include "detail/ground/base.h"
 
 /* A sentence that says what the number means and what to look at. Static text; never NULL; any thread. */
 LM_API const char *mach_error_string(mach_error_t error);
@@ -74,7 +72,7 @@ LM_API kern_return_t task_get_bootstrap_port(mach_port_t task, mach_port_t *port
 LM_API kern_return_t mach_port_deallocate(mach_port_t task, mach_port_t name);
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/mach.h"
+#    include "detail/process/mach.h"
 #endif
 
 #endif

@@ -64,7 +64,7 @@ LM_API kern_return_t LMSendPropertyListReply(mach_port_t replyPort, plist_t list
 LM_API plist_t LMResponseConsumePropertyList(LMResponseBuffer *response);
 
 #    ifndef LM_DECLARATIONS_ONLY
-#        include "detail/property_list.h"
+#        include "detail/types/property_list.h"
 #    endif
 
 #endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The segments of a channel, in both directions: which of its own a sender may use, and which of the peer's are known.
+ * A segment's number is its place; new memory for a number takes the place of the old. With the channel's lock.
+ */
+#ifndef LM_DETAIL_CHANNEL_LEND_H
+#define LM_DETAIL_CHANNEL_LEND_H
+
+#include "channel.h"
+
+/* --- Sender --- */
+
+/* Whether the peer can be told of the segment, which is one of the channel's own. */
+LM_INTERNAL bool lm_channel_lends(const struct lm_channel *channel, const struct lm_segment *segment)
+{
+    return channel->lent.segments[segment->number] == segment;
+}
+
+/* The smallest free segment with room; NULL: there is none. */
+LM_INTERNAL struct lm_segment *lm_channel_free_segment(const struct lm_channel *channel, uint32_t length)
+{
+    struct lm_segment *found = NULL;
+    for (uint32_t place = 0; place < LM_SEGMENTS_MAX; place++) {
+        struct lm_segment *segment = channel->lent.segments[place];
+        bool better = segment && lm_segment_room(segment) >= length && (!found || segment->size < found->size);
+        if (better && lm_segment_is_free(segment))
+            found = segment;
+    }
+    return found;
+}
+
+/* Where a new segment goes: an empty place, or the smallest that is free. LM_SEGMENTS_MAX: all are in use. */
+LM_SETUP uint32_t lm_channel_segment_place(const struct lm_channel *channel)
+{
+    uint32_t found = LM_SEGMENTS_MAX;
+    for (uint32_t place = 0; place < LM_SEGMENTS_MAX; place++) {
+        const struct lm_segment *segment = channel->lent.segments[place];
+        if (!segment)
+            return place;
+        if (lm_segment_is_free(segment) &&
+            (found == LM_SEGMENTS_MAX || segment->size < channel->lent.segments[found]->size))
+            found = place;
+    }
+    return found;
+}
+
+/* Makes a new segment one of the channel's own, if there is a place. `largest` is the peer's longest message. */
+LM_SETUP void lm_channel_add_segment(struct lm_channel *channel, struct lm_segment *segment, uint32_t largest)
+{
+    bool may = segment->shared && segment->size <= lm_segment_size(largest);
+    uint32_t place = may ? lm_channel_segment_place(channel) : LM_SEGMENTS_MAX;
+    if (place == LM_SEGMENTS_MAX || !lm_pool_fits(&channel->lent, place, segment->size))
+        return;
+    segment->number = place;
+    lm_retain(&segment->object);
+    lm_pool_set(&channel->lent, place, segment);
+}
+
+/* --- Receiver --- */
+
+/* Takes new memory for a number, which came with a frame. `largest` is the longest message that is accepted. */
+LM_SETUP int lm_channel_learn_segment(struct lm_channel *channel, const struct lm_lease *lease, int memory,
+                                      uint32_t largest)
+{
+    if (!channel->borrows || lease->size <= LM_SEGMENT_DATA || lease->size > lm_segment_size(largest) ||
+        !lm_memory_safe(memory, (size_t)lease->size))
+        return -EPROTO;
+    struct lm_segment *segment = lm_segment_borrow(memory, (size_t)lease->size);
+    if (!segment)
+        return -ENOMEM;
+    lm_pool_set(&channel->borrowed, lease->number, segment);
+    return 0;
+}
+
+/* C3 of a frame that lends: the segment, with a reference. `parcel` is what came with the frame, or NULL. */
+LM_INTERNAL int lm_channel_borrow(struct lm_channel *channel, const struct lm_frame *frame,
+                                  const struct lm_parcel *parcel, uint32_t largest, struct lm_segment **segment)
+{
+    struct lm_lease lease;
+    lm_consumer_copy(&channel->in, frame, &lease);
+    if (lease.number >= LM_SEGMENTS_MAX)
+        return -EPROTO;
+    int result = parcel ? lm_channel_learn_segment(channel, &lease, parcel->descriptors[0], largest) : 0;
+    if (result < 0)
+        return result;
+    *segment = channel->borrowed.segments[lease.number];
+    if (!*segment || frame->total > lm_segment_room(*segment))
+        return -EPROTO;
+    lm_retain(&(*segment)->object);
+    return 0;
+}
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * File descriptors with the record that brings them, and parcels: descriptors that have come and belong to a message,
+ * until the message's owner takes them. Whoever holds a parcel closes what is left in it.
+ */
+#ifndef LM_DETAIL_CHANNEL_PARCEL_H
+#define LM_DETAIL_CHANNEL_PARCEL_H
+
+#include "../ground/list.h"
+#include "../ground/sys.h"
+
+struct lm_parcel {
+    struct lm_list in_channel;
+    bool incomplete; /* this process had no room for some of them; none is kept */
+    uint32_t count;
+    int descriptors[LM_DESCRIPTORS_MAX]; /* -1: taken */
+};
+
+/* Control data for the most descriptors that a record can carry. */
+union lm_descriptor_space {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(LM_DESCRIPTORS_MAX * sizeof(int))];
+};
+
+LM_INTERNAL void lm_descriptors_close(int *descriptors, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        lm_sys_close(&descriptors[i]);
+}
+
+/* NULL is an empty parcel. */
+LM_INTERNAL void lm_parcel_free(struct lm_parcel *parcel)
+{
+    if (parcel)
+        lm_descriptors_close(parcel->descriptors, parcel->count);
+    free(parcel);
+}
+
+LM_SETUP void lm_descriptors_message(struct msghdr *message, struct iovec *part, union lm_descriptor_space *control)
+{
+    memset(message, 0, sizeof *message);
+    message->msg_iov = part;
+    message->msg_iovlen = 1;
+    message->msg_control = control;
+    message->msg_controllen = sizeof *control;
+}
+
+/* Sends a record with descriptors, which stay the caller's. Never waits. */
+LM_SETUP int lm_descriptors_send(int socket, const void *record, size_t length, const int *descriptors, uint32_t count)
+{
+    union lm_descriptor_space control;
+    struct iovec part = {(void *)(uintptr_t)record, length};
+    struct msghdr message;
+    memset(&control, 0, sizeof control);
+    lm_descriptors_message(&message, &part, &control);
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = (socklen_t)CMSG_LEN(count * sizeof *descriptors); /* musl's type; glibc's is wider */
+    message.msg_controllen = control.header.cmsg_len;
+    memcpy(CMSG_DATA(&control.header), descriptors, count * sizeof *descriptors);
+    long result;
+    do
+        result = lm_sys_sendmsg(socket, &message);
+    while (result == -EINTR);
+    return result < 0 ? (int)result : 0;
+}
+
+/* Moves the descriptors that came with a record into the parcel: all, or none and it is incomplete. */
+LM_SETUP void lm_parcel_fill(struct lm_parcel *parcel, struct msghdr *message)
+{
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    parcel->count = 0;
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+        parcel->count = (uint32_t)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(parcel->descriptors, CMSG_DATA(header), parcel->count * sizeof(int));
+    }
+    parcel->incomplete = (message->msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0;
+    if (!parcel->incomplete)
+        return;
+    lm_descriptors_close(parcel->descriptors, parcel->count);
+    parcel->count = 0;
+}
+
+/* Receives a record, and the descriptors that came with it. The record's length, or an error and nothing came. */
+LM_SETUP long lm_descriptors_receive(int socket, void *record, size_t length, int flags, struct lm_parcel *parcel)
+{
+    union lm_descriptor_space control;
+    struct iovec part = {record, length};
+    struct msghdr message;
+    lm_descriptors_message(&message, &part, &control);
+    long result = lm_sys_recvmsg(socket, &message, flags);
+    if (result >= 0)
+        lm_parcel_fill(parcel, &message);
+    return result;
+}
+
+/* Whether this process may send them. */
+LM_INTERNAL bool lm_descriptors_valid(const int *descriptors, uint32_t count)
+{
+    if (count > LM_DESCRIPTORS_MAX || (count && !descriptors))
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (!lm_sys_is_open(descriptors[i]))
+            return false;
+    return true;
+}
+
+/* Copies of them, close-on-exec. On failure there are none. */
+LM_INTERNAL int lm_descriptors_copy(int *copies, const int *descriptors, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        copies[i] = lm_sys_duplicate(descriptors[i]);
+        if (copies[i] >= 0)
+            continue;
+        int error = copies[i];
+        lm_descriptors_close(copies, i);
+        return error;
+    }
+    return 0;
+}
+
+#endif

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Asynchronous calls: a request with a copy of its data, a reply that is handed to a callback in a run loop. Its lock
+ * is taken before the link's. The loop's thread alone settles it; any thread may cancel it. It may be on a second link,
+ * when the service died without taking it.
+ */
+#include "../../LightMessaging.h"
+
+#ifndef LM_DETAIL_CLIENT_ASYNC_H
+#    define LM_DETAIL_CLIENT_ASYNC_H
+
+#    include "connection.h"
+
+/* Bytes that may stand in line on one link. */
+#    define LM_UNSENT_MAX 0x10000000u /* as many as wait for a client that does not read */
+
+struct lm_async {
+    struct lm_object object;
+    pthread_mutex_t lock;
+    bool over;                   /* it was settled or cancelled: the callback was called, or never is */
+    uint32_t process_generation; /* in a forked child there is nothing to cancel */
+    bool moved;
+    struct lm_call call;
+    struct lm_request request;
+    unsigned char *data; /* the request's */
+    struct lm_link
+        *link; /* with a reference; NULL while it moves by itself, which its loop's thread does without the lock */
+    struct lm_loop *loop; /* with a reference */
+    struct lm_watch job;
+    struct lm_timer timer;
+    LMReplyCallBack callback;
+    void *info;
+};
+
+LM_INTERNAL void lm_async_free_response(struct lm_async *async)
+{
+    LMResponseBufferFree(async->call.response);
+    free(async->call.response);
+    async->call.response = NULL;
+}
+
+LM_INTERNAL void lm_async_destroy(struct lm_object *object)
+{
+    struct lm_async *async = LM_CONTAINER(object, struct lm_async, object);
+    if (async->link)
+        lm_release(&async->link->object);
+    lm_async_free_response(async);
+    free(async->data);
+    lm_release(&async->loop->object);
+    pthread_mutex_destroy(&async->lock);
+    free(async);
+}
+
+/* Something has happened to the call, or to its link: the loop's thread looks. With the link's lock. */
+LM_INTERNAL void lm_async_ended(struct lm_call *call)
+{
+    struct lm_async *async = LM_CONTAINER(call, struct lm_async, call);
+    lm_watch_wake(&async->job, async->loop);
+}
+
+/* --- On a link --- */
+
+/* Whether it may go over from its dead link: the service has not taken it so far as is known, and it has not moved
+ * before. It is held then. With both links' locks, which come after its own: who has that already settles it. */
+LM_SETUP bool lm_async_may_move(struct lm_call *call, struct lm_link *dead, struct lm_link *link)
+{
+    struct lm_async *async = LM_CONTAINER(call, struct lm_async, call);
+    if (pthread_mutex_trylock(&async->lock) != 0)
+        return false;
+    if (!async->over && async->link == dead && !async->moved && call->state == LM_CALL_WAITING && !dead->refusal &&
+        lm_link_add_pump(link, async->loop) == 0)
+        return true;
+    pthread_mutex_unlock(&async->lock);
+    return false;
+}
+
+/* It is on that link now, or where it was: NULL. */
+LM_SETUP void lm_async_moved(struct lm_call *call, struct lm_link *link)
+{
+    struct lm_async *async = LM_CONTAINER(call, struct lm_async, call);
+    if (link) {
+        lm_retain(&link->object);
+        lm_release(&async->link->object);
+        async->link = link;
+        async->moved = true;
+    }
+    pthread_mutex_unlock(&async->lock);
+}
+
+/* Puts the request in line, and has the loop wait for the reply. With both locks. */
+LM_INTERNAL int lm_async_enter(struct lm_async *async, struct lm_link *link)
+{
+    struct lm_request *request = &async->request;
+    if (link->unsent_bytes + request->length > LM_UNSENT_MAX && link->unsent_bytes > 0)
+        return -EXFULL;
+    int result = lm_link_add_pump(link, async->loop);
+    request->token = result < 0 ? 0 : lm_table_insert(&link->calls, 0, &async->call, 0);
+    if (request->token == 0)
+        return result < 0 ? result : -ENOMEM;
+    lm_list_append(&link->asynchronous, &async->call.in_link);
+    lm_link_stand_in_line(link, request);
+    lm_link_put_unsent(link);
+    lm_link_hand_over(link);
+    return 0;
+}
+
+/* Has the call begin on that link, whose reference it takes over, even if this fails. With its lock. */
+LM_INTERNAL int lm_async_begin(struct lm_async *async, struct lm_link *link)
+{
+    async->link = link;
+    lm_link_lock(link);
+    int result = lm_async_enter(async, link);
+    if (lm_link_is_cut(link))
+        lm_async_ended(&async->call);
+    lm_link_unlock(link);
+    return result;
+}
+
+/* The link forgets the call; a reply would be late. With both locks. Idempotent. */
+LM_INTERNAL void lm_async_leave(struct lm_async *async, struct lm_link *link)
+{
+    if (!lm_list_contains(&async->call.in_link))
+        return;
+    lm_list_remove(&async->call.in_link);
+    lm_link_abandon(link, &async->request);
+    if (async->call.state == LM_CALL_WAITING && async->request.taken)
+        lm_link_give_up(link, async->request.token);
+    lm_table_remove(&link->calls, lm_table_find(&link->calls, async->request.token, 0));
+    lm_link_hand_over(link);
+}
+
+/* --- Settling, in the loop's thread --- */
+
+/* What ended the waiting: 0 the call itself has; -EAGAIN: nothing did. With both locks. */
+LM_INTERNAL int lm_async_outcome(struct lm_async *async, struct lm_link *link)
+{
+    if (async->call.state == LM_CALL_WAITING && lm_deadline_left(async->request.deadline) == 0 &&
+        !lm_link_is_cut(link) && lm_link_collect(link) < 0)
+        lm_link_die(link);
+    if (async->call.state != LM_CALL_WAITING)
+        return 0;
+    if (lm_link_is_cut(link))
+        return -EPIPE;
+    return lm_deadline_left(async->request.deadline) == 0 ? -ETIMEDOUT : -EAGAIN;
+}
+
+/* Whether the call is over, with what status. With its lock. */
+LM_INTERNAL bool lm_async_is_over(struct lm_async *async, kern_return_t *status)
+{
+    struct lm_link *link = async->link;
+    lm_link_lock(link);
+    int error = lm_async_outcome(async, link);
+    if (error != -EAGAIN) {
+        *status = lm_call_status(link, &async->call, &async->request, error);
+        if (*status == MACH_SEND_INVALID_DEST && !async->call.service_lived)
+            async->request.queued = false;
+        lm_async_leave(async, link);
+    }
+    lm_link_unlock(link);
+    return error != -EAGAIN;
+}
+
+/* Whether its link is dead, and another one may take it over. With the lock. */
+LM_SETUP bool lm_async_is_stranded(struct lm_async *async)
+{
+    struct lm_link *link = async->link;
+    lm_link_lock(link);
+    bool stranded = lm_link_is_cut(link) && !link->refusal && async->call.state == LM_CALL_WAITING && !async->moved;
+    lm_link_unlock(link);
+    return stranded;
+}
+
+/* Has the service looked up, so that all calls of a dead link go over in their order, this one among them. With the
+ * lock, which is given up meanwhile. */
+LM_SETUP void lm_async_rescue(struct lm_async *async)
+{
+    struct lm_link *dead = async->link, *link;
+    lm_retain(&dead->object);
+    pthread_mutex_unlock(&async->lock);
+    if (lm_link_get(dead->name, async->request.deadline, &link) == 0)
+        lm_release(&link->object);
+    lm_release(&dead->object);
+    pthread_mutex_lock(&async->lock);
+}
+
+/* Looks the service up once more, for itself. With the lock, which is given up meanwhile. */
+LM_SETUP kern_return_t lm_async_move(struct lm_async *async)
+{
+    struct lm_link *dead = async->link, *link = NULL;
+    async->link = NULL;
+    async->moved = true;
+    pthread_mutex_unlock(&async->lock);
+    int result = lm_link_get(dead->name, async->request.deadline, &link);
+    lm_release(&dead->object);
+    pthread_mutex_lock(&async->lock);
+    if (result < 0)
+        return async->request.queued ? MACH_SEND_INVALID_DEST : lm_kern_return(result);
+    async->request.queued = false;
+    async->request.offset = 0;
+    if (!async->over)
+        return lm_kern_return(lm_async_begin(async, link));
+    lm_release(&link->object);
+    return KERN_SUCCESS;
+}
+
+/* Takes the call off its loop, which gives up its reference. Once. */
+LM_INTERNAL void lm_async_stop(struct lm_async *async)
+{
+    lm_timer_clear(&async->timer, async->loop);
+    lm_watch_remove(&async->job, -1);
+}
+
+/* Whether the caller is the one to end the call. With the lock. */
+LM_INTERNAL bool lm_async_end(struct lm_async *async)
+{
+    bool pending = !async->over;
+    async->over = true;
+    return pending;
+}
+
+/* Whether the call is over now, and the callback to be called. Without the lock. */
+LM_INTERNAL bool lm_async_settle(struct lm_async *async, kern_return_t *status)
+{
+    bool over = false;
+    pthread_mutex_lock(&async->lock);
+    if (!async->over && async->link && lm_async_is_stranded(async))
+        lm_async_rescue(async);
+    if (!async->over && async->link)
+        over = lm_async_is_over(async, status);
+    if (over && *status == MACH_SEND_INVALID_DEST && !async->moved) {
+        *status = lm_async_move(async);
+        over = *status != KERN_SUCCESS;
+    }
+    bool call = over && lm_async_end(async);
+    pthread_mutex_unlock(&async->lock);
+    return call;
+}
+
+LM_COLD void lm_trace_outcome(struct lm_async *async, kern_return_t status)
+{
+    pthread_mutex_lock(&async->lock);
+    const char *name = async->link ? async->link->name : "a service that is gone";
+    if (status)
+        lm_trace_status("call asynchronously", name, -1, status);
+    else
+        lm_trace(-1, "call of \"%s\" was answered: message %d", name, (int)async->request.identifier);
+    pthread_mutex_unlock(&async->lock);
+}
+
+LM_INTERNAL void lm_async_look(struct lm_async *async)
+{
+    kern_return_t status = KERN_SUCCESS;
+    if (!lm_async_settle(async, &status))
+        return;
+    lm_async_stop(async);
+    async->loop->handled++;
+    if (lm_tracing())
+        lm_trace_outcome(async, status);
+    LMResponseBuffer empty;
+    lm_message_init(&empty.message);
+    async->callback(async, status, status == KERN_SUCCESS ? async->call.response : &empty, async->info);
+    lm_async_free_response(async);
+}
+
+/* The job's callback. */
+LM_INTERNAL enum lm_wish lm_async_ready(struct lm_object *object, uint32_t events)
+{
+    (void)events;
+    lm_async_look(LM_CONTAINER(object, struct lm_async, object));
+    return LM_WATCH_WAIT;
+}
+
+/* The deadline has passed. */
+LM_INTERNAL void lm_async_late(struct lm_object *object)
+{
+    lm_async_look(LM_CONTAINER(object, struct lm_async, object));
+}
+
+/* --- Starting and cancelling --- */
+
+/* With a copy of the data. NULL: no memory. */
+LM_INTERNAL struct lm_async *lm_async_create(const struct lm_request *request, struct lm_loop *loop)
+{
+    struct lm_async *async = (struct lm_async *)lm_new(sizeof *async);
+    unsigned char *data = (unsigned char *)malloc((size_t)request->length + 1);
+    if (!async || !data) {
+        free(async);
+        free(data);
+        return NULL;
+    }
+    memcpy(data, request->data, request->length);
+    lm_object_init(&async->object, lm_async_destroy);
+    pthread_mutex_init(&async->lock, NULL);
+    lm_watch_init(&async->job, &async->object, lm_async_ready);
+    lm_timer_init(&async->timer, &async->object, lm_async_late);
+    async->process_generation = lm_load_relaxed(&lm_process_1.generation);
+    async->request = *request;
+    async->request.data = async->data = data;
+    async->request.call = &async->call;
+    async->request.owner = &async->object;
+    async->call.ended = lm_async_ended;
+    async->call.may_move = lm_async_may_move;
+    async->call.moved = lm_async_moved;
+    async->call.request = &async->request;
+    lm_retain(&loop->object);
+    async->loop = loop;
+    return async;
+}
+
+/* Puts the call on its loop and its link. */
+LM_INTERNAL kern_return_t lm_async_start(struct lm_async *async, struct lm_link *link)
+{
+    pthread_mutex_lock(&async->lock);
+    int result = lm_loop_add(async->loop, &async->job, -1, 0);
+    if (result == 0 && async->request.deadline != LM_FOREVER)
+        result = lm_loop_set_timer(async->loop, &async->timer, async->request.deadline);
+    if (result == 0)
+        result = lm_async_begin(async, link);
+    else
+        lm_release(&link->object);
+    if (result < 0) {
+        lm_async_end(async);
+        lm_async_stop(async);
+    }
+    pthread_mutex_unlock(&async->lock);
+    return lm_kern_return(result);
+}
+
+LM_INTERNAL kern_return_t lm_async_send(LMConnectionRef connection, const struct lm_request *request,
+                                        CFRunLoopRef runLoop, LMReplyCallBack callback, void *info, LMCallRef *call)
+{
+    struct lm_link *link;
+    if (!lm_request_valid(connection, request) || !runLoop || !callback)
+        return KERN_INVALID_ARGUMENT;
+    kern_return_t status = lm_connection_link(connection, request->deadline, &link);
+    if (status)
+        return status;
+    struct lm_async *async = lm_async_create(request, runLoop);
+    if (!async) {
+        lm_release(&link->object);
+        return KERN_RESOURCE_SHORTAGE;
+    }
+    async->callback = callback;
+    async->info = info;
+    if (call)
+        *call = async;
+    status = lm_async_start(async, link);
+    if (status && call)
+        *call = NULL;
+    if (status || !call)
+        lm_release(&async->object);
+    return status;
+}
+
+LM_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SInt32 messageId, const void *data,
+                                                 uint32_t length, uint32_t milliseconds, CFRunLoopRef runLoop,
+                                                 LMReplyCallBack callback, void *info, LMCallRef *call)
+{
+    struct lm_request request;
+    lm_request_init(&request, messageId, data, length, milliseconds);
+    if (call)
+        *call = NULL;
+    kern_return_t status = lm_async_send(connection, &request, runLoop, callback, info, call);
+    if (lm_tracing())
+        lm_trace_message(connection, &request, "call asynchronously", status);
+    return status;
+}
+
+LM_API bool LMCallCancel(LMCallRef call)
+{
+    if (!call || call->process_generation != lm_load_relaxed(&lm_process_1.generation))
+        return false;
+    pthread_mutex_lock(&call->lock);
+    bool pending = lm_async_end(call);
+    if (pending && call->link) {
+        lm_link_lock(call->link);
+        lm_link_withdraw(call->link, &call->request);
+        lm_async_leave(call, call->link);
+        lm_link_unlock(call->link);
+    }
+    pthread_mutex_unlock(&call->lock);
+    if (!pending)
+        return false;
+    lm_async_stop(call);
+    lm_loop_wake(call->loop); /* it may have nothing left to wait for */
+    return true;
+}
+
+#endif

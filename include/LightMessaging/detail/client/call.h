@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* The two things one can do with a link: post a message, or call and wait for the answer; and what their failures are
+ * called. */
+#include "../../LightMessaging.h"
+
+#ifndef LM_DETAIL_CLIENT_CALL_H
+#    define LM_DETAIL_CLIENT_CALL_H
+
+#    include "../ground/error.h"
+#    include "link_send.h"
+
+/* What to tell of a request that was not put in, or was withdrawn. */
+LM_SETUP kern_return_t lm_link_untaken(const struct lm_link *link, int error)
+{
+    if (link->refusal && lm_link_is_cut(link))
+        return link->refusal;
+    return lm_kern_return(error);
+}
+
+/* Whether only the sender has all of a message that is in the ring. */
+LM_INTERNAL bool lm_request_needs_its_sender(const struct lm_request *request)
+{
+    return lm_request_is_large(request) || request->descriptor_count > 0 || lm_request_is_lent(request);
+}
+
+/* One-way. Without the lock. MACH_SEND_INVALID_DEST: the link is cut, and the message was not taken. */
+LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *request)
+{
+    lm_link_lock(link);
+    link->threads++;
+    int result = lm_link_send(link, request);
+    request->taken = result == 0;
+    if (result == 0 && lm_request_needs_its_sender(request))
+        result = lm_link_wait_taken(link, request);
+    if (result < 0 && !lm_link_withdraw(link, request))
+        result = 0;
+    lm_link_hand_over(link);
+    kern_return_t status = result < 0 ? lm_link_untaken(link, result) : KERN_SUCCESS;
+    link->threads--;
+    lm_link_unlock(link);
+    return status;
+}
+
+/* `error` is what ended the waiting, if the call was not ended. */
+LM_INTERNAL kern_return_t lm_call_status(struct lm_link *link, const struct lm_call *call, struct lm_request *request,
+                                         int error)
+{
+    request->taken = true;
+    switch (call->state) {
+    case LM_CALL_ANSWERED:
+        return KERN_SUCCESS;
+    case LM_CALL_DROPPED:
+        return MACH_RCV_PORT_DIED;
+    case LM_CALL_FAILED:
+        return request->queued ? MACH_RCV_PORT_DIED /* no room for the reply */ : lm_link_untaken(link, call->error);
+    case LM_CALL_WAITING:
+        break;
+    }
+    if (lm_link_withdraw(link, request))
+        return lm_link_untaken(link, error);
+    return error == -ETIMEDOUT ? MACH_RCV_TIMED_OUT : MACH_RCV_PORT_DIED;
+}
+
+/* Until when a call waits for its answer, now that it is put in. */
+LM_INTERNAL int64_t lm_request_reply_deadline(const struct lm_request *request)
+{
+    if (!request->has_patience)
+        return request->deadline;
+    return request->patience == LM_FOREVER ? LM_FOREVER : lm_now() + request->patience;
+}
+
+/* Two-way. Without the lock. The response is an empty message when this is called, and after a failure. */
+LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *request, LMResponseBuffer *response)
+{
+    struct lm_call call;
+    memset(&call, 0, sizeof call);
+    call.response = response;
+    lm_link_lock(link);
+    link->threads++;
+    request->whole_max = link->channel.whole_max; /* we have it all, and wait */
+    request->call = &call;
+    request->token = lm_table_insert(&link->calls, 0, &call, 0);
+    int result = request->token ? lm_link_send(link, request) : -ENOMEM;
+    int64_t deadline = lm_request_reply_deadline(request);
+    while (result == 0 && call.state == LM_CALL_WAITING)
+        result = lm_link_wait(link, &call, deadline);
+    kern_return_t status = lm_call_status(link, &call, request, result);
+    if (status == MACH_SEND_INVALID_DEST && !call.service_lived)
+        request->queued = false; /* with a dead service */
+    if (request->token)
+        lm_table_remove(&link->calls, lm_table_find(&link->calls, request->token, 0));
+    if (status == MACH_RCV_TIMED_OUT)
+        lm_link_give_up(link, request->token);
+    lm_link_hand_over(link);
+    link->threads--;
+    lm_link_unlock(link);
+    request->call = NULL;
+    if (status)
+        LMResponseBufferFree(response);
+    return status;
+}
+
+#endif

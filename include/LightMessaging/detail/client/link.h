@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A link: this process's channel to a named service, shared by all threads and connections that use the name.
+ *
+ * The channel's lock guards it. Nobody waits while holding it: lm_link_wait gives it up. Of the threads that wait, one
+ * leads: it sleeps on the socket, and when it wakes hands out all replies that have come. The others follow: each
+ * sleeps on a word of its own, until its reply is there or it is its turn to lead. Who stops waiting passes the lead on
+ * (lm_link_hand_over). When no thread waits but asynchronous calls are under way, their run loops lead.
+ *
+ * Functions here are called with the lock held unless they say otherwise, and return 0 or more, or a negative errno:
+ * -EPIPE the link is cut, -ETIMEDOUT the deadline passed, -EMSGSIZE the service takes no message of that length,
+ * -ENOMEM.
+ */
+#include "../../LightMessaging.h"
+
+#ifndef LM_DETAIL_CLIENT_LINK_H
+#    define LM_DETAIL_CLIENT_LINK_H
+
+#    include "../channel/assembly.h"
+#    include "../channel/handshake.h"
+#    include "../channel/lend.h"
+#    include "../loop/loop.h"
+#    include "../channel/message.h"
+#    include "../process/port.h"
+#    include "../registry/registry.h"
+
+/* Frames handed out at once: more than a full ring of small ones. */
+#    define LM_COLLECT_MAX 16384
+
+/* Records looked at when a link dies: more than a socket's queue of bells holds. */
+#    define LM_LAST_RECORDS 1024
+
+enum lm_link_phase { LM_LINK_OPENING = 0, LM_LINK_OPEN = 1, LM_LINK_FAILED = 2 };
+enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_DROPPED, LM_CALL_FAILED };
+
+struct lm_link;
+struct lm_request;
+
+/* A call that waits for its reply; on its thread's stack, or in an asynchronous call. */
+struct lm_call {
+    LMResponseBuffer *response; /* an asynchronous call has none before its reply comes */
+    enum lm_call_state state;
+    int error;                           /* of one that failed */
+    bool service_lived;                  /* after the call was put in, so the kernel */
+    struct lm_follower *follower;        /* its thread, while that follows */
+    void (*ended)(struct lm_call *call); /* of an asynchronous one: something has happened to it, or to the link */
+    /* Likewise: whether it may go over from a dead link to `link`; if so, it keeps still until it is told where it
+     * is. */
+    bool (*may_move)(struct lm_call *call, struct lm_link *dead, struct lm_link *link);
+    void (*moved)(struct lm_call *call, struct lm_link *link);
+    struct lm_request *request; /* likewise; NULL: not asynchronous, or not a call */
+    struct lm_list in_link;     /* likewise */
+};
+
+/* A thread that waits while another leads; on its stack. */
+struct lm_follower {
+    struct lm_list in_link;
+    struct lm_call *call;  /* NULL: it waits for room, for the service to take or welcome, or for a thread */
+    bool waits_for_thread; /* which would not find it asleep on the socket: it must not lead */
+    uint32_t woken;
+};
+
+/* A run loop's eye on the link's socket; link_wait.h says what for. */
+struct lm_pump {
+    struct lm_object object;
+    struct lm_link *link; /* with a reference */
+    struct lm_watch watch;
+    struct lm_list in_link;
+};
+
+struct lm_link {
+    struct lm_object object;
+    struct lm_channel channel;
+    char name[LM_NAME_MAX + 1];
+    mach_port_t port;
+    uint32_t phase;            /* futex; guarded by the process's lock */
+    struct lm_list in_process; /* by name: guarded by the process's lock, like the next */
+    struct lm_list in_all;
+    struct lm_table calls; /* outstanding, by token */
+    struct lm_list followers;
+    uint32_t news;    /* counts what waiters that give up the lock without following would miss */
+    uint32_t threads; /* in a call, whether they look, sleep, or have no core at the moment */
+    bool led;
+    struct lm_list asynchronous; /* calls */
+    struct lm_list unsent;       /* their requests that wait for room, in order */
+    uint64_t unsent_bytes;
+    bool pump_missed;      /* a pump was told of something while a thread led */
+    struct lm_list pumps;  /* the loops that lead when no thread does */
+    bool large_turn;       /* a large message is being put in, in pieces */
+    bool given_up;         /* cut by this side: the service still gets what is in the ring */
+    bool ended;            /* the process's end has seen to it */
+    kern_return_t refusal; /* what the service said instead of a welcome, or when it sent us away */
+    bool told_welcome;     /* to whoever waits for it */
+    bool wary;             /* the last link was refused: nothing is sent before the welcome */
+    uint32_t largest_reply;
+    struct lm_assembly reply; /* a large one on its way */
+    uint64_t lived_at;        /* when the kernel last said that the service lives, in ticks */
+    struct lm_spin spin;      /* of threads that wait */
+};
+
+LM_INTERNAL void lm_link_lock(struct lm_link *link)
+{
+    pthread_mutex_lock(&link->channel.lock);
+}
+
+LM_INTERNAL void lm_link_unlock(struct lm_link *link)
+{
+    pthread_mutex_unlock(&link->channel.lock);
+}
+
+LM_INTERNAL bool lm_link_is_cut(const struct lm_link *link)
+{
+    return lm_load_relaxed(&link->channel.cut);
+}
+
+/* The service has let us in, and said what it accepts. */
+LM_INTERNAL bool lm_link_welcomed(const struct lm_link *link)
+{
+    return lm_load_ordered(&link->channel.memory->welcomed);
+}
+
+/* --- Waking threads of this process --- */
+
+LM_INTERNAL void lm_follower_wake(struct lm_follower *follower)
+{
+    lm_store_release(&follower->woken, 1);
+    lm_sys_futex_wake(&follower->woken, 1);
+}
+
+/* Wakes those that wait for something other than a reply; all of them when the link is cut. */
+LM_INTERNAL void lm_link_wake_followers(struct lm_link *link)
+{
+    link->news++;
+    for (struct lm_list *l = lm_list_first(&link->followers); l; l = lm_list_next(&link->followers, l)) {
+        struct lm_follower *follower = LM_CONTAINER(l, struct lm_follower, in_link);
+        if (!follower->call || lm_link_is_cut(link))
+            lm_follower_wake(follower);
+    }
+}
+
+LM_INTERNAL void lm_call_end(struct lm_call *call, enum lm_call_state state)
+{
+    call->state = state;
+    if (call->follower)
+        lm_follower_wake(call->follower);
+    if (call->ended)
+        call->ended(call);
+}
+
+LM_INTERNAL void lm_call_fail(struct lm_call *call, int error)
+{
+    call->error = error;
+    lm_call_end(call, LM_CALL_FAILED);
+}
+
+/* Has asynchronous calls and observers look: the link is cut, or was let in. */
+LM_INTERNAL void lm_link_tell_asynchronous(struct lm_link *link)
+{
+    for (struct lm_list *l = lm_list_first(&link->asynchronous); l; l = lm_list_next(&link->asynchronous, l)) {
+        struct lm_call *call = LM_CONTAINER(l, struct lm_call, in_link);
+        call->ended(call);
+    }
+}
+
+/* --- Replies --- */
+
+/* The call a frame is for; NULL if it has been given up: the reply is late, and dropped. */
+LM_INTERNAL struct lm_call *lm_link_call_of(struct lm_link *link, const struct lm_frame *frame)
+{
+    struct lm_entry *entry = lm_table_find(&link->calls, frame->token, 0);
+    return entry ? (struct lm_call *)entry->object : NULL;
+}
+
+/* Where the call's reply goes; NULL if there is no memory. */
+LM_INTERNAL LMMessage *lm_call_message(struct lm_call *call)
+{
+    if (!call->response) {
+        call->response = (LMResponseBuffer *)malloc(sizeof *call->response);
+        if (call->response)
+            lm_message_init(&call->response->message);
+    }
+    return call->response ? &call->response->message : NULL;
+}
+
+/* The message takes over the descriptors that came with it; `parcel` is empty then. */
+LM_INTERNAL void lm_message_attach(LMMessage *message, struct lm_parcel **parcel)
+{
+    message->descriptors = *parcel;
+    *parcel = NULL;
+}
+
+LM_INTERNAL void lm_link_receive_whole(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
+{
+    struct lm_call *call = lm_link_call_of(link, frame);
+    if (!call || call->state != LM_CALL_WAITING)
+        return;
+    LMMessage *message = lm_call_message(call);
+    void *target = message ? lm_message_reserve(message, frame->length) : NULL;
+    if (!target) {
+        lm_call_fail(call, -ENOMEM);
+        return;
+    }
+    lm_consumer_copy(&link->channel.in, frame, target);
+    message->head.msgh_id = frame->identifier;
+    lm_message_attach(message, parcel);
+    lm_call_end(call, LM_CALL_ANSWERED);
+}
+
+/* Where the next part goes: straight into the response, which the first part makes room in. NULL: nowhere. */
+LM_INTERNAL unsigned char *lm_link_part_target(struct lm_call *call, const struct lm_assembly *before)
+{
+    if (!call || call->state != LM_CALL_WAITING)
+        return NULL;
+    LMMessage *message = lm_call_message(call);
+    if (!message || (before->received == 0 && !lm_message_reserve(message, before->total))) {
+        lm_call_fail(call, -ENOMEM);
+        return NULL;
+    }
+    if (LMMessageGetDataLength(message) != before->total)
+        return NULL;
+    return (unsigned char *)LMMessageGetData(message) + before->received;
+}
+
+LM_INTERNAL int lm_link_receive_part(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
+{
+    struct lm_assembly before = {true, frame->token, frame->total, 0};
+    if (link->reply.begun)
+        before = link->reply;
+    int last = lm_assembly_add(&link->reply, frame);
+    if (last < 0)
+        return last;
+    struct lm_call *call = lm_link_call_of(link, frame);
+    unsigned char *target = lm_link_part_target(call, &before);
+    if (target)
+        lm_consumer_copy(&link->channel.in, frame, target);
+    if (last && target) {
+        lm_message_attach(&call->response->message, parcel);
+        lm_call_end(call, LM_CALL_ANSWERED);
+    }
+    return 0;
+}
+
+/* With a reference to the segment, which goes to the reply. */
+LM_INTERNAL void lm_call_borrow(struct lm_call *call, const struct lm_frame *frame, struct lm_segment *segment)
+{
+    LMMessage *message = lm_call_message(call);
+    if (!message) {
+        lm_segment_give_back(segment);
+        lm_call_fail(call, -ENOMEM);
+        return;
+    }
+    lm_message_borrow(message, segment, frame->total);
+    message->head.msgh_id = frame->identifier;
+    lm_call_end(call, LM_CALL_ANSWERED);
+}
+
+LM_INTERNAL int lm_link_receive_lent(struct lm_link *link, const struct lm_frame *frame, const struct lm_parcel *parcel)
+{
+    struct lm_segment *segment = NULL;
+    int result = lm_channel_borrow(&link->channel, frame, parcel, link->largest_reply, &segment);
+    if (result < 0)
+        return result;
+    struct lm_call *call = lm_link_call_of(link, frame);
+    if (call && call->state == LM_CALL_WAITING)
+        lm_call_borrow(call, frame, segment);
+    else
+        lm_segment_give_back(segment);
+    return 0;
+}
+
+/* What it does not give to a call stays in the parcel. */
+LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
+{
+    if (frame->kind >= LM_FRAME_IGNORABLE)
+        return 0;
+    if (frame->total > link->largest_reply)
+        return -EPROTO;
+    if (frame->kind == LM_FRAME_ABORT) {
+        link->reply.begun = false;
+        return 0;
+    }
+    if (frame->kind == LM_FRAME_DROPPED) {
+        struct lm_call *call = lm_link_call_of(link, frame);
+        if (call)
+            lm_call_end(call, LM_CALL_DROPPED);
+        return 0;
+    }
+    if (frame->kind == LM_FRAME_LENT)
+        return lm_link_receive_lent(link, frame, *parcel);
+    if (lm_frame_is_part(frame))
+        return lm_link_receive_part(link, frame, parcel);
+    lm_link_receive_whole(link, frame, parcel);
+    return 0;
+}
+
+/* The same for a frame whose descriptors come by the socket. Without room for them the call fails. */
+LM_SETUP int lm_link_receive_with_descriptors(struct lm_link *link, const struct lm_frame *frame)
+{
+    struct lm_parcel *parcel = NULL;
+    int result = lm_channel_take_parcel(&link->channel, frame->descriptors, &parcel);
+    struct lm_call *call = result == -EMFILE || result == -ENOMEM ? lm_link_call_of(link, frame) : NULL;
+    if (call && call->state == LM_CALL_WAITING)
+        lm_call_fail(call, result);
+    if (result == 0 || result == -EMFILE)
+        result = lm_link_receive(link, frame, &parcel);
+    lm_parcel_free(parcel);
+    return result;
+}
+
+/* Hands out the replies that have come, but for what a flood brings: the deadline must be looked at. -EPROTO: the
+ * service is not to be trusted with anything more. */
+LM_INTERNAL int lm_link_collect(struct lm_link *link)
+{
+    struct lm_consumer *in = &link->channel.in;
+    struct lm_frame frame;
+    struct lm_parcel *none = NULL;
+    int result = 1;
+    for (int i = 0; i < LM_COLLECT_MAX && result > 0; i++) {
+        result = lm_consumer_peek(in, &frame);
+        if (result <= 0)
+            break;
+        if (frame.descriptors && link->led)
+            break; /* the socket is the leader's to read, and has woken it */
+        result =
+            frame.descriptors ? lm_link_receive_with_descriptors(link, &frame) : lm_link_receive(link, &frame, &none);
+        if (result < 0)
+            break;
+        lm_consumer_advance(in, &frame);
+        link->news++;
+        if (lm_consumer_must_ring(in))
+            lm_channel_ring_bell(&link->channel);
+        result = 1;
+    }
+    return result;
+}
+
+/* Takes the pumps off their loops. */
+LM_SETUP void lm_link_stop_pumps(struct lm_link *link)
+{
+    struct lm_list *first;
+    while ((first = lm_list_first(&link->pumps)) != NULL) {
+        struct lm_pump *pump = LM_CONTAINER(first, struct lm_pump, in_link);
+        lm_list_remove(first);
+        lm_watch_remove(&pump->watch, link->channel.socket);
+        lm_release(&pump->object);
+    }
+}
+
+/* A record of the service, of which `length` bytes came; a refusal says why it sends us away. */
+union lm_record {
+    struct lm_refusal refusal;
+    char bytes[sizeof(struct lm_refusal) + 1];
+};
+
+/* Only what a service may say here is believed: other numbers would tell the caller that its message was taken. */
+LM_INTERNAL void lm_link_heed(struct lm_link *link, const union lm_record *record, long length)
+{
+    uint32_t status = record->refusal.status;
+    if (length != (long)sizeof record->refusal || record->refusal.magic != LM_HELLO_MAGIC)
+        return;
+    if (status == BOOTSTRAP_NOT_PRIVILEGED || status == KERN_RESOURCE_SHORTAGE || status == MACH_SEND_INVALID_DEST)
+        link->refusal = (kern_return_t)status;
+}
+
+/* What the service had to say before it left, if nobody else reads it: bells, and perhaps a refusal. */
+LM_SETUP void lm_link_heed_last(struct lm_link *link)
+{
+    union lm_record record;
+    long length = link->led ? 0 : 1;
+    memset(&record, 0, sizeof record);
+    for (int i = 0; i < LM_LAST_RECORDS && (length > 0 || length == -ECONNRESET); i++) {
+        length = lm_channel_receive_record(&link->channel, &record, sizeof record, MSG_DONTWAIT);
+        lm_link_heed(link, &record, length);
+    }
+}
+
+/* Ends the link. Replies that the service left are handed out first; then everybody wakes and finds it cut. */
+LM_SETUP void lm_link_die(struct lm_link *link)
+{
+    if (lm_link_is_cut(link))
+        return;
+    lm_link_collect(link);
+    lm_link_heed_last(link);
+    LM_TRACE(link->channel.socket, "channel to \"%s\" ended: %s", link->name,
+             link->given_up ? "given up" : mach_error_string(link->refusal ? link->refusal : MACH_SEND_INVALID_DEST));
+    lm_channel_cut(&link->channel);
+    lm_link_wake_followers(link);
+    lm_link_tell_asynchronous(link);
+    lm_link_stop_pumps(link);
+}
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a dead link keeps, and how its successor takes it over: one-way messages, and asynchronous calls, whose sends
+ * have returned and which the dead service had not taken.
+ */
+#include "../../LightMessaging.h"
+
+#ifndef LM_DETAIL_CLIENT_LINK_MOVE_H
+#    define LM_DETAIL_CLIENT_LINK_MOVE_H
+
+#    include "link_wait.h"
+
+/* Whose sender does not wait for it to be taken. */
+LM_INTERNAL bool lm_frame_is_whole_one_way(const struct lm_frame *frame)
+{
+    return frame->kind == LM_FRAME_MESSAGE && frame->token == 0 && frame->total == frame->length &&
+           frame->descriptors == 0;
+}
+
+/* Whether that is a message that a successor of the dead service gets when the link is replaced. */
+LM_SETUP bool lm_link_keeps_frame(const struct lm_consumer *rest, const struct lm_frame *frame)
+{
+    return lm_frame_is_whole_one_way(frame) &&
+           lm_load_relaxed(&lm_ring_frame(&rest->ring, rest->head)->state) == LM_FRAME_READY;
+}
+
+/* Whether the service is dead, rather than has sent us away, and has left messages untaken that a successor gets when
+ * the link is replaced. */
+LM_SETUP bool lm_link_keeps_messages(struct lm_link *link)
+{
+    struct lm_ring_words words;
+    struct lm_frame frame;
+    if (!lm_link_is_cut(link) && lm_sys_hung_up(link->channel.socket))
+        lm_link_die(link);
+    if (!lm_link_is_cut(link) || link->given_up || link->refusal || !link->channel.memory ||
+        lm_producer_refresh(&link->channel.out) < 0)
+        return false;
+    struct lm_consumer rest = lm_consumer_of_rest(&link->channel.out, &words);
+    while (lm_consumer_peek(&rest, &frame) > 0 && !lm_link_keeps_frame(&rest, &frame))
+        lm_consumer_advance(&rest, &frame);
+    return rest.head != rest.tail;
+}
+
+/* Gives a dead link's call to another link, which knows it by another token. Both links' locks. */
+LM_SETUP void lm_link_adopt(struct lm_link *link, struct lm_link *dead, struct lm_call *call, uint32_t token)
+{
+    lm_table_remove(&dead->calls, lm_table_find(&dead->calls, call->request->token, 0));
+    lm_list_remove(&call->in_link);
+    lm_list_append(&link->asynchronous, &call->in_link);
+    call->request->token = token;
+    call->request->offset = 0;
+    call->request->queued = false;
+    call->moved(call, link);
+}
+
+/* Where a request goes that the dead service did not take: into the ring if it is whole, else to the end of the
+ * line. */
+LM_SETUP void lm_link_resend(struct lm_link *link, struct lm_request *request, struct lm_frame *frame,
+                             const unsigned char *payload)
+{
+    if (!payload) {
+        lm_link_stand_in_line(link, request);
+        return;
+    }
+    frame->token = request->token;
+    request->position = link->channel.out.tail;
+    request->offset = request->length;
+    request->queued = true;
+    lm_producer_put(&link->channel.out, frame, payload);
+}
+
+/* A token of `link` for a dead link's call that may go over to it, which is held from then on. 0: it stays. */
+LM_SETUP uint32_t lm_link_invite(struct lm_link *link, struct lm_link *dead, struct lm_call *call)
+{
+    if (!call->may_move(call, dead, link))
+        return 0;
+    uint32_t token = lm_table_insert(&link->calls, 0, call, 0);
+    if (token == 0)
+        call->moved(call, NULL);
+    return token;
+}
+
+/* Moves an asynchronous call whose last frame is in the dead ring, unless the dead service had taken it. */
+LM_SETUP void lm_link_move_call(struct lm_link *link, struct lm_link *dead, struct lm_consumer *rest,
+                                struct lm_frame *frame, unsigned char *payload)
+{
+    struct lm_call *call = lm_link_call_of(dead, frame);
+    uint32_t token = call && call->request ? lm_link_invite(link, dead, call) : 0;
+    if (token == 0)
+        return;
+    if (!lm_consumer_take(rest)) {
+        lm_table_remove(&link->calls, lm_table_find(&link->calls, token, 0));
+        call->moved(call, NULL);
+        return;
+    }
+    bool whole = !lm_frame_is_part(frame);
+    if (whole)
+        lm_consumer_copy(rest, frame, payload);
+    lm_link_adopt(link, dead, call, token);
+    lm_link_resend(link, call->request, frame, whole ? payload : NULL);
+}
+
+/* Moves what is left in the dead link's ring; room is there, `payload` holds any frame's. With both locks. */
+LM_SETUP void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsigned char *payload)
+{
+    struct lm_ring_words words;
+    struct lm_frame frame;
+    struct lm_consumer rest = lm_consumer_of_rest(&dead->channel.out, &words);
+    while (lm_consumer_peek(&rest, &frame) > 0) {
+        if (frame.kind == LM_FRAME_MESSAGE && frame.token) {
+            lm_link_move_call(link, dead, &rest, &frame, payload);
+        } else if (lm_frame_is_whole_one_way(&frame) && lm_consumer_take(&rest)) {
+            lm_consumer_copy(&rest, &frame, payload);
+            lm_producer_put(&link->channel.out, &frame, payload);
+        }
+        lm_consumer_advance(&rest, &frame);
+    }
+    lm_producer_publish(&link->channel.out);
+}
+
+/* Moves those who stand in the dead link's line. With both locks. */
+LM_SETUP void lm_link_move_line(struct lm_link *link, struct lm_link *dead)
+{
+    struct lm_list *next;
+    for (struct lm_list *l = lm_list_first(&dead->unsent); l; l = next) {
+        struct lm_request *request = LM_CONTAINER(l, struct lm_request, in_unsent);
+        next = lm_list_next(&dead->unsent, l);
+        uint32_t token = lm_link_invite(link, dead, request->call);
+        if (token == 0)
+            continue;
+        lm_link_leave_line(dead, request);
+        lm_link_adopt(link, dead, request->call, token);
+        lm_link_stand_in_line(link, request);
+    }
+}
+
+/*
+ * Takes over what a dead service left untaken, in order, into a fresh ring, which is as large: one-way messages, and
+ * asynchronous calls, whose sends have returned likewise. -ENOMEM: all of it is still the dead link's.
+ */
+LM_SETUP int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
+{
+    struct lm_producer *left = &dead->channel.out;
+    unsigned char *payload = (unsigned char *)malloc(LM_PIECE_MAX);
+    int result = payload ? 0 : -ENOMEM;
+    lm_link_lock(dead);
+    lm_link_lock(link);
+    if (result == 0 && !dead->given_up && left->ring.size && lm_producer_refresh(left) == 0) {
+        result = lm_producer_reserve(&link->channel.out, 0, (uint32_t)(left->tail - left->head));
+        if (result == 0)
+            lm_link_move_rest(link, dead, payload);
+        if (result == 0)
+            lm_link_move_line(link, dead);
+    }
+    link->spin = dead->spin;
+    lm_link_unlock(dead);
+    lm_link_put_unsent(link);
+    lm_link_hand_over(link);
+    if (result == 0 && lm_producer_must_ring(&link->channel.out))
+        lm_channel_ring_bell(&link->channel);
+    lm_link_unlock(link);
+    free(payload);
+    return result;
+}
+
+#endif

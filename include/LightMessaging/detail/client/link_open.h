@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/* How a link comes and goes: found by name or opened; given up; forgotten in a forked child; and the process's end. */
+#include "../../LightMessaging.h"
+
+#ifndef LM_DETAIL_CLIENT_LINK_OPEN_H
+#    define LM_DETAIL_CLIENT_LINK_OPEN_H
+
+#    include "link_move.h"
+
+LM_SETUP void lm_link_destroy(struct lm_object *object)
+{
+    struct lm_link *link = LM_CONTAINER(object, struct lm_link, object);
+    lm_process_lock();
+    lm_list_remove(&link->in_all);
+    lm_sys_close(&link->channel.socket); /* a fork finds it listed or closed */
+    lm_process_unlock();
+    lm_channel_deinit(&link->channel);
+    lm_table_deinit(&link->calls);
+    free(link);
+}
+
+/* Takes the link out of the process's list. Without the link's lock. */
+LM_SETUP void lm_link_unlist(struct lm_link *link)
+{
+    lm_process_lock();
+    bool listed = lm_list_contains(&link->in_process);
+    lm_list_remove(&link->in_process);
+    lm_process_unlock();
+    if (listed)
+        lm_release(&link->object);
+}
+
+/* mach_port_deallocate on the link's port. What a dead service left stays, for its successor. Without the lock. */
+LM_SETUP void lm_link_deallocated(struct lm_object *object, uint32_t detail)
+{
+    struct lm_link *link = LM_CONTAINER(object, struct lm_link, object);
+    (void)detail;
+    lm_link_lock(link);
+    bool keeps = lm_link_keeps_messages(link);
+    link->given_up = !keeps;
+    lm_link_die(link);
+    lm_link_unlock(link);
+    if (!keeps)
+        lm_link_unlist(link);
+}
+
+/* --- Fork --- */
+
+LM_SETUP void lm_links_resume_until(const struct lm_list *end)
+{
+    struct lm_list *links = &lm_process_1.all_links;
+    for (struct lm_list *l = lm_list_first(links); l && l != end; l = lm_list_next(links, l))
+        lm_link_unlock(LM_CONTAINER(l, struct lm_link, in_all));
+}
+
+LM_SETUP void lm_links_resume(void)
+{
+    lm_links_resume_until(NULL);
+}
+
+LM_SETUP bool lm_links_hold(void)
+{
+    struct lm_list *links = &lm_process_1.all_links;
+    for (struct lm_list *l = lm_list_first(links); l; l = lm_list_next(links, l)) {
+        if (pthread_mutex_trylock(&LM_CONTAINER(l, struct lm_link, in_all)->channel.lock) == 0)
+            continue;
+        lm_links_resume_until(l);
+        return false;
+    }
+    return true;
+}
+
+/* In a forked child, whose loops forget them too. */
+LM_SETUP void lm_link_forget_pumps(struct lm_link *link)
+{
+    struct lm_list *first;
+    while ((first = lm_list_first(&link->pumps)) != NULL) {
+        lm_list_remove(first);
+        lm_release(&LM_CONTAINER(first, struct lm_pump, in_link)->object);
+    }
+}
+
+/* The socket and the memory go, what else there is stays unused. */
+LM_SETUP void lm_link_forget(struct lm_link *link)
+{
+    bool listed = lm_list_contains(&link->in_process);
+    lm_list_remove(&link->in_process);
+    lm_link_forget_pumps(link);
+    lm_channel_drop_parcels(&link->channel);
+    lm_store_relaxed(&link->channel.cut, true);
+    lm_sys_close(&link->channel.socket);
+    link->channel.memory = NULL; /* not mapped in a child */
+    lm_pool_clear(&link->channel.lent);
+    lm_pool_clear(&link->channel.borrowed);
+    if (listed)
+        lm_release(&link->object);
+}
+
+/* In a forked child. Threads of the parent may have held references, which nobody gives up here. */
+LM_SETUP void lm_links_forget(void)
+{
+    struct lm_list *links = &lm_process_1.all_links, *first;
+    while ((first = lm_list_first(links)) != NULL) {
+        struct lm_link *link = LM_CONTAINER(first, struct lm_link, in_all);
+        lm_list_remove(first);
+        lm_retain(&link->object);
+        lm_link_forget(link);
+        lm_release(&link->object);
+    }
+}
+
+/* --- Opening --- */
+
+LM_SETUP void lm_links_end(void);
+
+/* A fork, and the process's end, know the link from here on. */
+LM_SETUP void lm_link_enlist(struct lm_link *link)
+{
+    const struct lm_fork_part part = {lm_links_hold, lm_links_resume, lm_links_forget};
+    lm_process_lock();
+    lm_process_prepare();
+    lm_process_1.fork_links = part;
+    lm_process_1.end = lm_links_end;
+    lm_list_append(&lm_process_1.all_links, &link->in_all);
+    lm_process_unlock();
+}
+
+LM_SETUP struct lm_link *lm_link_create(const char *name)
+{
+    struct lm_link *link = (struct lm_link *)lm_new(sizeof *link);
+    if (!link)
+        return NULL;
+    lm_object_init(&link->object, lm_link_destroy);
+    link->object.deallocated = lm_link_deallocated;
+    lm_spin_init(&link->spin, LM_SPIN_DEFAULT);
+    lm_channel_init(&link->channel, -1, link->spin.cores == 1);
+    strcpy(link->name, name);
+    lm_link_enlist(link);
+    return link;
+}
+
+/* Whether the service is this user's. */
+LM_SETUP bool lm_link_is_to_myself(const struct lm_link *link)
+{
+    struct lm_credentials service;
+    return lm_sys_peer(link->channel.socket, &service) == 0 && service.uid == (uint32_t)geteuid();
+}
+
+/* What the process has set for channels opened from now on. */
+LM_SETUP void lm_link_configure(struct lm_link *link)
+{
+    lm_process_lock();
+    uint32_t largest = lm_process_1.largest_reply_plus1;
+    link->channel.borrows = !lm_process_1.private_copies;
+    lm_process_unlock();
+    link->largest_reply = largest ? largest - 1 : LM_LARGEST_MESSAGE;
+}
+
+/* H1 to H3. The memory is there before the service hears of us, so that it is woken once. */
+LM_SETUP int lm_link_greet(struct lm_link *link, int64_t deadline)
+{
+    int memory;
+    int result = lm_offer_told(link->name, lm_channel_furnish(&link->channel, &memory));
+    if (result == 0)
+        result = lm_registry_connect(link->channel.socket, link->name, deadline);
+    if (result == 0) {
+        link->channel.borrows = link->channel.borrows && lm_link_is_to_myself(link);
+        result = lm_offer_told(link->name, lm_channel_offer(&link->channel, memory, link->largest_reply));
+    }
+    lm_sys_close(&memory);
+    return result;
+}
+
+/* Connects a link that nobody else uses yet. */
+LM_SETUP int lm_link_connect(struct lm_link *link, int64_t deadline)
+{
+    lm_link_configure(link);
+    lm_link_lock(link); /* so that a fork finds the socket here, or none */
+    int result = link->channel.socket = lm_sys_socket(0);
+    lm_link_unlock(link);
+    result = result < 0 ? lm_offer_told(link->name, result) : lm_link_greet(link, deadline);
+    if (result < 0)
+        return result;
+    link->port = lm_port_create(LM_PORT_SEND, &link->object, 0);
+    return link->port ? 0 : -ENOMEM;
+}
+
+/* With the process's lock: the link of that name, NULL if there is none. */
+LM_SETUP struct lm_link *lm_link_listed(const char *name)
+{
+    struct lm_list *links = &lm_process_1.links;
+    for (struct lm_list *l = lm_list_first(links); l; l = lm_list_next(links, l)) {
+        struct lm_link *link = LM_CONTAINER(l, struct lm_link, in_process);
+        if (strcmp(link->name, name) == 0)
+            return link;
+    }
+    return NULL;
+}
+
+/* With the process's lock: puts `fresh` (with a reference for the list) in the place of `old`, either of which may be
+ * NULL. */
+LM_SETUP void lm_link_replace(struct lm_link *old, struct lm_link *fresh)
+{
+    if (old)
+        lm_list_remove(&old->in_process);
+    if (fresh)
+        lm_list_append(&lm_process_1.links, &fresh->in_process);
+}
+
+/* Makes the link's outcome known to the threads that wait for it, and gives up what it replaces. */
+LM_SETUP void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool opened)
+{
+    lm_process_lock();
+    if (!opened)
+        lm_link_replace(link, dead);
+    lm_store_release(&link->phase, opened ? LM_LINK_OPEN : LM_LINK_FAILED);
+    lm_process_unlock();
+    lm_sys_futex_wake(&link->phase, INT_MAX);
+    if (!opened)
+        lm_release(&link->object); /* the list's */
+    if (opened && dead) {
+        lm_port_destroy(dead->port, LM_PORT_SEND);
+        lm_release(&dead->object);
+    }
+}
+
+/* Opens a listed link. On failure `dead` is back in its place, with the messages it keeps. */
+LM_SETUP int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t deadline)
+{
+    int result = lm_link_connect(link, deadline);
+    link->wary = dead && dead->refusal;
+    if (result == 0 && dead)
+        result = lm_link_inherit(link, dead);
+    if (result < 0 && link->port)
+        lm_port_destroy(link->port, LM_PORT_SEND);
+    lm_link_settle(link, dead, result == 0);
+    return result;
+}
+
+/* One attempt at the link of that name, with a reference for the caller: 1 got it, 0 look again. Without any lock. */
+LM_SETUP int lm_link_try(const char *name, int64_t deadline, struct lm_link **found)
+{
+    struct lm_link *fresh = lm_link_create(name);
+    if (!fresh)
+        return -ENOMEM;
+    lm_process_lock();
+    struct lm_link *link = lm_link_listed(name);
+    bool opening = link && lm_load_acquire(&link->phase) == LM_LINK_OPENING;
+    bool usable = link && !opening && !lm_link_is_cut(link);
+    if (opening || usable)
+        lm_retain(&link->object);
+    else
+        lm_link_replace(link, fresh);
+    lm_process_unlock();
+    if (!opening && !usable) {
+        lm_retain(&fresh->object);
+        *found = fresh;
+        int result = lm_link_open(fresh, link, deadline);
+        if (result < 0)
+            lm_release(&fresh->object);
+        return result < 0 ? result : 1;
+    }
+    lm_release(&fresh->object);
+    *found = link;
+    if (usable)
+        return 1;
+    lm_sleep_on(&link->phase, LM_LINK_OPENING, deadline);
+    lm_release(&link->object);
+    return lm_deadline_left(deadline) == 0 ? -ETIMEDOUT : 0;
+}
+
+/* The link of a valid name, opened if need be, with a reference for the caller. Without any lock. */
+LM_SETUP int lm_link_get(const char *name, int64_t deadline, struct lm_link **link)
+{
+    int result;
+    do
+        result = lm_link_try(name, deadline, link);
+    while (result == 0);
+    return result < 0 ? result : 0;
+}
+
+/*
+ * --- The process's end ---
+ *
+ * In good order, by `exit` or a return from `main`: one-way messages that a dead service has left go to its successor,
+ * if there is one, since nobody will use the connection again. A program may call `exit` in a signal handler that has
+ * interrupted a thread with a lock, so locks are only tried for.
+ */
+
+/* Nanoseconds that a successor with no room for another connection may hold up the end, or a lock that somebody has. */
+#    define LM_END_PATIENCE 500000000
+
+LM_SETUP bool lm_lock_by(pthread_mutex_t *lock, int64_t deadline)
+{
+    while (pthread_mutex_trylock(lock) != 0) {
+        if (lm_deadline_left(deadline) == 0)
+            return false;
+        lm_sys_pause(LM_NAP_NANOSECONDS);
+    }
+    return true;
+}
+
+/* A link that the end has not seen to, with a reference; NULL: none is left, or nobody can tell. */
+LM_SETUP struct lm_link *lm_links_next_to_end(int64_t deadline)
+{
+    struct lm_link *found = NULL;
+    if (!lm_lock_by(&lm_process_1.lock, deadline))
+        return NULL;
+    struct lm_list *links = &lm_process_1.links;
+    for (struct lm_list *l = lm_list_first(links); l && !found; l = lm_list_next(links, l)) {
+        struct lm_link *link = LM_CONTAINER(l, struct lm_link, in_process);
+        if (!link->ended && lm_load_acquire(&link->phase) == LM_LINK_OPEN)
+            found = link;
+    }
+    if (found) {
+        found->ended = true;
+        lm_retain(&found->object);
+    }
+    lm_process_unlock();
+    return found;
+}
+
+LM_SETUP void lm_link_end(struct lm_link *link, int64_t deadline)
+{
+    struct lm_link *successor;
+    if (!lm_lock_by(&link->channel.lock, deadline))
+        return;
+    bool keeps = lm_link_keeps_messages(link);
+    lm_link_unlock(link);
+    if (keeps && lm_link_get(link->name, deadline, &successor) == 0)
+        lm_release(&successor->object);
+}
+
+/* The process's `end`. */
+LM_SETUP void lm_links_end(void)
+{
+    int64_t deadline = lm_now() + LM_END_PATIENCE;
+    struct lm_link *link;
+    while ((link = lm_links_next_to_end(deadline)) != NULL) {
+        lm_link_end(link, deadline);
+        lm_release(&link->object);
+    }
+}
+
+#endif

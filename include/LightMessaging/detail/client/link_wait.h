@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who waits for a link's socket: one thread leads and the others follow, or, when no thread waits, the run loops of
+ * asynchronous calls, each with a pump. Locks and results as in link.h.
+ */
+#include "../../LightMessaging.h"
+
+#ifndef LM_DETAIL_CLIENT_LINK_WAIT_H
+#    define LM_DETAIL_CLIENT_LINK_WAIT_H
+
+#    include "link_put.h"
+
+#    define LM_PARCELS_MAX  1024 /* descriptors whose messages have not come: many more than an honest service sends */
+#    define LM_FAIR_RECORDS 64   /* read in one go; there are more only if the service rings without need */
+
+/* Whether the service has let us in, and nobody has been told. Who waits for it must not sleep then: it rings once. */
+LM_INTERNAL bool lm_link_is_newly_welcome(const struct lm_link *link)
+{
+    return !link->told_welcome && lm_link_welcomed(link);
+}
+
+LM_INTERNAL void lm_link_note_welcome(struct lm_link *link)
+{
+    if (!lm_link_is_newly_welcome(link))
+        return;
+    link->told_welcome = true;
+    lm_link_tell_asynchronous(link);
+}
+
+/* Something may have come, or room been made: whoever finds out sees to all of it, unless the service is `gone`. */
+LM_INTERNAL void lm_link_attend(struct lm_link *link, bool gone)
+{
+    if (gone || lm_link_collect(link) < 0)
+        lm_link_die(link);
+    lm_link_wake_followers(link);
+    lm_link_note_welcome(link);
+    lm_link_put_unsent(link);
+}
+
+/* What the record that ended the sleep means; `length` as lm_channel_listen returns it. */
+LM_INTERNAL void lm_link_woken(struct lm_link *link, const union lm_record *record, long length)
+{
+    lm_link_heed(link, record, length);
+    bool alive = length < 0 || (length >= LM_RECORD_BELL && length <= LM_RECORD_PARCEL);
+    lm_link_attend(link, !alive || link->channel.parcels_hold > LM_PARCELS_MAX);
+}
+
+/* --- Looking --- */
+
+/* Whether threads that look would keep each other, or the service, from running. As many as there are cores lose more
+ * by giving them away than they win. */
+LM_INTERNAL bool lm_link_is_crowded(const struct lm_link *link)
+{
+    return link->threads > link->spin.cores;
+}
+
+/* What a waiter looks at: where the peer's indices were when it last had the lock. A copy, since the lines of the
+ * channel itself change with every call of another thread. */
+struct lm_outlook {
+    struct lm_ring in, out;
+    uint32_t replies, room;
+    bool wants_room;
+    bool crowded;
+};
+
+LM_INTERNAL bool lm_outlook_has_changed(const struct lm_outlook *outlook)
+{
+    lm_ring_expect(&outlook->in, outlook->replies);
+    return lm_load_relaxed(&outlook->in.words->tail) != outlook->replies ||
+           (outlook->wants_room && lm_load_relaxed(&outlook->out.words->head) != outlook->room);
+}
+
+/* Looks without a pause, for a moment. */
+LM_INTERNAL bool lm_outlook_look(const struct lm_outlook *outlook, uint32_t looks)
+{
+    for (uint32_t i = 0; i < looks; i++)
+        if (lm_outlook_has_changed(outlook))
+            return true;
+    return false;
+}
+
+/* Looks until something has changed, for `limit` nanoseconds or until the deadline: false. */
+LM_INTERNAL bool lm_outlook_spin(const struct lm_outlook *outlook, int64_t limit, int64_t deadline, int64_t *waited)
+{
+    for (int64_t begin = lm_now(), now = begin; now - begin < limit && now < deadline; now = lm_now()) {
+        for (int i = 0; i < LM_SPIN_PATIENT; i++) {
+            if (lm_outlook_has_changed(outlook)) {
+                *waited = now - begin;
+                return true;
+            }
+            lm_relax();
+        }
+    }
+    return false;
+}
+
+/* The same, giving the core away between two looks. What others compute meanwhile is not charged, but it ends if that
+ * takes long: who sleeps instead is preferred when it wakes. */
+LM_INTERNAL bool lm_outlook_yield(const struct lm_outlook *outlook, int64_t limit, int64_t deadline, int64_t *waited)
+{
+    int64_t begin = lm_now();
+    int64_t charged = 0;
+    for (*waited = 0; charged < limit && *waited < LM_SPIN_WORTH && begin + *waited < deadline;
+         charged += LM_SPIN_YIELD) {
+        lm_sys_yield();
+        bool found = lm_outlook_has_changed(outlook);
+        *waited = lm_now() - begin;
+        if (found)
+            return true;
+    }
+    return false;
+}
+
+/* Looks for as long as the spin allows. */
+LM_INTERNAL bool lm_outlook_watch(const struct lm_outlook *outlook, const struct lm_spin *spin, int64_t deadline,
+                                  int64_t *waited)
+{
+    uint32_t patience = lm_spin_patience(spin), hold = outlook->crowded ? lm_spin_hold(spin) : patience;
+    *waited = 0;
+    return lm_outlook_look(outlook, lm_spin_eager(spin)) || lm_outlook_spin(outlook, hold, deadline, waited) ||
+           lm_outlook_yield(outlook, patience - hold, deadline, waited);
+}
+
+/* Looks again and again before sleeping, if that pays: true if something has changed. The lock is given up meanwhile.
+ */
+LM_INTERNAL bool lm_link_look(struct lm_link *link, bool wants_room, int64_t deadline)
+{
+    if (!lm_spin_pays(&link->spin))
+        return false;
+    struct lm_channel *channel = &link->channel;
+    struct lm_outlook outlook = {
+        channel->in.ring, channel->out.ring,       (uint32_t)channel->in.head, (uint32_t)channel->out.head,
+        wants_room,       lm_link_is_crowded(link)};
+    struct lm_spin spin = link->spin;
+    uint32_t news = link->news;
+    lm_link_unlock(link);
+    int64_t waited;
+    bool found = lm_outlook_watch(&outlook, &spin, deadline, &waited);
+    lm_link_lock(link);
+    if (found) {
+        lm_spin_learn(&link->spin, waited / (link->news - news + 1), true);
+        lm_link_attend(link, false);
+    }
+    return found;
+}
+
+/* --- Sleeping --- */
+
+LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline)
+{
+    union lm_record record;
+    long length = -EAGAIN;
+    link->led = true;
+    memset(&record, 0, sizeof record);
+    if (lm_consumer_may_sleep(&link->channel.in) && !lm_link_is_newly_welcome(link)) {
+        lm_link_unlock(link);
+        length = lm_channel_listen(&link->channel, &record, sizeof record, deadline);
+        lm_link_lock(link);
+    }
+    lm_consumer_awake(&link->channel.in);
+    link->led = false;
+    lm_link_woken(link, &record, length);
+}
+
+LM_INTERNAL void lm_link_follow(struct lm_link *link, struct lm_call *call, bool waits_for_thread, int64_t deadline)
+{
+    struct lm_follower self;
+    memset(&self, 0, sizeof self);
+    self.call = call;
+    self.waits_for_thread = waits_for_thread;
+    if (call)
+        call->follower = &self;
+    lm_list_append(&link->followers, &self.in_link);
+    lm_link_unlock(link);
+    lm_sleep_on(&self.woken, 0, deadline);
+    lm_link_lock(link);
+    lm_list_remove(&self.in_link);
+    if (call)
+        call->follower = NULL;
+}
+
+/* Whether there is anything to wait for: -EPIPE, -ETIMEDOUT. What has come by the deadline has come in time. */
+LM_INTERNAL int lm_link_may_wait(struct lm_link *link, int64_t deadline)
+{
+    if (lm_link_is_cut(link))
+        return -EPIPE;
+    if (lm_deadline_left(deadline) > 0)
+        return 0;
+    if (lm_link_collect(link) < 0)
+        lm_link_die(link);
+    return -ETIMEDOUT;
+}
+
+/* Sleeps until something may have changed for the caller, who looks again and comes back. */
+LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_call *call, int64_t deadline)
+{
+    int result = lm_link_may_wait(link, deadline);
+    if (result < 0)
+        return result;
+    bool spun = lm_spin_pays(&link->spin);
+    int64_t begin = link->spin.limit ? lm_now() : 0;
+    if (link->led)
+        lm_link_follow(link, call, false, deadline);
+    else
+        lm_link_lead(link, deadline);
+    if (begin)
+        lm_spin_learn(&link->spin, lm_now() - begin + (spun ? link->spin.limit : 0), spun);
+    return 0;
+}
+
+/* Before the first sleep of a call that did not wake the service. One that is dead now was dead when the call came, or
+ * has died while its thread was looking. */
+LM_INTERNAL bool lm_link_is_dead_for(struct lm_link *link, struct lm_call *call)
+{
+    if (!call || call->service_lived)
+        return false;
+    call->service_lived = !lm_sys_hung_up(link->channel.socket);
+    if (!call->service_lived)
+        lm_link_die(link);
+    return !call->service_lived;
+}
+
+/* The same, after looking for a while if that pays. The lock is given up for that: what the caller waits for may have
+ * come, handed out by a thread that found no follower to wake. */
+LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_call *call, int64_t deadline)
+{
+    int result = lm_link_may_wait(link, deadline);
+    uint32_t news = link->news;
+    if (result < 0 || lm_link_look(link, call == NULL, deadline) || link->news != news ||
+        lm_link_is_dead_for(link, call))
+        return result;
+    return lm_link_sleep(link, call, deadline);
+}
+
+/* Whether a thread is putting a large message in, rather than the line of asynchronous calls. */
+LM_INTERNAL bool lm_link_turn_is_a_threads(const struct lm_link *link)
+{
+    struct lm_list *first = lm_list_first(&link->unsent);
+    return link->large_turn && !(first && LM_CONTAINER(first, struct lm_request, in_unsent)->offset > 0);
+}
+
+/*
+ * The same for who waits until it may put in a large message, or stands behind one in line. While a thread has the turn
+ * it is that thread who wakes us, by our word and not by the socket, and which reads the socket meanwhile.
+ */
+LM_INTERNAL int lm_link_wait_turn(struct lm_link *link, int64_t deadline)
+{
+    if (!lm_link_turn_is_a_threads(link))
+        return lm_link_wait(link, NULL, deadline);
+    int result = lm_link_may_wait(link, deadline);
+    if (result == 0)
+        lm_link_follow(link, NULL, true, deadline);
+    return result;
+}
+
+/* --- Handing the lead over --- */
+
+/* Has the loops look at the link again. */
+LM_INTERNAL void lm_link_wake_pumps(struct lm_link *link)
+{
+    for (struct lm_list *l = lm_list_first(&link->pumps); l; l = lm_list_next(&link->pumps, l)) {
+        struct lm_pump *pump = LM_CONTAINER(l, struct lm_pump, in_link);
+        lm_watch_wake(&pump->watch, pump->watch.loop);
+    }
+}
+
+/* Announces the sleep of the loops: what comes from now on rings. What is there already is their work. */
+LM_INTERNAL void lm_link_leave_to_pumps(struct lm_link *link)
+{
+    lm_link_put_unsent(link);
+    if (link->led || lm_link_is_cut(link))
+        return;
+    bool missed = link->pump_missed;
+    link->pump_missed = false;
+    if (!lm_consumer_may_sleep(&link->channel.in) || lm_link_is_newly_welcome(link) || missed)
+        lm_link_wake_pumps(link);
+}
+
+/* The first follower that can lead. */
+LM_INTERNAL struct lm_follower *lm_link_successor(struct lm_link *link)
+{
+    for (struct lm_list *l = lm_list_first(&link->followers); l; l = lm_list_next(&link->followers, l)) {
+        struct lm_follower *follower = LM_CONTAINER(l, struct lm_follower, in_link);
+        if (!follower->waits_for_thread)
+            return follower;
+    }
+    return NULL;
+}
+
+/* Has somebody else lead, if nobody does. Whoever stops waiting calls it. */
+LM_INTERNAL void lm_link_hand_over(struct lm_link *link)
+{
+    struct lm_follower *successor = lm_link_successor(link);
+    if (link->led)
+        return;
+    if (successor)
+        lm_follower_wake(successor);
+    else if (!lm_list_empty(&link->asynchronous))
+        lm_link_leave_to_pumps(link);
+}
+
+/* --- Pumps --- */
+
+LM_SETUP void lm_pump_destroy(struct lm_object *object)
+{
+    struct lm_pump *pump = LM_CONTAINER(object, struct lm_pump, object);
+    lm_release(&pump->link->object);
+    free(pump);
+}
+
+/* Reads the records that are there, since the loop is told of each only once. True: there may be more than is fair. */
+LM_INTERNAL bool lm_link_pump(struct lm_link *link)
+{
+    union lm_record record;
+    long length = 1;
+    memset(&record, 0, sizeof record);
+    for (int i = 0; i < LM_FAIR_RECORDS && length == LM_RECORD_BELL; i++)
+        length = lm_channel_listen(&link->channel, &record, sizeof record, LM_PAST);
+    lm_consumer_awake(&link->channel.in);
+    lm_link_woken(link, &record, length);
+    return length >= LM_RECORD_BELL && length <= LM_RECORD_PARCEL;
+}
+
+/* The loop's callback. Pumps that nobody needs any more are taken off. */
+LM_INTERNAL enum lm_wish lm_pump_ready(struct lm_object *object, uint32_t events)
+{
+    struct lm_link *link = LM_CONTAINER(object, struct lm_pump, object)->link;
+    (void)events;
+    lm_link_lock(link);
+    link->pump_missed |= link->led;
+    bool more = !link->led && !lm_link_is_cut(link) && lm_link_pump(link);
+    lm_link_hand_over(link);
+    if (lm_list_empty(&link->asynchronous))
+        lm_link_stop_pumps(link);
+    lm_link_unlock(link);
+    return more ? LM_WATCH_AGAIN : LM_WATCH_WAIT;
+}
+
+LM_INTERNAL bool lm_link_has_pump(const struct lm_link *link, const struct lm_loop *loop)
+{
+    for (struct lm_list *l = lm_list_first(&link->pumps); l; l = lm_list_next(&link->pumps, l))
+        if (LM_CONTAINER(l, struct lm_pump, in_link)->watch.loop == loop)
+            return true;
+    return false;
+}
+
+/* Has the loop watch the link, once. */
+LM_INTERNAL int lm_link_add_pump(struct lm_link *link, struct lm_loop *loop)
+{
+    if (lm_link_is_cut(link) || lm_link_has_pump(link, loop))
+        return 0;
+    struct lm_pump *pump = (struct lm_pump *)lm_new(sizeof *pump);
+    if (!pump)
+        return -ENOMEM;
+    lm_object_init(&pump->object, lm_pump_destroy);
+    lm_watch_init(&pump->watch, &pump->object, lm_pump_ready);
+    pump->watch.in_background = true;
+    lm_retain(&link->object);
+    pump->link = link;
+    int result = lm_loop_add(loop, &pump->watch, link->channel.socket, EPOLLIN | EPOLLRDHUP | EPOLLET);
+    if (result < 0)
+        lm_release(&pump->object);
+    else
+        lm_list_append(&link->pumps, &pump->in_link);
+    return result;
+}
+
+#endif

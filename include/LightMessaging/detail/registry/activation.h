@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sockets that a launcher such as systemd listens on and hands over when somebody connects:
+ *
+ *     LISTEN_PID      the process they are for; others take no notice
+ *     LISTEN_FDS      how many there are, as descriptors 3, 4 and so on
+ *     LISTEN_FDNAMES  their names, with ':' between them
+ *
+ * A service takes the one that has its name, or whose path ends in locked/NAME or unlocked/NAME, which is where clients
+ * look. Values that don't fit each other, two sockets for one name, and sockets that no client could find, are an error
+ * rather than a guess.
+ */
+#include "../../Mach.h"
+
+#ifndef LM_DETAIL_REGISTRY_ACTIVATION_H
+#    define LM_DETAIL_REGISTRY_ACTIVATION_H
+
+#    include "registry.h"
+
+#    define LM_LISTEN_FIRST 3
+#    define LM_LISTEN_MAX   1024u /* as many as lm_process's checked_in has bits */
+
+/* A number of decimal digits and nothing else, at most `most`; -EINVAL. */
+LM_SETUP int64_t lm_number_parse(const char *text, int64_t most)
+{
+    int64_t number = 0;
+    if (!text || !text[0])
+        return -EINVAL;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9')
+            return -EINVAL;
+        number = number * 10 + (*text - '0');
+        if (number > most)
+            return -EINVAL;
+    }
+    return number;
+}
+
+LM_SETUP uint32_t lm_names_count(const char *names)
+{
+    uint32_t count = 1;
+    for (; *names; names++)
+        count += *names == ':';
+    return count;
+}
+
+/* Whether the list's first name is that one; moves on to the next. */
+LM_SETUP bool lm_names_next(const char **names, const char *name)
+{
+    size_t part = strcspn(*names, ":");
+    bool same = part == strlen(name) && memcmp(*names, name, part) == 0;
+    *names += part + ((*names)[part] == ':');
+    return same;
+}
+
+LM_SETUP bool lm_path_ends(const char *path, const char *folder, const char *name)
+{
+    size_t length = strlen(path), tail = strlen(folder) + strlen(name);
+    return length >= tail && strncmp(path + length - tail, folder, strlen(folder)) == 0 &&
+           strcmp(path + length - strlen(name), name) == 0;
+}
+
+/* Whether the descriptor is a socket that was bound where clients look for the name, in whatever runtime directory: the
+ * launcher's need not be the service's. */
+LM_SETUP bool lm_socket_has_name(int descriptor, const char *name)
+{
+    struct sockaddr_un address;
+    if (lm_sys_address(descriptor, &address) < 0 || address.sun_family != AF_UNIX || address.sun_path[0] != '/')
+        return false;
+    return lm_path_ends(address.sun_path, "/locked/", name) || lm_path_ends(address.sun_path, "/unlocked/", name);
+}
+
+/* Whether it is one that a service can accept clients from. */
+LM_SETUP bool lm_socket_listens(int descriptor)
+{
+    struct sockaddr_un address;
+    return lm_sys_socket_option(descriptor, SO_ACCEPTCONN) == 1 &&
+           lm_sys_socket_option(descriptor, SO_TYPE) == SOCK_SEQPACKET && lm_sys_address(descriptor, &address) >= 0 &&
+           address.sun_family == AF_UNIX;
+}
+
+/* --- Which of them services have taken; the process's lock guards it --- */
+
+LM_SETUP bool lm_activation_claimed(uint32_t index)
+{
+    lm_process_lock();
+    bool claimed = (lm_process_1.checked_in[index / 64] >> index % 64 & 1) != 0;
+    lm_process_unlock();
+    return claimed;
+}
+
+/* Whether the caller is the first to take it. */
+LM_SETUP bool lm_activation_claim(uint32_t index)
+{
+    uint64_t bit = (uint64_t)1 << index % 64;
+    lm_process_lock();
+    bool first = (lm_process_1.checked_in[index / 64] & bit) == 0;
+    lm_process_1.checked_in[index / 64] |= bit;
+    lm_process_unlock();
+    return first;
+}
+
+/* --- Taking one --- */
+
+/* -EINVAL: there is more than one. `names` is a list of that many, or NULL. */
+LM_SETUP int lm_activation_search(const char *names, uint32_t count, const char *name)
+{
+    int found = -ENOENT;
+    for (uint32_t i = 0; i < count; i++) {
+        int descriptor = LM_LISTEN_FIRST + (int)i;
+        bool named = names && lm_names_next(&names, name);
+        if (!named && !(lm_socket_has_name(descriptor, name) && lm_socket_listens(descriptor)))
+            continue; /* an accepted connection has the path as well */
+        if (found >= 0)
+            return -EINVAL;
+        found = (int)i;
+    }
+    return found;
+}
+
+/* Which of the launcher's sockets is the service's. -ENOENT: none is; -EINVAL: its variables contradict each other. */
+LM_SETUP int lm_activation_find(const char *name)
+{
+    const char *names = lm_environment("LISTEN_FDNAMES");
+    if (lm_number_parse(lm_environment("LISTEN_PID"), INT_MAX) != (int64_t)getpid())
+        return -ENOENT;
+    int64_t count = lm_number_parse(lm_environment("LISTEN_FDS"), LM_LISTEN_MAX);
+    if (count < 0 || (names && lm_names_count(names) != (uint32_t)count))
+        return -EINVAL;
+    return lm_activation_search(names, (uint32_t)count, name);
+}
+
+LM_SETUP int lm_activation_take_index(uint32_t index, const char *name)
+{
+    int descriptor = LM_LISTEN_FIRST + (int)index;
+    if (lm_activation_claimed(index))
+        return -EALREADY;
+    if (!lm_socket_listens(descriptor) || !lm_socket_has_name(descriptor, name) || lm_sys_make_ours(descriptor) < 0)
+        return -EINVAL;
+    return lm_activation_claim(index) ? descriptor : -EALREADY;
+}
+
+/* --- Errors --- */
+
+LM_COLD const char *lm_variable_shown(const char *variable)
+{
+    const char *value = lm_environment(variable);
+    return value ? value : "unset";
+}
+
+/* index: of the socket that was tried; negative if none was found. */
+LM_COLD void lm_activation_trace(const char *name, int index, int error)
+{
+    struct sockaddr_un address;
+    char place[LM_PATH_MAX];
+    int descriptor = LM_LISTEN_FIRST + index;
+    if (index < 0)
+        snprintf(place, sizeof place, "the launcher's LISTEN_FDS=%s LISTEN_FDNAMES=%s", lm_variable_shown("LISTEN_FDS"),
+                 lm_variable_shown("LISTEN_FDNAMES"));
+    else if (lm_sys_address(descriptor, &address) < 0 || address.sun_family != AF_UNIX || address.sun_path[0] != '/')
+        snprintf(place, sizeof place, "the launcher's descriptor %d, which has no path", descriptor);
+    else
+        snprintf(place, sizeof place, "the launcher's descriptor %d, %s", descriptor, address.sun_path);
+    lm_trace_failure(LM_DEED_CHECK_IN, name, place, "", error);
+}
+
+/* The launcher's socket for the service, the caller's from then on. -ENOENT: no launcher has one; -EINVAL: it is none
+ * that can be served, or the launcher's variables are wrong; -EALREADY: it was taken before. */
+LM_SETUP int lm_activation_take(const char *name)
+{
+    int index = lm_activation_find(name);
+    int result = index < 0 ? index : lm_activation_take_index((uint32_t)index, name);
+    if (result >= 0)
+        LM_TRACE(-1, "checked in \"%s\" with the launcher's descriptor %d", name, result);
+    else if (result != -ENOENT && lm_tracing())
+        lm_activation_trace(name, index, result);
+    return result;
+}
+
+#endif

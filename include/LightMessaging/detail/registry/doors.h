@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Taking a name, giving it up, and its door for sandboxed processes: a link to its socket in `unlocked`.
+ *
+ * Whether a name is unlocked is written in its file, so it can be said before the service is there and is kept when it
+ * restarts. Who changes anything, entries or file, holds a lock meanwhile, and then makes the door as the file says. A
+ * service that opens its own door when it starts leaves the file as it is. Without a door the socket has mode 0600, so
+ * that other users who held it open before can't connect either.
+ *
+ * A process may be killed between any two steps. What it was about has a name that begins with "..." and has the
+ * service's in it, and goes when anything of the name is changed next.
+ */
+#include "../../Mach.h"
+
+#ifndef LM_DETAIL_REGISTRY_DOORS_H
+#    define LM_DETAIL_REGISTRY_DOORS_H
+
+#    include "entries.h"
+#    include "../ground/error.h"
+
+/* What is needed to change a name. */
+struct lm_change {
+    const char *name;
+    char path[LM_PATH_MAX]; /* of the runtime directory */
+    struct lm_folders folders;
+    int file; /* the name's; with its lock for changes */
+};
+
+/* --- The door; with the lock for changes --- */
+
+LM_SETUP bool lm_is_users_socket(const struct stat *status)
+{
+    return lm_is_socket(status) && status->st_uid == geteuid();
+}
+
+/* Which socket of this user's has the name; none if it is somebody else's. */
+LM_SETUP struct lm_identity lm_door_owner(const struct lm_change *change)
+{
+    struct lm_identity identity = {0, 0};
+    struct stat status;
+    int entry = lm_entry_open(change->folders.locked, change->name, &status);
+    if (entry >= 0 && lm_is_users_socket(&status))
+        identity = lm_identity_of(&status);
+    lm_sys_close(&entry);
+    return identity;
+}
+
+/* Of a socket of this user's. With 0666 everybody who can reach the folder connects, with 0600 this user and root. */
+LM_SETUP int lm_socket_set_mode(int locked, const char *name, unsigned mode)
+{
+    struct sockaddr_un address;
+    struct stat status;
+    int entry = lm_entry_open(locked, name, &status);
+    if (entry < 0)
+        return entry;
+    lm_descriptor_address(&address, entry, "");
+    int result = lm_is_users_socket(&status) ? lm_sys_chmod(address.sun_path, mode) : -EEXIST;
+    if (lm_means_no_proc(result))
+        result = lm_sys_chmod_entry(locked, name, mode);
+    lm_sys_close(&entry);
+    return result;
+}
+
+/* Links that socket, and no other that has come in its place meanwhile. */
+LM_SETUP int lm_door_link(const struct lm_change *change, struct lm_identity socket)
+{
+    char temporary[LM_TEMPORARY_SIZE];
+    int unlocked = change->folders.unlocked;
+    lm_temporary_name(temporary, change->name);
+    int result = lm_sys_link(change->folders.locked, change->name, unlocked, temporary);
+    if (result < 0)
+        return result;
+    result = lm_entry_check(unlocked, temporary, socket);
+    if (result == 0)
+        result = lm_sys_rename(unlocked, temporary, change->name);
+    if (result < 0)
+        lm_sys_unlink(unlocked, temporary); /* a link of our making, to whatever it is */
+    return result;
+}
+
+/* -EEXIST: there is a launcher's socket, or none. */
+LM_SETUP int lm_door_open(const struct lm_change *change)
+{
+    struct lm_identity socket = lm_door_owner(change);
+    if (!socket.inode)
+        return 0; /* without a service it is opened when that comes */
+    int result = lm_socket_set_mode(change->folders.locked, change->name, 0666);
+    if (result < 0 || lm_identity_same(lm_entry_identity(change->folders.unlocked, change->name), socket))
+        return result;
+    result = lm_vacate(change->path, "unlocked", change->folders.unlocked, change->name);
+    return result < 0 ? result : lm_door_link(change, socket);
+}
+
+/* -ENOTUNIQ: somebody listens there who is not the one in `locked`, such as a launcher, which put it there itself. */
+LM_SETUP int lm_door_remove(const struct lm_change *change)
+{
+    struct lm_identity door = lm_entry_identity(change->folders.unlocked, change->name);
+    if (door.inode && lm_identity_same(door, lm_entry_identity(change->folders.locked, change->name))) {
+        lm_entry_remove(change->folders.unlocked, change->name, door);
+        return 0;
+    }
+    int result = lm_vacate(change->path, "unlocked", change->folders.unlocked, change->name);
+    return result == -EEXIST ? -ENOTUNIQ : result;
+}
+
+LM_SETUP int lm_door_close(const struct lm_change *change)
+{
+    int result = lm_door_remove(change);
+    if (result == 0 && lm_door_owner(change).inode)
+        result = lm_socket_set_mode(change->folders.locked, change->name, 0600);
+    return result;
+}
+
+/* --- What killed processes left; with the lock for changes --- */
+
+struct lm_sweep {
+    const struct lm_change *change;
+    const char *folder;
+    struct lm_identity socket; /* whose further links are removed though somebody listens */
+};
+
+LM_SETUP bool lm_sweep_entry(void *info, int folder, const char *entry)
+{
+    const struct lm_sweep *sweep = (const struct lm_sweep *)info;
+    if (!lm_temporary_is_of(entry, sweep->change->name))
+        return true;
+    if (sweep->socket.inode && lm_identity_same(lm_entry_identity(folder, entry), sweep->socket))
+        lm_entry_remove(folder, entry, sweep->socket);
+    else
+        lm_vacate(sweep->change->path, sweep->folder, folder, entry);
+    return true;
+}
+
+/* Removes sockets under temporary names of this one that nobody listens on, and in `unlocked`, where they would be
+ * doors that nobody closes, also those of the living service. */
+LM_SETUP void lm_name_sweep(const struct lm_change *change)
+{
+    struct lm_sweep locked = {change, "locked", {0, 0}}, unlocked = {change, "unlocked", lm_door_owner(change)};
+    lm_entries_visit(change->folders.locked, lm_sweep_entry, &locked);
+    lm_entries_visit(change->folders.unlocked, lm_sweep_entry, &unlocked);
+}
+
+/* --- Unlocking and locking --- */
+
+enum lm_door_wish {
+    LM_DOOR_LOCKED,
+    LM_DOOR_UNLOCKED,
+    LM_DOOR_OPEN, /* as LM_DOOR_UNLOCKED, but the next service of the name is as the file says */
+};
+
+/* Makes the door as the name's file says. */
+LM_SETUP int lm_door_settle(const struct lm_change *change)
+{
+    return lm_name_is_unlocked(change->file) ? lm_door_open(change) : lm_door_close(change);
+}
+
+/* With the lock for changes. */
+LM_SETUP int lm_door_make(const struct lm_change *change, enum lm_door_wish wish)
+{
+    lm_name_sweep(change);
+    if (wish == LM_DOOR_OPEN)
+        return lm_door_open(change);
+    int result = lm_name_mark(change->file, wish == LM_DOOR_UNLOCKED);
+    return result < 0 ? result : lm_door_settle(change);
+}
+
+LM_SETUP int lm_door_change(struct lm_change *change, enum lm_door_wish wish)
+{
+    int result = change->file = lm_name_open(change->folders.locked, change->name);
+    if (result >= 0)
+        result = lm_name_begin_change(change->file);
+    if (result >= 0)
+        result = lm_door_make(change, wish);
+    if (change->file >= 0)
+        lm_name_end_change(change->file); /* closing doesn't, while a child forked meanwhile has a copy */
+    lm_sys_close(&change->file);
+    return result;
+}
+
+/* Opens the service's door to sandboxed processes, or closes it, from now on. */
+LM_SETUP int lm_registry_unlock(const char *name, enum lm_door_wish wish)
+{
+    struct lm_change change;
+    change.name = name;
+    int result = lm_runtime_make(change.path, &change.folders);
+    if (result == 0)
+        result = lm_door_change(&change, wish);
+    lm_folders_close(&change.folders);
+    if (result == 0)
+        LM_TRACE(-1, "%s \"%s\" at %s", wish == LM_DOOR_LOCKED ? "locked" : "unlocked", name, change.path);
+    return lm_told(LM_DEED_UNLOCK, name, change.path, "", result);
+}
+
+LM_SETUP kern_return_t lm_registry_change(const char *name, enum lm_door_wish wish)
+{
+    kern_return_t status = KERN_INVALID_ARGUMENT;
+    if (lm_name_valid(name))
+        status = lm_registry_status(lm_registry_unlock(name, wish));
+    return lm_status_told(wish == LM_DOOR_LOCKED ? "lock" : "unlock", name, -1, status);
+}
+
+/* --- Taking a name --- */
+
+LM_SETUP int lm_bind_in(int listener, const char *path, int locked, const char *name)
+{
+    struct sockaddr_un address;
+    char below[1 + LM_TEMPORARY_SIZE];
+    snprintf(below, sizeof below, "/%s", name);
+    lm_descriptor_address(&address, locked, below);
+    int result = lm_sys_bind(listener, &address);
+    if (!lm_means_no_proc(result))
+        return result;
+    result = lm_path_address(&address, path, "locked", name);
+    return result < 0 ? result : lm_sys_bind(listener, &address);
+}
+
+/* Which socket it is that was just bound there; it goes again if that can't be known. */
+LM_SETUP int lm_bound_identity(int locked, const char *temporary, struct lm_identity *socket)
+{
+    struct stat status;
+    int entry = lm_entry_open(locked, temporary, &status);
+    if (entry < 0) {
+        lm_sys_unlink(locked, temporary);
+        return entry;
+    }
+    *socket = lm_identity_of(&status);
+    lm_sys_close(&entry);
+    return 0;
+}
+
+/* A listening socket under a name that nobody looks up; stores which one that is, if it was made. */
+LM_SETUP int lm_listen_as(const char *path, int locked, const char *temporary, struct lm_identity *socket)
+{
+    int listener = lm_sys_socket(SOCK_NONBLOCK);
+    if (listener < 0)
+        return listener;
+    int result = lm_bind_in(listener, path, locked, temporary);
+    if (result == 0)
+        result = lm_bound_identity(locked, temporary, socket);
+    if (result == 0)
+        result = lm_socket_set_mode(locked, temporary, 0600);
+    if (result == 0)
+        result = lm_sys_listen(listener, LM_LISTEN_BACKLOG);
+    if (result < 0)
+        lm_sys_close(&listener);
+    return result < 0 ? result : listener;
+}
+
+/* Moves the socket to the name, which only one can. -EEXIST: somebody else has it. */
+LM_SETUP int lm_name_claim(const struct lm_change *change, const char *temporary, struct lm_identity socket)
+{
+    int result = -EEXIST, locked = change->folders.locked;
+    for (int i = 0; i < LM_REGISTER_TRIES && result == -EEXIST; i++) {
+        result = lm_vacate(change->path, "locked", locked, change->name);
+        if (result < 0)
+            return result;
+        result = lm_sys_rename(locked, temporary, change->name);
+    }
+    return result < 0 ? result : lm_entry_check(locked, change->name, socket);
+}
+
+/* On failure what is in the folders is not ours. */
+LM_SETUP int lm_name_take(const struct lm_change *change, struct lm_registration *registration)
+{
+    char temporary[LM_TEMPORARY_SIZE];
+    int locked = change->folders.locked;
+    int result = lm_vacate(change->path, "unlocked", change->folders.unlocked, change->name);
+    if (result < 0)
+        return result;
+    lm_temporary_name(temporary, change->name);
+    result = registration->listener = lm_listen_as(change->path, locked, temporary, &registration->socket);
+    if (result >= 0)
+        result = lm_name_claim(change, temporary, registration->socket);
+    if (result < 0)
+        lm_entry_remove(locked, temporary, registration->socket);
+    return result;
+}
+
+LM_SETUP void lm_name_give_up(const struct lm_folders *folders, const char *name,
+                              const struct lm_registration *registration)
+{
+    lm_entry_remove(folders->unlocked, name, registration->socket);
+    lm_entry_remove(folders->locked, name, registration->socket);
+}
+
+LM_SETUP void lm_registration_close(struct lm_registration *registration)
+{
+    memset(&registration->socket, 0, sizeof registration->socket);
+    lm_sys_close(&registration->listener);
+    lm_sys_close(&registration->lock);
+}
+
+/* With the name's file as the registration's lock. */
+LM_SETUP int lm_registry_try(struct lm_change *change, struct lm_registration *registration)
+{
+    int result = lm_name_begin_change(registration->lock);
+    if (result < 0)
+        return result;
+    change->file = registration->lock;
+    lm_name_sweep(change);
+    result = lm_name_take(change, registration);
+    if (result >= 0)
+        result = lm_door_settle(change);
+    if (result < 0)
+        lm_name_give_up(&change->folders, change->name, registration);
+    lm_name_end_change(registration->lock);
+    return result;
+}
+
+/* -EEXIST: a live process serves the name. On failure nothing is left behind. */
+LM_SETUP int lm_registry_register(const char *name, struct lm_registration *registration)
+{
+    struct lm_change change;
+    change.name = name;
+    int result = lm_runtime_make(change.path, &change.folders);
+    if (result == 0)
+        result = registration->lock = lm_name_own(change.folders.locked, name);
+    if (result >= 0)
+        result = lm_registry_try(&change, registration);
+    lm_folders_close(&change.folders);
+    if (result < 0)
+        lm_registration_close(registration);
+    else
+        LM_TRACE(-1, "registered \"%s\" at %s", name, change.path);
+    return lm_told(LM_DEED_REGISTER, name, change.path, "", result);
+}
+
+/* Frees the name. Listening and the owner's lock end last, so that rivals find a live service until all is removed. If
+ * somebody stopped holds the lock for changes it goes without: only what is ours is removed. */
+LM_SETUP void lm_registry_unregister(const char *name, struct lm_registration *registration)
+{
+    char path[LM_PATH_MAX];
+    struct lm_folders folders;
+    if (registration->socket.inode && lm_runtime_find(path, &folders) == 0) {
+        lm_name_begin_change(registration->lock);
+        lm_name_give_up(&folders, name, registration);
+        lm_name_end_change(registration->lock);
+        lm_folders_close(&folders);
+    }
+    LM_TRACE(-1, "gave up \"%s\"", name);
+    lm_registration_close(registration);
+}
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* A service's door: new clients are let in as far as descriptors go, and those that say nothing are sent away. */
+#include "../../LightMessaging.h"
+
+#ifndef LM_DETAIL_SERVICE_DOOR_H
+#    define LM_DETAIL_SERVICE_DOOR_H
+
+#    include "serving.h"
+
+#    define LM_FAIR_ACCEPTS     16        /* new connections in one go, like LM_FAIR_STEPS */
+#    define LM_HELLO_UNFINISHED 128       /* connections without a hello; then the oldest goes */
+#    define LM_ACCEPT_PAUSE     100000000 /* nanoseconds without accepting when descriptors have run out */
+
+/* The oldest session without a hello, with a reference; NULL: none. With the lock. */
+LM_SETUP struct lm_session *lm_service_oldest_unfinished(struct lm_service *service)
+{
+    for (struct lm_list *l = lm_list_first(&service->sessions); l; l = lm_list_next(&service->sessions, l)) {
+        struct lm_session *session = LM_CONTAINER(l, struct lm_session, in_service);
+        if (session->welcomed)
+            continue;
+        lm_retain(&session->object);
+        return session;
+    }
+    return NULL;
+}
+
+/* Ends the oldest session without a hello if there are too many. */
+LM_SETUP void lm_service_limit_unfinished(struct lm_service *service)
+{
+    pthread_mutex_lock(&service->lock);
+    bool too_many = service->unfinished > LM_HELLO_UNFINISHED;
+    struct lm_session *oldest = too_many ? lm_service_oldest_unfinished(service) : NULL;
+    pthread_mutex_unlock(&service->lock);
+    if (oldest) {
+        lm_session_end(oldest);
+        lm_release(&oldest->object);
+    }
+}
+
+/* With the lock: whether the loop serves the service now. */
+LM_SETUP bool lm_service_serving(const struct lm_service *service)
+{
+    return service->listener.loop != NULL;
+}
+
+/* Accepts one client and serves it. -EAGAIN: there is none; -EPIPE: the service was stopped, or taken off the loop. */
+LM_SETUP int lm_service_accept(struct lm_service *service)
+{
+    int result = -EPIPE;
+    pthread_mutex_lock(&service->lock);
+    int socket = lm_service_serving(service) ? lm_sys_accept(service->registration.listener) : -EPIPE;
+    struct lm_session *session = socket < 0 ? NULL : lm_session_create(service, socket);
+    if (session) {
+        lm_list_append(&service->sessions, &session->in_service);
+        service->unfinished++;
+        result = lm_session_watch(session, service->loop);
+        lm_loop_set_timer(service->loop, &service->timer, session->hello_deadline);
+    } else {
+        result = socket < 0 ? socket : -ENOMEM;
+        lm_sys_close(&socket);
+    }
+    pthread_mutex_unlock(&service->lock);
+    if (session && result < 0)
+        lm_session_end(session);
+    return result;
+}
+
+/* Out of descriptors or memory: a listener left readable would keep the loop busy with nothing. */
+LM_SETUP void lm_service_pause(struct lm_service *service)
+{
+    pthread_mutex_lock(&service->lock);
+    if (lm_service_serving(service)) {
+        service->paused = true;
+        lm_watch_change(&service->listener, service->registration.listener, 0);
+        lm_timer_clear(&service->timer, service->loop);
+        lm_loop_set_timer(service->loop, &service->timer, lm_now() + LM_ACCEPT_PAUSE);
+    }
+    pthread_mutex_unlock(&service->lock);
+}
+
+LM_SETUP enum lm_wish lm_listener_ready(struct lm_object *object, uint32_t events)
+{
+    struct lm_service *service = LM_CONTAINER(object, struct lm_service, object);
+    (void)events;
+    for (int i = 0; i < LM_FAIR_ACCEPTS; i++) {
+        int result = lm_service_accept(service);
+        if (result == -EINTR || result == -ECONNABORTED)
+            continue;
+        if (result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS)
+            lm_service_pause(service);
+        if (result < 0)
+            return LM_WATCH_WAIT;
+        lm_service_limit_unfinished(service);
+    }
+    return LM_WATCH_AGAIN;
+}
+
+/* Ends sessions whose hello is overdue; when the next one will be. */
+LM_SETUP int64_t lm_service_end_silent(struct lm_service *service)
+{
+    for (;;) {
+        pthread_mutex_lock(&service->lock);
+        struct lm_session *oldest = lm_service_oldest_unfinished(service);
+        pthread_mutex_unlock(&service->lock);
+        if (!oldest)
+            return LM_FOREVER;
+        int64_t deadline = oldest->hello_deadline;
+        bool overdue = deadline <= lm_now();
+        if (overdue)
+            lm_session_end(oldest);
+        lm_release(&oldest->object);
+        if (!overdue)
+            return deadline;
+    }
+}
+
+/* With the lock: sets the timer, and accepts again after a pause. */
+LM_SETUP void lm_service_resume(struct lm_service *service, int64_t next)
+{
+    if (!lm_service_serving(service))
+        return;
+    if (service->paused)
+        lm_watch_change(&service->listener, service->registration.listener, EPOLLIN);
+    service->paused = false;
+    if (next != LM_FOREVER)
+        lm_loop_set_timer(service->loop, &service->timer, next);
+}
+
+LM_SETUP void lm_service_tick(struct lm_object *object)
+{
+    struct lm_service *service = LM_CONTAINER(object, struct lm_service, object);
+    int64_t next = lm_service_end_silent(service);
+    pthread_mutex_lock(&service->lock);
+    lm_service_resume(service, next);
+    pthread_mutex_unlock(&service->lock);
+}
+
+#endif

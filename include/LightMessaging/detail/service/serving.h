@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a service serves its clients: a session is let in, its requests are taken in turn and handed to the callback, and
+ * it ends. The service's lock guards the members below it; it is taken before a session's.
+ */
+#include "../../LightMessaging.h"
+
+#ifndef LM_DETAIL_SERVICE_SERVING_H
+#    define LM_DETAIL_SERVICE_SERVING_H
+
+#    include "policy.h"
+#    include "../registry/registry.h"
+#    include "request.h"
+
+#    define LM_FAIR_STEPS        64         /* frames of one client in one go: enough to be worth the turn; untuned */
+#    define LM_HELLO_NANOSECONDS 5000000000 /* for a hello to come: a stopped client's patience, not a network's */
+
+/* A message that the callback is in. They nest when a callback runs the loop. On its stack. */
+struct lm_delivery {
+    struct lm_delivery *outer;
+    LMMessage *message;
+    struct lm_session *session;
+};
+
+struct lm_service {
+    struct lm_object object;
+    pthread_mutex_t lock;
+    uint32_t valid; /* may be read without the lock */
+    mach_port_t port;
+    CFMachPortCallBack callback;
+    CFMachPortInvalidationCallBack invalidated;
+    CFMachPortContext context;
+    uint32_t largest_message;
+    bool borrows;  /* takes lent segments of its own user's processes */
+    uint32_t spin; /* nanoseconds that its loop may look for more messages */
+    struct lm_policy policy;
+    struct lm_quota quota;          /* of each user; 0: the default */
+    struct lm_list users;           /* that have clients here */
+    struct lm_delivery *delivering; /* the loop's thread's own */
+    char name[LM_NAME_MAX + 1];     /* empty: not registered */
+    struct lm_registration registration;
+    struct lm_loop *loop; /* that serves it, with a reference; set once, before anything is watched; NULL: none yet */
+    struct lm_watch listener;
+    struct lm_timer timer; /* for unfinished hellos, and for accepting again */
+    struct lm_list sessions;
+    struct lm_list ending; /* sessions that are being closed: a fork finds them here, or their sockets closed */
+    uint32_t unfinished;   /* sessions that wait for their hello */
+    bool paused;
+    struct lm_list in_process;
+};
+
+LM_INTERNAL bool lm_service_valid(const struct lm_service *service)
+{
+    return lm_load_acquire(&service->valid);
+}
+
+/* --- Sessions --- */
+
+LM_COLD void lm_trace_session(const struct lm_session *session, const char *event)
+{
+    lm_trace(session->channel.socket, "service \"%s\": process %d of user %u %s", session->service->name,
+             (int)session->client.pid, (unsigned)session->client.uid, event);
+}
+
+LM_SETUP void lm_session_destroy(struct lm_object *object)
+{
+    struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
+    lm_channel_deinit(&session->channel);
+    if (session->predecessor)
+        lm_release(&session->predecessor->object);
+    lm_release(&session->service->object);
+    free(session);
+}
+
+/* Whether the caller is the one to end the session. */
+LM_SETUP bool lm_session_claim_end(struct lm_session *session)
+{
+    struct lm_service *service = session->service;
+    pthread_mutex_lock(&service->lock);
+    bool first = !session->ended;
+    session->ended = true;
+    if (first) {
+        lm_list_remove(&session->in_service);
+        lm_list_append(&service->ending, &session->in_service);
+    }
+    if (first && !session->welcomed)
+        service->unfinished--;
+    pthread_mutex_unlock(&service->lock);
+    return first;
+}
+
+/* The session is closed, and holds nothing of its user's quota any more. `user` may be NULL. */
+LM_SETUP void lm_session_leave(struct lm_session *session, struct lm_user *user)
+{
+    struct lm_service *service = session->service;
+    pthread_mutex_lock(&service->lock);
+    lm_list_remove(&session->in_service);
+    if (user)
+        lm_user_leave(user);
+    pthread_mutex_unlock(&service->lock);
+}
+
+/* Closes everything of the session at once; what still names it finds it cut. Idempotent, any thread. */
+LM_SETUP void lm_session_end(struct lm_session *session)
+{
+    if (!lm_session_claim_end(session))
+        return;
+    if (lm_tracing())
+        lm_trace_session(session, "is gone, or was sent away");
+    lm_watch_remove(&session->watch, session->channel.socket);
+    lm_session_lock(session);
+    lm_session_cut(session);
+    lm_session_drop_backlog(session);
+    lm_session_drop_parts(session);
+    lm_session_drop_parcels(session);
+    lm_channel_leave(&session->channel);
+    lm_channel_unmap(&session->channel);
+    lm_sys_close(&session->channel.socket);
+    struct lm_user *user = session->user;
+    session->user = NULL;
+    lm_session_unlock(session);
+    lm_session_leave(session, user);
+    lm_release(&session->object);
+}
+
+/* Runs the callback. */
+LM_INTERNAL void lm_service_call_back(struct lm_service *service, struct lm_session *session, LMMessage *message)
+{
+    struct lm_delivery delivery = {service->delivering, message, session};
+    service->delivering = &delivery;
+    service->callback(service, message, (CFIndex)message->head.msgh_size, service->context.info);
+    service->delivering = delivery.outer;
+}
+
+/* Hands a message that was taken to the callback, and frees what that leaves. Taken is taken: a service that another
+ * thread stops just now still gets it, since nobody else would. */
+LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_session *session, LMMessage *message,
+                                    const struct lm_arrival *arrival)
+{
+    mach_port_t reply =
+        arrival->token ? lm_port_create(LM_PORT_REPLY, &session->object, arrival->token) : MACH_PORT_NULL;
+    message->head.msgh_id = arrival->identifier;
+    message->head.msgh_remote_port = reply;
+    message->head.msgh_local_port = service->port;
+    service->loop->handled++;
+    LM_TRACE(session->channel.socket, "service \"%s\" takes message %d of %u bytes%s", service->name,
+             (int)arrival->identifier, (unsigned)LMMessageGetDataLength(message), reply ? ", to answer" : "");
+    if (reply || !arrival->token)
+        lm_service_call_back(service, session, message);
+    else
+        lm_session_disappoint(session, arrival->token);
+    LMResponseBufferFree((LMResponseBuffer *)(void *)message);
+}
+
+/*
+ * The last channel that the same process had before, and closed with messages in it: they come first. NULL: there is
+ * none. With the service's lock. A process may have several open, if it has plugins; those that are not visible from
+ * here all have the number 0.
+ */
+LM_SETUP struct lm_session *lm_session_find_predecessor(const struct lm_session *session)
+{
+    const struct lm_list *sessions = &session->service->sessions;
+    struct lm_session *found = NULL;
+    for (struct lm_list *l = lm_list_first(sessions); l; l = lm_list_next(sessions, l)) {
+        struct lm_session *other = LM_CONTAINER(l, struct lm_session, in_service);
+        if (other == session || session->client.pid == 0)
+            break;
+        if (other->client.pid == session->client.pid && other->welcomed && lm_sys_hung_up(other->channel.socket))
+            found = other;
+    }
+    return found;
+}
+
+/* Whether requests of the channel before this one are still to be served. */
+LM_INTERNAL bool lm_session_must_wait(struct lm_session *session)
+{
+    if (!session->predecessor || !lm_session_is_cut(session->predecessor))
+        return session->predecessor != NULL;
+    lm_release(&session->predecessor->object);
+    session->predecessor = NULL;
+    return false;
+}
+
+/* How the hello ended. */
+LM_COLD void lm_trace_hello(const struct lm_session *session, int result)
+{
+    const char *event = result == 0         ? "is let in"
+                        : session->refusal  ? "is refused by the service's policy"
+                        : result == -EDQUOT ? "has too many connections (connectionsPerUser)"
+                        : result == -EMFILE ? "can't be let in: no descriptor is left for its memory"
+                                            : "said no proper hello";
+    lm_trace_session(session, event);
+}
+
+/* Asks the service's policy, once. -EAGAIN: it has not decided yet. Without any lock: the policy may be the service's
+ * own function, which may run the loop. */
+LM_SETUP int lm_session_judge(struct lm_session *session)
+{
+    if (session->verdict != LM_VERDICT_NONE)
+        return session->verdict == LM_VERDICT_GIVEN ? 0 : -EAGAIN;
+    session->verdict = LM_VERDICT_PENDING;
+    const struct lm_policy *policy = &session->service->policy;
+    lm_session_lock(session); /* another thread may stop the service, and close the socket */
+    bool admitted = lm_policy_admits(policy, &session->client, session->channel.socket);
+    lm_session_unlock(session);
+    if (!admitted && !lm_policy_asks(policy, &session->client))
+        session->refusal = BOOTSTRAP_NOT_PRIVILEGED;
+    session->verdict = LM_VERDICT_GIVEN;
+    return 0;
+}
+
+/* H4, H5, with the locks of service and session. */
+LM_SETUP int lm_session_welcome(struct lm_service *service, struct lm_session *session)
+{
+    if (lm_session_is_cut(session))
+        return -EPIPE;
+    struct lm_hello hello;
+    session->channel.borrows = service->borrows && session->client.uid == (uint32_t)geteuid();
+    int result = lm_channel_accept(&session->channel, session->refusal, &hello);
+    if (result == 0)
+        result = lm_user_enter(&service->users, session->client.uid, &service->quota, &session->user);
+    if (result < 0)
+        return result;
+    session->welcomed = session->rings_welcome = true;
+    session->largest_reply = hello.largest_reply;
+    session->lends = hello.borrows == 1;
+    service->unfinished--;
+    session->predecessor = lm_session_find_predecessor(session);
+    if (session->predecessor)
+        lm_retain(&session->predecessor->object);
+    lm_channel_welcome(&session->channel, session->largest_message);
+    return 0;
+}
+
+/* The hello. 0: the session is open; -EAGAIN: it has not come yet. */
+LM_SETUP int lm_session_open(struct lm_session *session)
+{
+    struct lm_service *service = session->service;
+    int result = lm_session_judge(session);
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&service->lock);
+    lm_session_lock(session);
+    result = lm_session_welcome(service, session);
+    if (service->unfinished == 0 && !service->paused)
+        lm_timer_clear(&service->timer, service->loop);
+    lm_session_unlock(session);
+    pthread_mutex_unlock(&service->lock);
+    if (result != -EAGAIN && lm_tracing())
+        lm_trace_hello(session, result);
+    return result;
+}
+
+/* What the socket had to say, and answers that waited for room: 1 if some wait for their turn. With the lock. */
+LM_INTERNAL int lm_session_attend(struct lm_session *session, uint32_t events)
+{
+    if (lm_session_is_cut(session))
+        return -EPIPE;
+    int result = lm_session_heed(session, events);
+    if (result == 0)
+        result = lm_session_flush(session, false);
+    session->room_seen = (uint32_t)session->channel.out.head;
+    return result;
+}
+
+/* Whether there is something for the session to do, for a loop that keeps it hot. */
+LM_INTERNAL bool lm_session_has_come(struct lm_object *object)
+{
+    const struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
+    if (lm_consumer_has_more(&session->channel.in))
+        return true;
+    return lm_load_relaxed(&session->answers_wait) &&
+           lm_load_relaxed(&session->channel.memory->replies.head) != session->room_seen;
+}
+
+/* Has the client ring when there is something to do. 1: there is now; 0: there is not; else send it away. */
+LM_INTERNAL int lm_session_rest(struct lm_session *session)
+{
+    lm_session_lock(session);
+    int result = lm_session_is_cut(session) ? -EPIPE : lm_session_flush(session, true);
+    if (result == 0)
+        result = !lm_consumer_may_sleep(&session->channel.in);
+    lm_session_unlock(session);
+    return result;
+}
+
+/* Bytes that went either way, or wait to. With the lock. */
+LM_INTERNAL uint64_t lm_session_traffic(const struct lm_session *session)
+{
+    return session->channel.in.head + session->channel.out.tail + session->backlog_bytes;
+}
+
+/* The next step; results as lm_session_step, and -EBUSY: the turn was long enough. With the lock. */
+LM_INTERNAL int lm_session_advance(struct lm_session *session, uint64_t enough, LMMessage *message,
+                                   struct lm_arrival *arrival)
+{
+    if (!lm_service_valid(session->service))
+        return -EPIPE; /* what is left untaken goes to a successor */
+    if (lm_session_traffic(session) >= enough)
+        return -EBUSY;
+    lm_message_init(message);
+    return lm_session_step(session, message, arrival);
+}
+
+/* Takes requests, as many as are fair. 0: there are no more; 1: there may be; else send the client away. With the lock,
+ * which is given up while the callback runs. */
+LM_INTERNAL int lm_session_take_requests(struct lm_session *session)
+{
+    uint64_t enough = lm_session_traffic(session) + LM_FAIR_BYTES;
+    struct lm_arrival arrival = {0, 0};
+    LMResponseBuffer request;
+    for (int i = 0; i < LM_FAIR_STEPS && !lm_loop_interrupted(session->service->loop); i++) {
+        int result = lm_session_advance(session, enough, &request.message, &arrival);
+        session->service->loop->gives_lead = result == -EAGAIN && i > 0 && !arrival.token;
+        if (result == -EAGAIN || result == -EBUSY)
+            return result == -EBUSY;
+        if (result < 0)
+            return result;
+        if (result == 0)
+            continue;
+        lm_session_unlock(session);
+        lm_service_deliver(session->service, session, &request.message, &arrival);
+        lm_session_lock(session);
+    }
+    return 1;
+}
+
+/* One turn of an open session: what the socket has to say comes first. Results as lm_session_take_requests. */
+LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events)
+{
+    lm_session_lock(session);
+    session->look_again = false;
+    int answers = lm_session_attend(session, events);
+    int requests = answers < 0 ? answers : lm_session_take_requests(session);
+    lm_session_unlock(session);
+    return requests == 0 ? answers || session->look_again : requests;
+}
+
+/* Tells a client that is sent away why, if it was not its own fault. */
+LM_SETUP void lm_session_explain(struct lm_session *session, int error)
+{
+    lm_session_lock(session);
+    if ((error == -ENOMEM || error == -EDQUOT || error == -EMFILE) && !lm_session_is_cut(session))
+        lm_channel_refuse(&session->channel, KERN_RESOURCE_SHORTAGE);
+    lm_session_unlock(session);
+}
+
+/* H5: wakes a client that sleeps until it is welcome. */
+LM_SETUP void lm_session_ring_welcome(struct lm_session *session)
+{
+    session->rings_welcome = false;
+    lm_session_lock(session);
+    if (!lm_session_is_cut(session) && lm_producer_must_ring(&session->channel.out))
+        lm_channel_ring_bell(&session->channel);
+    lm_session_unlock(session);
+}
+
+/* One turn, opening the session first if need be; the bell for the welcome comes after its first turn, whose answers
+ * have mostly rung it already, or after one within that, if a callback runs the loop. Results as
+ * lm_session_take_requests; -EAGAIN: the hello has not come yet. */
+LM_INTERNAL int lm_session_turn(struct lm_session *session, uint32_t events)
+{
+    int result = session->welcomed ? 0 : lm_session_open(session);
+    if (result == 0)
+        result = lm_session_must_wait(session) ? 1 : lm_session_serve(session, events);
+    if (result >= 0 && session->rings_welcome)
+        lm_session_ring_welcome(session);
+    return result;
+}
+
+/* The loop's callback. */
+LM_INTERNAL enum lm_wish lm_session_ready(struct lm_object *object, uint32_t events)
+{
+    struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
+    int result = lm_session_turn(session, events);
+    if (result == -EAGAIN && !(events & EPOLLRDHUP))
+        return LM_WATCH_WAIT;
+    if (result == 0 && !session->peer_gone) {
+        if (lm_loop_keeps_hot(session->service->loop, session->service->spin))
+            return LM_WATCH_HOT;
+        result = lm_session_rest(session);
+    } else if (result == 0) {
+        result = -EPIPE;
+    }
+    if (result < 0)
+        lm_session_explain(session, result);
+    if (result < 0)
+        lm_session_end(session);
+    return result > 0 ? LM_WATCH_AGAIN : LM_WATCH_WAIT;
+}
+
+LM_INTERNAL int lm_session_watch(struct lm_session *session, struct lm_loop *loop)
+{
+    return lm_loop_add(loop, &session->watch, session->channel.socket, EPOLLIN | EPOLLRDHUP);
+}
+
+/* Takes over the socket, unless it returns NULL: no memory. Who can't be asked who it is has no rights. */
+LM_SETUP struct lm_session *lm_session_create(struct lm_service *service, int socket)
+{
+    struct lm_session *session = (struct lm_session *)lm_new(sizeof *session);
+    if (!session)
+        return NULL;
+    if (lm_sys_peer(socket, &session->client) < 0) {
+        session->verdict = LM_VERDICT_GIVEN;
+        session->refusal = BOOTSTRAP_NOT_PRIVILEGED;
+    }
+    lm_object_init(&session->object, lm_session_destroy);
+    session->object.deallocated = lm_session_deallocated;
+    lm_channel_init(&session->channel, socket, service->loop->spin.cores == 1);
+    lm_watch_init(&session->watch, &session->object, lm_session_ready);
+    session->watch.has_come = lm_session_has_come;
+    session->service = service;
+    session->service_name = service->name;
+    session->largest_message = service->largest_message;
+    session->hello_deadline = lm_now() + LM_HELLO_NANOSECONDS;
+    lm_retain(&service->object);
+    return session;
+}
+
+#endif
