@@ -54,11 +54,11 @@ void th_run(void **state);
 /* --- Surroundings --- */
 
 #if defined(__SANITIZE_THREAD__)
-#    define TH_THREAD_SANITIZER 1
+#define TH_THREAD_SANITIZER 1
 #elif defined(__has_feature)
-#    define TH_THREAD_SANITIZER __has_feature(thread_sanitizer)
+#define TH_THREAD_SANITIZER __has_feature(thread_sanitizer)
 #else
-#    define TH_THREAD_SANITIZER 0
+#define TH_THREAD_SANITIZER 0
 #endif
 
 bool th_on_valgrind(void);

@@ -7,7 +7,7 @@
 
 #include "LightMessaging.h"
 #if LIGHTMESSAGING_USE_COREFOUNDATION
-#    include "detail/cf/aside.h"
+#include "detail/cf/aside.h"
 #endif
 
 /*
@@ -33,10 +33,10 @@ LM_API Boolean CFMachPortIsValid(CFMachPortRef port);
 LM_API void CFMachPortSetInvalidationCallBack(CFMachPortRef port, CFMachPortInvalidationCallBack callback);
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/compat/mach_port.h"
+#include "detail/compat/mach_port.h"
 #endif
 #if LIGHTMESSAGING_USE_COREFOUNDATION
-#    include "detail/cf/aside_end.h"
+#include "detail/cf/aside_end.h"
 #endif
 
 #endif

@@ -17,7 +17,7 @@
 #include "LightMessaging.h"
 
 #if LIGHTMESSAGING_USE_COREFOUNDATION
-#    error "CFMessagePort.h brings CFMessagePort's names itself and can't be used beside a CoreFoundation that has them"
+#error "CFMessagePort.h brings CFMessagePort's names itself and can't be used beside a CoreFoundation that has them"
 #endif
 
 typedef struct lm_message_port *CFMessagePortRef;
@@ -92,7 +92,7 @@ LM_API CFMessagePortRef rocketbootstrap_cfmessageportcreateremote(CFAllocatorRef
 LM_API kern_return_t rocketbootstrap_cfmessageportexposelocal(CFMessagePortRef port);
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/compat/message_port.h"
+#include "detail/compat/message_port.h"
 #endif
 
 #endif

@@ -25,19 +25,19 @@
 
 /* Objective-C with a Foundation: a thread's run loop and its NSRunLoop serve each other's sources and timers. */
 #if defined(__OBJC__) && defined(__has_include)
-#    if __has_include(<Foundation/Foundation.h>)
-#        define LM_FOUNDATION 1
-#        import <Foundation/Foundation.h>
-#    endif
+#if __has_include(<Foundation/Foundation.h>)
+#define LM_FOUNDATION 1
+#import <Foundation/Foundation.h>
+#endif
 #endif
 
 #ifndef LIGHTMESSAGING_USE_COREFOUNDATION
-#    define LIGHTMESSAGING_USE_COREFOUNDATION 0
+#define LIGHTMESSAGING_USE_COREFOUNDATION 0
 #endif
 
 #if LIGHTMESSAGING_USE_COREFOUNDATION
-#    include <CoreFoundation/CoreFoundation.h>
-#    include "detail/cf/aside.h"
+#include <CoreFoundation/CoreFoundation.h>
+#include "detail/cf/aside.h"
 #else
 
 typedef unsigned char Boolean;
@@ -67,16 +67,16 @@ typedef CFIndex CFComparisonResult;
 enum { kCFCompareLessThan = -1, kCFCompareEqualTo = 0, kCFCompareGreaterThan = 1 };
 
 /* Memory comes from malloc whatever allocator is named. kCFAllocatorNull as a deallocator means: don't free. */
-#    define kCFAllocatorDefault       ((CFAllocatorRef)0)
-#    define kCFAllocatorMalloc        LM_ALLOCATOR(0)
-#    define kCFAllocatorSystemDefault LM_ALLOCATOR(0)
-#    define kCFAllocatorNull          LM_ALLOCATOR(1)
+#define kCFAllocatorDefault       ((CFAllocatorRef)0)
+#define kCFAllocatorMalloc        LM_ALLOCATOR(0)
+#define kCFAllocatorSystemDefault LM_ALLOCATOR(0)
+#define kCFAllocatorNull          LM_ALLOCATOR(1)
 
-#    define kCFRunLoopDefaultMode LM_MODE(0)
-#    define kCFRunLoopCommonModes LM_MODE(1)
+#define kCFRunLoopDefaultMode LM_MODE(0)
+#define kCFRunLoopCommonModes LM_MODE(1)
 
 /* A constant string from a literal. */
-#    define CFSTR(literal)        LM_STRING(literal)
+#define CFSTR(literal)        LM_STRING(literal)
 
 #endif
 
@@ -183,18 +183,18 @@ LM_API void CFRunLoopTimerInvalidate(CFRunLoopTimerRef timer);
 LM_API Boolean CFRunLoopTimerIsValid(CFRunLoopTimerRef timer);
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/cf/object.h"
-#    if !LIGHTMESSAGING_USE_COREFOUNDATION
-#        include "detail/cf/base.h"
-#        include "detail/cf/string.h"
-#    endif
-#    include "detail/cf/run_loop.h"
+#include "detail/cf/object.h"
+#if !LIGHTMESSAGING_USE_COREFOUNDATION
+#include "detail/cf/base.h"
+#include "detail/cf/string.h"
+#endif
+#include "detail/cf/run_loop.h"
 #endif
 #ifdef LM_FOUNDATION
-#    include "detail/objc/run_loop.h"
+#include "detail/objc/run_loop.h"
 #endif
 #if LIGHTMESSAGING_USE_COREFOUNDATION
-#    include "detail/cf/aside_end.h"
+#include "detail/cf/aside_end.h"
 #endif
 
 #endif

@@ -12,7 +12,7 @@
 LM_API CFDataRef LMResponseConsumeData(LMResponseBuffer *response);
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/types/data.h"
+#include "detail/types/data.h"
 #endif
 
 #endif

@@ -33,9 +33,9 @@ enum { LM_BYTE_ORDER_32_LITTLE = 0x2000, LM_BYTE_ORDER_32_BIG = 0x4000, LM_BYTE_
 #define LM_BITMAP_RGBA ((uint32_t)LM_ALPHA_LAST)
 /* Words of this machine, alpha on top, premultiplied: what cairo has. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#    define LM_BITMAP_CAIRO ((uint32_t)LM_ALPHA_PREMULTIPLIED_FIRST | (uint32_t)LM_BYTE_ORDER_32_LITTLE)
+#define LM_BITMAP_CAIRO ((uint32_t)LM_ALPHA_PREMULTIPLIED_FIRST | (uint32_t)LM_BYTE_ORDER_32_LITTLE)
 #else
-#    define LM_BITMAP_CAIRO ((uint32_t)LM_ALPHA_PREMULTIPLIED_FIRST | (uint32_t)LM_BYTE_ORDER_32_BIG)
+#define LM_BITMAP_CAIRO ((uint32_t)LM_ALPHA_PREMULTIPLIED_FIRST | (uint32_t)LM_BYTE_ORDER_32_BIG)
 #endif
 
 typedef struct LMImage {
@@ -82,13 +82,13 @@ LM_API LMImage *LMResponseConsumeImage(LMResponseBuffer *response);
  */
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/types/image.h"
+#include "detail/types/image.h"
 #endif
 
 #if defined(LM_FOUNDATION)
-#    if __has_include(<AppKit/NSBitmapImageRep.h>)
-#        include "detail/objc/image.h"
-#    endif
+#if __has_include(<AppKit/NSBitmapImageRep.h>)
+#include "detail/objc/image.h"
+#endif
 #endif
 
 #endif

@@ -19,7 +19,7 @@ LM_API cairo_surface_t *LMImageCreateCairoSurface(const LMImage *image);
 LM_API LMImage *LMImageCreateWithCairoSurface(cairo_surface_t *surface);
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/types/image_cairo.h"
+#include "detail/types/image_cairo.h"
 #endif
 
 #endif

@@ -17,7 +17,7 @@ LM_API kern_return_t LMImageWritePNG(const LMImage *image, FILE *file);
 LM_API LMImage *LMImageCreateWithPNG(FILE *file);
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/types/image_png.h"
+#include "detail/types/image_png.h"
 #endif
 
 #endif

@@ -44,13 +44,13 @@
 #define LIGHTMESSAGING_LIGHTMESSAGING_H
 
 #ifndef LIGHTMESSAGING_USE_ROCKETBOOTSTRAP
-#    define LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 1
+#define LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 1
 #endif
 
 #include "Mach.h"
 #include "CoreFoundation.h"
 #if LIGHTMESSAGING_USE_COREFOUNDATION
-#    include "detail/cf/aside.h"
+#include "detail/cf/aside.h"
 #endif
 
 /* --- Types --- */
@@ -524,25 +524,25 @@ LM_API NSData *LMDataForPropertyList(id propertyList);
 /* --- The end of the manual; what follows is how it is done --- */
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/channel/message.h"
-#    include "detail/client/connection.h"
-#    include "detail/client/async.h"
-#    include "detail/client/observer.h"
-#    include "detail/service/start.h"
-#    include "detail/registry/listing.h"
-#    include "detail/client/send_buffer.h"
-#    include "detail/service/reply_buffer.h"
-#    include "detail/service/sender.h"
+#include "detail/channel/message.h"
+#include "detail/client/connection.h"
+#include "detail/client/async.h"
+#include "detail/client/observer.h"
+#include "detail/service/start.h"
+#include "detail/registry/listing.h"
+#include "detail/client/send_buffer.h"
+#include "detail/service/reply_buffer.h"
+#include "detail/service/sender.h"
 #endif
 #ifdef LM_FOUNDATION
-#    include "detail/objc/property_list.h"
+#include "detail/objc/property_list.h"
 #endif
 #include "CFMachPort.h"
 #if LIGHTMESSAGING_USE_ROCKETBOOTSTRAP
-#    include "../rocketbootstrap/rocketbootstrap.h"
+#include "../rocketbootstrap/rocketbootstrap.h"
 #endif
 #if LIGHTMESSAGING_USE_COREFOUNDATION
-#    include "detail/cf/aside_end.h"
+#include "detail/cf/aside_end.h"
 #endif
 
 #endif

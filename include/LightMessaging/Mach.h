@@ -72,7 +72,7 @@ LM_API kern_return_t task_get_bootstrap_port(mach_port_t task, mach_port_t *port
 LM_API kern_return_t mach_port_deallocate(mach_port_t task, mach_port_t name);
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/process/mach.h"
+#include "detail/process/mach.h"
 #endif
 
 #endif

@@ -34,7 +34,7 @@
 
 #ifndef __OBJC__
 
-#    include <plist/plist.h>
+#include <plist/plist.h>
 
 /*
  * The list that the bytes are, in either format; NULL, and an error, otherwise:
@@ -63,9 +63,9 @@ LM_API kern_return_t LMSendPropertyListReply(mach_port_t replyPort, plist_t list
 /* The list in a response (or in a request, cast from LMMessage *), which is freed; NULL if there is none. */
 LM_API plist_t LMResponseConsumePropertyList(LMResponseBuffer *response);
 
-#    ifndef LM_DECLARATIONS_ONLY
-#        include "detail/types/property_list.h"
-#    endif
+#ifndef LM_DECLARATIONS_ONLY
+#include "detail/types/property_list.h"
+#endif
 
 #endif
 #endif

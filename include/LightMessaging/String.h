@@ -21,7 +21,7 @@ LM_API kern_return_t LMSendStringReply(mach_port_t replyPort, const char *text);
 LM_API char *LMResponseConsumeString(LMResponseBuffer *response);
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "detail/types/string.h"
+#include "detail/types/string.h"
 #endif
 
 #endif

@@ -34,12 +34,12 @@ LM_API kern_return_t rocketbootstrap_unlock(const char *name);
 LM_API kern_return_t rocketbootstrap_register(mach_port_t bootstrap, const char *name, mach_port_t port);
 
 #ifndef LM_DECLARATIONS_ONLY
-#    include "../LightMessaging/detail/compat/rocketbootstrap.h"
+#include "../LightMessaging/detail/compat/rocketbootstrap.h"
 #endif
 
 /* rocketbootstrap_cfmessageportcreateremote and rocketbootstrap_cfmessageportexposelocal are there. */
 #if !LIGHTMESSAGING_USE_COREFOUNDATION
-#    include "../LightMessaging/CFMessagePort.h"
+#include "../LightMessaging/CFMessagePort.h"
 #endif
 
 #endif

@@ -3,13 +3,13 @@
 #include "../../CoreFoundation.h"
 
 #ifndef LM_DETAIL_CF_BASE_H
-#    define LM_DETAIL_CF_BASE_H
+#define LM_DETAIL_CF_BASE_H
 
-#    include "object.h"
-#    include "../ground/deadline.h"
+#include "object.h"
+#include "../ground/deadline.h"
 
-#    define LM_CLOCK_REALTIME 0
-#    define LM_CF_EPOCH       978307200.0 /* 2001-01-01 in seconds since 1970-01-01, both UTC */
+#define LM_CLOCK_REALTIME 0
+#define LM_CF_EPOCH       978307200.0 /* 2001-01-01 in seconds since 1970-01-01, both UTC */
 
 struct lm_data {
     struct lm_object object;

@@ -3,10 +3,10 @@
 #include "../../CoreFoundation.h"
 
 #ifndef LM_DETAIL_CF_OBJECT_H
-#    define LM_DETAIL_CF_OBJECT_H
+#define LM_DETAIL_CF_OBJECT_H
 
-#    include "../ground/object.h"
-#    include "../process/process.h"
+#include "../ground/object.h"
+#include "../process/process.h"
 
 /* Every CoreFoundation object begins with its counted object; const is CoreFoundation's way to say "don't change", not
  * "don't count". */

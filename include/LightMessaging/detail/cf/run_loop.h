@@ -3,9 +3,9 @@
 #include "../../CoreFoundation.h"
 
 #ifndef LM_DETAIL_CF_RUN_LOOP_H
-#    define LM_DETAIL_CF_RUN_LOOP_H
+#define LM_DETAIL_CF_RUN_LOOP_H
 
-#    include "../loop/loop.h"
+#include "../loop/loop.h"
 
 /* What a loop serves: something that knows how to be scheduled on it. */
 struct lm_source {
@@ -28,14 +28,14 @@ struct lm_cf_timer {
     CFRunLoopTimerContext context;
 };
 
-#    ifdef LM_FOUNDATION
+#ifdef LM_FOUNDATION
 /* ns_run_loop.h: the thread's NSRunLoop serves the loop, too; and one pass of both. */
 LM_INTERNAL void lm_ns_attach(struct lm_loop *loop);
 LM_INTERNAL int lm_ns_pass(struct lm_loop *loop, int64_t deadline);
-#        define LM_LOOP_PASS lm_ns_pass
-#    else
-#        define LM_LOOP_PASS lm_loop_pass
-#    endif
+#define LM_LOOP_PASS lm_ns_pass
+#else
+#define LM_LOOP_PASS lm_loop_pass
+#endif
 
 /* --- Loops of threads --- */
 
@@ -95,10 +95,10 @@ LM_INTERNAL struct lm_loop *lm_loop_of_thread(void)
 LM_API CFRunLoopRef CFRunLoopGetCurrent(void)
 {
     struct lm_loop *loop = lm_loop_of_thread();
-#    ifdef LM_FOUNDATION
+#ifdef LM_FOUNDATION
     if (loop)
         lm_ns_attach(loop);
-#    endif
+#endif
     return loop;
 }
 

@@ -3,10 +3,10 @@
 #include "../../CoreFoundation.h"
 
 #ifndef LM_DETAIL_CF_STRING_H
-#    define LM_DETAIL_CF_STRING_H
+#define LM_DETAIL_CF_STRING_H
 
-#    include "base.h"
-#    include "../ground/utf8.h"
+#include "base.h"
+#include "../ground/utf8.h"
 
 LM_INTERNAL const char *lm_string_bytes(CFStringRef string)
 {

@@ -3,9 +3,9 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CHANNEL_BUFFER_H
-#    define LM_DETAIL_CHANNEL_BUFFER_H
+#define LM_DETAIL_CHANNEL_BUFFER_H
 
-#    include "lend.h"
+#include "lend.h"
 
 LM_API void *LMBufferGetBytes(LMBufferRef buffer)
 {

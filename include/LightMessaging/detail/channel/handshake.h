@@ -6,12 +6,12 @@
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_CHANNEL_HANDSHAKE_H
-#    define LM_DETAIL_CHANNEL_HANDSHAKE_H
+#define LM_DETAIL_CHANNEL_HANDSHAKE_H
 
-#    include "channel.h"
+#include "channel.h"
 
-#    define LM_HELLO_MAGIC   0x4c4d5331u /* "LMS1" */
-#    define LM_HELLO_VERSION 1u
+#define LM_HELLO_MAGIC   0x4c4d5331u /* "LMS1" */
+#define LM_HELLO_VERSION 1u
 
 struct lm_hello {
     uint32_t magic;

@@ -6,12 +6,12 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CHANNEL_MESSAGE_H
-#    define LM_DETAIL_CHANNEL_MESSAGE_H
+#define LM_DETAIL_CHANNEL_MESSAGE_H
 
-#    include "parcel.h"
-#    include "segment.h"
+#include "parcel.h"
+#include "segment.h"
 
-#    define LM_MESSAGE_HEADER offsetof(LMMessage, data.in_line.bytes)
+#define LM_MESSAGE_HEADER offsetof(LMMessage, data.in_line.bytes)
 
 /* Memory aligned to 16, for free(); NULL if there is none. */
 LM_INTERNAL void *lm_data_new(uint32_t length)

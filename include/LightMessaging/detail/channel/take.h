@@ -6,9 +6,9 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CHANNEL_TAKE_H
-#    define LM_DETAIL_CHANNEL_TAKE_H
+#define LM_DETAIL_CHANNEL_TAKE_H
 
-#    include "message.h"
+#include "message.h"
 
 /* As one block for free(); NULL if memory runs out. */
 LM_INTERNAL void *lm_message_take(LMMessage *message, uint32_t *length)

@@ -7,12 +7,12 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_ASYNC_H
-#    define LM_DETAIL_CLIENT_ASYNC_H
+#define LM_DETAIL_CLIENT_ASYNC_H
 
-#    include "connection.h"
+#include "connection.h"
 
 /* Bytes that may stand in line on one link. */
-#    define LM_UNSENT_MAX 0x10000000u /* as many as wait for a client that does not read */
+#define LM_UNSENT_MAX 0x10000000u /* as many as wait for a client that does not read */
 
 struct lm_async {
     struct lm_object object;

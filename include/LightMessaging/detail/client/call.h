@@ -4,10 +4,10 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_CALL_H
-#    define LM_DETAIL_CLIENT_CALL_H
+#define LM_DETAIL_CLIENT_CALL_H
 
-#    include "../ground/error.h"
-#    include "link_send.h"
+#include "../ground/error.h"
+#include "link_send.h"
 
 /* What to tell of a request that was not put in, or was withdrawn. */
 LM_SETUP kern_return_t lm_link_untaken(const struct lm_link *link, int error)

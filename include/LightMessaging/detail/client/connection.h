@@ -4,16 +4,16 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_CONNECTION_H
-#    define LM_DETAIL_CLIENT_CONNECTION_H
+#define LM_DETAIL_CLIENT_CONNECTION_H
 
-#    include "call.h"
-#    include "link_open.h"
+#include "call.h"
+#include "link_open.h"
 
-#    ifdef LIGHTMESSAGING_TIMEOUT
-#        define LM_TIMEOUT ((uint32_t)(LIGHTMESSAGING_TIMEOUT))
-#    else
-#        define LM_TIMEOUT LM_TIMEOUT_NEVER
-#    endif
+#ifdef LIGHTMESSAGING_TIMEOUT
+#define LM_TIMEOUT ((uint32_t)(LIGHTMESSAGING_TIMEOUT))
+#else
+#define LM_TIMEOUT LM_TIMEOUT_NEVER
+#endif
 
 /*
  * The link that a port names, if that is a live one to this service. serverPort may be garbage, so a port proves

@@ -14,21 +14,21 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_LINK_H
-#    define LM_DETAIL_CLIENT_LINK_H
+#define LM_DETAIL_CLIENT_LINK_H
 
-#    include "../channel/assembly.h"
-#    include "../channel/handshake.h"
-#    include "../channel/lend.h"
-#    include "../loop/loop.h"
-#    include "../channel/message.h"
-#    include "../process/port.h"
-#    include "../registry/registry.h"
+#include "../channel/assembly.h"
+#include "../channel/handshake.h"
+#include "../channel/lend.h"
+#include "../loop/loop.h"
+#include "../channel/message.h"
+#include "../process/port.h"
+#include "../registry/registry.h"
 
 /* Frames handed out at once: more than a full ring of small ones. */
-#    define LM_COLLECT_MAX 16384
+#define LM_COLLECT_MAX 16384
 
 /* Records looked at when a link dies: more than a socket's queue of bells holds. */
-#    define LM_LAST_RECORDS 1024
+#define LM_LAST_RECORDS 1024
 
 enum lm_link_phase { LM_LINK_OPENING = 0, LM_LINK_OPEN = 1, LM_LINK_FAILED = 2 };
 enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_DROPPED, LM_CALL_FAILED };

@@ -6,9 +6,9 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_LINK_MOVE_H
-#    define LM_DETAIL_CLIENT_LINK_MOVE_H
+#define LM_DETAIL_CLIENT_LINK_MOVE_H
 
-#    include "link_wait.h"
+#include "link_wait.h"
 
 /* Whose sender does not wait for it to be taken. */
 LM_INTERNAL bool lm_frame_is_whole_one_way(const struct lm_frame *frame)

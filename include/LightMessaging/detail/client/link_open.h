@@ -3,9 +3,9 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_LINK_OPEN_H
-#    define LM_DETAIL_CLIENT_LINK_OPEN_H
+#define LM_DETAIL_CLIENT_LINK_OPEN_H
 
-#    include "link_move.h"
+#include "link_move.h"
 
 LM_SETUP void lm_link_destroy(struct lm_object *object)
 {
@@ -288,7 +288,7 @@ LM_SETUP int lm_link_get(const char *name, int64_t deadline, struct lm_link **li
  */
 
 /* Nanoseconds that a successor with no room for another connection may hold up the end, or a lock that somebody has. */
-#    define LM_END_PATIENCE 500000000
+#define LM_END_PATIENCE 500000000
 
 LM_SETUP bool lm_lock_by(pthread_mutex_t *lock, int64_t deadline)
 {

@@ -6,9 +6,9 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_LINK_PUT_H
-#    define LM_DETAIL_CLIENT_LINK_PUT_H
+#define LM_DETAIL_CLIENT_LINK_PUT_H
 
-#    include "link.h"
+#include "link.h"
 
 struct lm_request {
     int32_t identifier;

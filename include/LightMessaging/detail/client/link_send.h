@@ -4,9 +4,9 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_LINK_SEND_H
-#    define LM_DETAIL_CLIENT_LINK_SEND_H
+#define LM_DETAIL_CLIENT_LINK_SEND_H
 
-#    include "link_wait.h"
+#include "link_wait.h"
 
 /* Waits for room, unless there is some now. */
 LM_INTERNAL int lm_link_wait_room(struct lm_link *link, uint32_t extent, int64_t deadline)

@@ -6,12 +6,12 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_LINK_WAIT_H
-#    define LM_DETAIL_CLIENT_LINK_WAIT_H
+#define LM_DETAIL_CLIENT_LINK_WAIT_H
 
-#    include "link_put.h"
+#include "link_put.h"
 
-#    define LM_PARCELS_MAX  1024 /* descriptors whose messages have not come: many more than an honest service sends */
-#    define LM_FAIR_RECORDS 64   /* read in one go; there are more only if the service rings without need */
+#define LM_PARCELS_MAX  1024 /* descriptors whose messages have not come: many more than an honest service sends */
+#define LM_FAIR_RECORDS 64   /* read in one go; there are more only if the service rings without need */
 
 /* Whether the service has let us in, and nobody has been told. Who waits for it must not sleep then: it rings once. */
 LM_INTERNAL bool lm_link_is_newly_welcome(const struct lm_link *link)

@@ -7,13 +7,13 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_OBSERVER_H
-#    define LM_DETAIL_CLIENT_OBSERVER_H
+#define LM_DETAIL_CLIENT_OBSERVER_H
 
-#    include "connection.h"
-#    include "../registry/presence.h"
+#include "connection.h"
+#include "../registry/presence.h"
 
-#    define LM_OBSERVER_RETRY                                                                                          \
-        1000000000 /* nanoseconds; when the kernel can't tell, or the service can't be reached now                         \
+#define LM_OBSERVER_RETRY                                                                                              \
+    1000000000 /* nanoseconds; when the kernel can't tell, or the service can't be reached now                         \
                 */
 
 enum lm_observer_state { LM_SERVICE_UNKNOWN = 0, LM_SERVICE_AWAY, LM_SERVICE_THERE };

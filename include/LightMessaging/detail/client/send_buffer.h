@@ -3,10 +3,10 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_SEND_BUFFER_H
-#    define LM_DETAIL_CLIENT_SEND_BUFFER_H
+#define LM_DETAIL_CLIENT_SEND_BUFFER_H
 
-#    include "../channel/buffer.h"
-#    include "connection.h"
+#include "../channel/buffer.h"
+#include "connection.h"
 
 /* The longest message that the service takes in a segment; 0: none, or it has not said so far. */
 LM_INTERNAL uint32_t lm_link_longest_lease(const struct lm_link *link)

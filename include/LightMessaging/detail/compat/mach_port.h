@@ -3,10 +3,10 @@
 #include "../../CFMachPort.h"
 
 #ifndef LM_DETAIL_COMPAT_MACH_PORT_H
-#    define LM_DETAIL_COMPAT_MACH_PORT_H
+#define LM_DETAIL_COMPAT_MACH_PORT_H
 
-#    include "../cf/run_loop.h"
-#    include "../service/service.h"
+#include "../cf/run_loop.h"
+#include "../service/service.h"
 
 LM_API CFMachPortRef CFMachPortCreate(CFAllocatorRef allocator, CFMachPortCallBack callback, CFMachPortContext *context,
                                       Boolean *shouldFree)

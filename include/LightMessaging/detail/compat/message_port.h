@@ -9,13 +9,13 @@
 #include "../../CFMessagePort.h"
 
 #ifndef LM_DETAIL_COMPAT_MESSAGE_PORT_H
-#    define LM_DETAIL_COMPAT_MESSAGE_PORT_H
+#define LM_DETAIL_COMPAT_MESSAGE_PORT_H
 
-#    include "../cf/string.h"
-#    include "mach_port.h"
-#    include "../client/connection.h"
-#    include "rocketbootstrap.h"
-#    include "../channel/take.h"
+#include "../cf/string.h"
+#include "mach_port.h"
+#include "../client/connection.h"
+#include "rocketbootstrap.h"
+#include "../channel/take.h"
 
 struct lm_tie {
     struct lm_object object;
@@ -50,13 +50,13 @@ struct lm_message_ports {
     struct lm_list locals;
 };
 
-#    ifdef __cplusplus
+#ifdef __cplusplus
 extern "C" {
-#    endif
+#endif
 LM_SHARED_STATE struct lm_message_ports lm_message_ports_1;
-#    ifdef __cplusplus
+#ifdef __cplusplus
 }
-#    endif
+#endif
 
 /* --- Ties --- */
 

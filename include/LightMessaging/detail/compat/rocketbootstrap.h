@@ -3,10 +3,10 @@
 #include "../../../rocketbootstrap/rocketbootstrap.h"
 
 #ifndef LM_DETAIL_COMPAT_ROCKETBOOTSTRAP_H
-#    define LM_DETAIL_COMPAT_ROCKETBOOTSTRAP_H
+#define LM_DETAIL_COMPAT_ROCKETBOOTSTRAP_H
 
-#    include "../client/connection.h"
-#    include "../service/service.h"
+#include "../client/connection.h"
+#include "../service/service.h"
 
 LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port)
 {

@@ -14,9 +14,9 @@
 #include <string.h>
 
 #ifdef __cplusplus
-#    define LM_EXTERN_C extern "C"
+#define LM_EXTERN_C extern "C"
 #else
-#    define LM_EXTERN_C extern
+#define LM_EXTERN_C extern
 #endif
 
 /*
@@ -26,16 +26,16 @@
  * they share: a plugin's functions are its own, too.
  */
 #if defined(LIGHTMESSAGING_IMPLEMENTATION)
-#    ifdef __OBJC__
-#        error "define LIGHTMESSAGING_IMPLEMENTATION in a file in C or C++"
-#    endif
-#    define LM_API LM_EXTERN_C __attribute__((visibility("hidden")))
+#ifdef __OBJC__
+#error "define LIGHTMESSAGING_IMPLEMENTATION in a file in C or C++"
+#endif
+#define LM_API LM_EXTERN_C __attribute__((visibility("hidden")))
 #elif defined(LIGHTMESSAGING_SEPARATE) && !defined(LIGHTMESSAGING_TIMEOUT) && !defined(__OBJC__) &&                    \
     !(defined(LIGHTMESSAGING_USE_ROCKETBOOTSTRAP) && LIGHTMESSAGING_USE_ROCKETBOOTSTRAP == 0)
-#    define LM_API               LM_EXTERN_C __attribute__((visibility("hidden")))
-#    define LM_DECLARATIONS_ONLY 1
+#define LM_API               LM_EXTERN_C __attribute__((visibility("hidden")))
+#define LM_DECLARATIONS_ONLY 1
 #else
-#    define LM_API static inline
+#define LM_API static inline
 #endif
 #define LM_INTERNAL static inline
 

@@ -3,9 +3,9 @@
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_GROUND_ERROR_H
-#    define LM_DETAIL_GROUND_ERROR_H
+#define LM_DETAIL_GROUND_ERROR_H
 
-#    include "base.h"
+#include "base.h"
 
 LM_INTERNAL kern_return_t lm_kern_return(int error)
 {

@@ -28,28 +28,28 @@
 /* Numbers of the kernel's interface that strict modes of libc hide; the same on every architecture unless taken from
  * libc. */
 #ifdef O_DIRECTORY
-#    define LM_O_DIRECTORY O_DIRECTORY
-#    define LM_O_NOFOLLOW  O_NOFOLLOW
-#    define LM_O_CLOEXEC   O_CLOEXEC
+#define LM_O_DIRECTORY O_DIRECTORY
+#define LM_O_NOFOLLOW  O_NOFOLLOW
+#define LM_O_CLOEXEC   O_CLOEXEC
 #else
-#    define LM_O_DIRECTORY __O_DIRECTORY
-#    define LM_O_NOFOLLOW  __O_NOFOLLOW
-#    define LM_O_CLOEXEC   __O_CLOEXEC
+#define LM_O_DIRECTORY __O_DIRECTORY
+#define LM_O_NOFOLLOW  __O_NOFOLLOW
+#define LM_O_CLOEXEC   __O_CLOEXEC
 #endif
 #ifdef SO_PEERCRED
-#    define LM_SO_PEERCRED SO_PEERCRED
+#define LM_SO_PEERCRED SO_PEERCRED
 #else
-#    define LM_SO_PEERCRED 17
+#define LM_SO_PEERCRED 17
 #endif
 #ifdef SO_PEERGROUPS
-#    define LM_SO_PEERGROUPS SO_PEERGROUPS
+#define LM_SO_PEERGROUPS SO_PEERGROUPS
 #else
-#    define LM_SO_PEERGROUPS 59
+#define LM_SO_PEERGROUPS 59
 #endif
 #ifdef SO_PEERPIDFD
-#    define LM_SO_PEERPIDFD SO_PEERPIDFD
+#define LM_SO_PEERPIDFD SO_PEERPIDFD
 #else
-#    define LM_SO_PEERPIDFD 77 /* Linux 6.5 */
+#define LM_SO_PEERPIDFD 77 /* Linux 6.5 */
 #endif
 #define LM_O_PATH                 010000000
 #define LM_AT_FDCWD               (-100)
@@ -99,9 +99,9 @@ struct lm_file_lock {
     int32_t pid;
 };
 #ifdef SYS_fcntl64
-#    define LM_SYS_FCNTL SYS_fcntl64
+#define LM_SYS_FCNTL SYS_fcntl64
 #else
-#    define LM_SYS_FCNTL SYS_fcntl
+#define LM_SYS_FCNTL SYS_fcntl
 #endif
 
 /* What SO_PEERCRED returns. */

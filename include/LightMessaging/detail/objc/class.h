@@ -6,15 +6,15 @@
 #include "../../CoreFoundation.h"
 
 #ifndef LM_DETAIL_OBJC_CLASS_H
-#    define LM_DETAIL_OBJC_CLASS_H
+#define LM_DETAIL_OBJC_CLASS_H
 
-#    include "../process/process.h"
+#include "../process/process.h"
 
-#    import <Foundation/Foundation.h>
-#    include <objc/runtime.h>
-#    include <stdio.h>
+#import <Foundation/Foundation.h>
+#include <objc/runtime.h>
+#include <stdio.h>
 
-#    define LM_NS_POINTER "lm_pointer"
+#define LM_NS_POINTER "lm_pointer"
 
 LM_INTERNAL void **lm_ns_pointer(id object)
 {

@@ -4,14 +4,14 @@
 #include "../../Image.h"
 
 #ifndef LM_DETAIL_OBJC_IMAGE_H
-#    define LM_DETAIL_OBJC_IMAGE_H
+#define LM_DETAIL_OBJC_IMAGE_H
 
-#    include "../types/pixels.h"
-#    include "class.h"
+#include "../types/pixels.h"
+#include "class.h"
 
-#    import <AppKit/NSBitmapImageRep.h>
-#    import <AppKit/NSGraphics.h>
-#    import <AppKit/NSImage.h>
+#import <AppKit/NSBitmapImageRep.h>
+#import <AppKit/NSGraphics.h>
+#import <AppKit/NSImage.h>
 
 /* The bitmap that an image is, or has. */
 LM_INTERNAL NSBitmapImageRep *lm_ns_bitmap(id image)

@@ -3,17 +3,17 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_OBJC_PROPERTY_LIST_H
-#    define LM_DETAIL_OBJC_PROPERTY_LIST_H
+#define LM_DETAIL_OBJC_PROPERTY_LIST_H
 
-#    include "../client/connection.h"
-#    include "../types/plist_check.h"
-#    include "../service/reply.h"
+#include "../client/connection.h"
+#include "../types/plist_check.h"
+#include "../service/reply.h"
 
-#    import <Foundation/Foundation.h>
+#import <Foundation/Foundation.h>
 
-#    ifndef NS_DURING
-#        error "Foundation was built with exceptions: compile with what gnustep-config --objc-flags says"
-#    endif
+#ifndef NS_DURING
+#error "Foundation was built with exceptions: compile with what gnustep-config --objc-flags says"
+#endif
 
 /* Foundation raises exceptions about some data. */
 LM_INTERNAL id lm_ns_parse(NSData *data)

@@ -6,11 +6,11 @@
 #include "../../CoreFoundation.h"
 
 #ifndef LM_DETAIL_OBJC_RUN_LOOP_H
-#    define LM_DETAIL_OBJC_RUN_LOOP_H
+#define LM_DETAIL_OBJC_RUN_LOOP_H
 
-#    include "../cf/run_loop.h"
-#    include "../loop/embedding.h"
-#    include "class.h"
+#include "../cf/run_loop.h"
+#include "../loop/embedding.h"
+#include "class.h"
 
 struct lm_ns_tie {
     struct lm_embedding embedding;

@@ -3,9 +3,9 @@
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_PROCESS_PORT_H
-#    define LM_DETAIL_PROCESS_PORT_H
+#define LM_DETAIL_PROCESS_PORT_H
 
-#    include "process.h"
+#include "process.h"
 
 enum lm_port_kind {
     LM_PORT_SEND = 1,    /* a link; detail unused */

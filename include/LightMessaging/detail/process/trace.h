@@ -11,13 +11,13 @@
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_PROCESS_TRACE_H
-#    define LM_DETAIL_PROCESS_TRACE_H
+#define LM_DETAIL_PROCESS_TRACE_H
 
-#    include "process.h"
-#    include "../ground/utf8.h"
-#    include <stdarg.h>
+#include "process.h"
+#include "../ground/utf8.h"
+#include <stdarg.h>
 
-#    define LM_TRACE_LINE (4096 + 512) /* bytes: the longest path and the words around it. The rest is left out */
+#define LM_TRACE_LINE (4096 + 512) /* bytes: the longest path and the words around it. The rest is left out */
 
 enum lm_trace_state { LM_TRACE_UNKNOWN = 0, LM_TRACE_OFF, LM_TRACE_ON };
 
@@ -37,11 +37,11 @@ LM_INTERNAL bool lm_tracing(void)
 }
 
 /* LM_TRACE(socket, format, ...): an event of the connection that has this socket; -1: of none. */
-#    define LM_TRACE(...)                                                                                              \
-        do {                                                                                                           \
-            if (lm_tracing())                                                                                          \
-                lm_trace(__VA_ARGS__);                                                                                 \
-        } while (0)
+#define LM_TRACE(...)                                                                                                  \
+    do {                                                                                                               \
+        if (lm_tracing())                                                                                              \
+            lm_trace(__VA_ARGS__);                                                                                     \
+    } while (0)
 
 /* A line as it grows. */
 struct lm_line {

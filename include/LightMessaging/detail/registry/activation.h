@@ -13,12 +13,12 @@
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_REGISTRY_ACTIVATION_H
-#    define LM_DETAIL_REGISTRY_ACTIVATION_H
+#define LM_DETAIL_REGISTRY_ACTIVATION_H
 
-#    include "registry.h"
+#include "registry.h"
 
-#    define LM_LISTEN_FIRST 3
-#    define LM_LISTEN_MAX   1024u /* as many as lm_process's checked_in has bits */
+#define LM_LISTEN_FIRST 3
+#define LM_LISTEN_MAX   1024u /* as many as lm_process's checked_in has bits */
 
 /* A number of decimal digits and nothing else, at most `most`; -EINVAL. */
 LM_SETUP int64_t lm_number_parse(const char *text, int64_t most)

@@ -3,9 +3,9 @@
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_REGISTRY_ADVICE_H
-#    define LM_DETAIL_REGISTRY_ADVICE_H
+#define LM_DETAIL_REGISTRY_ADVICE_H
 
-#    include "../process/trace.h"
+#include "../process/trace.h"
 
 enum lm_deed { LM_DEED_LOOK_UP, LM_DEED_OFFER, LM_DEED_REGISTER, LM_DEED_UNLOCK, LM_DEED_CHECK_IN, LM_DEED_LIST };
 

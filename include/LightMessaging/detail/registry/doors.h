@@ -13,10 +13,10 @@
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_REGISTRY_DOORS_H
-#    define LM_DETAIL_REGISTRY_DOORS_H
+#define LM_DETAIL_REGISTRY_DOORS_H
 
-#    include "entries.h"
-#    include "../ground/error.h"
+#include "entries.h"
+#include "../ground/error.h"
 
 /* What is needed to change a name. */
 struct lm_change {

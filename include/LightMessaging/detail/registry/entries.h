@@ -3,11 +3,11 @@
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_REGISTRY_ENTRIES_H
-#    define LM_DETAIL_REGISTRY_ENTRIES_H
+#define LM_DETAIL_REGISTRY_ENTRIES_H
 
-#    include "registry.h"
+#include "registry.h"
 
-#    define LM_ENTRIES_SIZE 4096 /* bytes read at a time; one entry needs less than 300 */
+#define LM_ENTRIES_SIZE 4096 /* bytes read at a time; one entry needs less than 300 */
 
 /* An entry as getdents64 gives it. */
 struct lm_directory_entry {

@@ -3,9 +3,9 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_REGISTRY_LISTING_H
-#    define LM_DETAIL_REGISTRY_LISTING_H
+#define LM_DETAIL_REGISTRY_LISTING_H
 
-#    include "doors.h"
+#include "doors.h"
 
 struct lm_listing {
     const char *path;

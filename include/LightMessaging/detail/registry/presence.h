@@ -6,12 +6,12 @@
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_REGISTRY_PRESENCE_H
-#    define LM_DETAIL_REGISTRY_PRESENCE_H
+#define LM_DETAIL_REGISTRY_PRESENCE_H
 
-#    include "registry.h"
-#    include <sys/inotify.h>
+#include "registry.h"
+#include <sys/inotify.h>
 
-#    define LM_PRESENCE_EVENTS (IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
+#define LM_PRESENCE_EVENTS (IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
 
 /* Cuts the last component off; false if that was all. */
 LM_SETUP bool lm_path_ascend(char *path)

@@ -11,13 +11,13 @@
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_REGISTRY_REGISTRY_H
-#    define LM_DETAIL_REGISTRY_REGISTRY_H
+#define LM_DETAIL_REGISTRY_REGISTRY_H
 
-#    include "runtime.h"
+#include "runtime.h"
 
-#    define LM_LISTEN_BACKLOG 4096 /* clamped by the kernel to net.core.somaxconn, which is 4096 unless set otherwise */
-#    define LM_REGISTER_TRIES 100  /* at a name that others take and leave meanwhile; untuned */
-#    define LM_TEMPORARY_SIZE 29   /* "...", 8 digits, "-", 16 digits; short, since addresses of sockets are */
+#define LM_LISTEN_BACKLOG 4096 /* clamped by the kernel to net.core.somaxconn, which is 4096 unless set otherwise */
+#define LM_REGISTER_TRIES 100  /* at a name that others take and leave meanwhile; untuned */
+#define LM_TEMPORARY_SIZE 29   /* "...", 8 digits, "-", 16 digits; short, since addresses of sockets are */
 
 /* Which file an entry is. All zero: none. */
 struct lm_identity {
@@ -328,8 +328,8 @@ enum lm_name_lock {
     LM_LOCK_CHANGE = 1, /* held while the name's entries and its mark are changed */
 };
 
-#    define LM_CHANGE_TRIES       2000   /* with the nap below, some tenths of a second: a change takes less than one */
-#    define LM_CHANGE_NANOSECONDS 100000 /* untuned */
+#define LM_CHANGE_TRIES       2000   /* with the nap below, some tenths of a second: a change takes less than one */
+#define LM_CHANGE_NANOSECONDS 100000 /* untuned */
 
 LM_SETUP int lm_name_open(int locked, const char *name)
 {

@@ -16,15 +16,15 @@
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_REGISTRY_RUNTIME_H
-#    define LM_DETAIL_REGISTRY_RUNTIME_H
+#define LM_DETAIL_REGISTRY_RUNTIME_H
 
-#    include "../ground/deadline.h"
-#    include "advice.h"
+#include "../ground/deadline.h"
+#include "advice.h"
 
-#    define LM_PATH_MAX       4096 /* the kernel's limit, which strict libc headers hide */
-#    define LM_SYSTEM_RUNTIME "/run/lightmessaging"
-#    define LM_STICKY         01000u /* the mode of a directory in which only owners rename and remove */
-#    define LM_UID_UNKNOWN    65534u /* what the kernel says of users who have no number in this user namespace */
+#define LM_PATH_MAX       4096 /* the kernel's limit, which strict libc headers hide */
+#define LM_SYSTEM_RUNTIME "/run/lightmessaging"
+#define LM_STICKY         01000u /* the mode of a directory in which only owners rename and remove */
+#define LM_UID_UNKNOWN    65534u /* what the kernel says of users who have no number in this user namespace */
 
 /* 1 to 127 bytes, a NUL within the first 128, no '/' or control characters, not starting with '.'. */
 LM_SETUP bool lm_name_valid(const char *name)

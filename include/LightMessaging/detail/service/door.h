@@ -3,13 +3,13 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_DOOR_H
-#    define LM_DETAIL_SERVICE_DOOR_H
+#define LM_DETAIL_SERVICE_DOOR_H
 
-#    include "serving.h"
+#include "serving.h"
 
-#    define LM_FAIR_ACCEPTS     16        /* new connections in one go, like LM_FAIR_STEPS */
-#    define LM_HELLO_UNFINISHED 128       /* connections without a hello; then the oldest goes */
-#    define LM_ACCEPT_PAUSE     100000000 /* nanoseconds without accepting when descriptors have run out */
+#define LM_FAIR_ACCEPTS     16        /* new connections in one go, like LM_FAIR_STEPS */
+#define LM_HELLO_UNFINISHED 128       /* connections without a hello; then the oldest goes */
+#define LM_ACCEPT_PAUSE     100000000 /* nanoseconds without accepting when descriptors have run out */
 
 /* The oldest session without a hello, with a reference; NULL: none. With the lock. */
 LM_SETUP struct lm_session *lm_service_oldest_unfinished(struct lm_service *service)

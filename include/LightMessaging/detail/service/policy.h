@@ -3,9 +3,9 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_POLICY_H
-#    define LM_DETAIL_SERVICE_POLICY_H
+#define LM_DETAIL_SERVICE_POLICY_H
 
-#    include "../ground/sys.h"
+#include "../ground/sys.h"
 
 struct lm_policy {
     uint32_t *ids; /* users, then groups */

@@ -7,13 +7,13 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_QUOTA_H
-#    define LM_DETAIL_SERVICE_QUOTA_H
+#define LM_DETAIL_SERVICE_QUOTA_H
 
-#    include "../ground/list.h"
-#    include "../ground/sys.h"
+#include "../ground/list.h"
+#include "../ground/sys.h"
 
-#    define LM_BYTES_PER_USER       0x40000000u /* 1 GiB: four of the largest messages; not tuned */
-#    define LM_DESCRIPTORS_PER_USER 512u        /* two of the largest messages */
+#define LM_BYTES_PER_USER       0x40000000u /* 1 GiB: four of the largest messages; not tuned */
+#define LM_DESCRIPTORS_PER_USER 512u        /* two of the largest messages */
 
 struct lm_quota {
     uint32_t connections;

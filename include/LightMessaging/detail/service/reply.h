@@ -7,17 +7,17 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_REPLY_H
-#    define LM_DETAIL_SERVICE_REPLY_H
+#define LM_DETAIL_SERVICE_REPLY_H
 
-#    include "../registry/runtime.h"
-#    include "session.h"
+#include "../registry/runtime.h"
+#include "session.h"
 
 /* Bytes behind the reply that is being sent; as much as the default limit of one. */
-#    define LM_BACKLOG_MAX 0x10000000u
+#define LM_BACKLOG_MAX 0x10000000u
 
 /* Bytes of a client's requests and their answers in one go, or of answers that waited; one message or part at least. As
  * much as a part; untuned. */
-#    define LM_FAIR_BYTES LM_PIECE_MAX
+#define LM_FAIR_BYTES LM_PIECE_MAX
 
 struct lm_answer {
     struct lm_list in_backlog;

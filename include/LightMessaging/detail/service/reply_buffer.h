@@ -3,10 +3,10 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_REPLY_BUFFER_H
-#    define LM_DETAIL_SERVICE_REPLY_BUFFER_H
+#define LM_DETAIL_SERVICE_REPLY_BUFFER_H
 
-#    include "../channel/buffer.h"
-#    include "reply.h"
+#include "../channel/buffer.h"
+#include "reply.h"
 
 LM_API kern_return_t LMReplyCreateBuffer(mach_port_t replyPort, uint32_t length, LMBufferRef *buffer)
 {

@@ -3,9 +3,9 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_REQUEST_H
-#    define LM_DETAIL_SERVICE_REQUEST_H
+#define LM_DETAIL_SERVICE_REQUEST_H
 
-#    include "reply.h"
+#include "reply.h"
 
 /* What lm_session_next found. */
 struct lm_arrival {

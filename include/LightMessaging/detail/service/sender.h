@@ -3,9 +3,9 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_SENDER_H
-#    define LM_DETAIL_SERVICE_SENDER_H
+#define LM_DETAIL_SERVICE_SENDER_H
 
-#    include "service.h"
+#include "service.h"
 
 /* The session of a message whose callback is running, with a reference; NULL: it is no such message. */
 LM_SETUP struct lm_session *lm_message_session(const LMMessage *message)

@@ -3,12 +3,12 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_SERVICE_H
-#    define LM_DETAIL_SERVICE_SERVICE_H
+#define LM_DETAIL_SERVICE_SERVICE_H
 
-#    include "../registry/activation.h"
-#    include "door.h"
-#    include "../registry/doors.h"
-#    include "../ground/error.h"
+#include "../registry/activation.h"
+#include "door.h"
+#include "../registry/doors.h"
+#include "../ground/error.h"
 
 LM_SETUP void lm_service_destroy(struct lm_object *object)
 {

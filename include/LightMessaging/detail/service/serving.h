@@ -6,14 +6,14 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_SERVING_H
-#    define LM_DETAIL_SERVICE_SERVING_H
+#define LM_DETAIL_SERVICE_SERVING_H
 
-#    include "policy.h"
-#    include "../registry/registry.h"
-#    include "request.h"
+#include "policy.h"
+#include "../registry/registry.h"
+#include "request.h"
 
-#    define LM_FAIR_STEPS        64         /* frames of one client in one go: enough to be worth the turn; untuned */
-#    define LM_HELLO_NANOSECONDS 5000000000 /* for a hello to come: a stopped client's patience, not a network's */
+#define LM_FAIR_STEPS        64         /* frames of one client in one go: enough to be worth the turn; untuned */
+#define LM_HELLO_NANOSECONDS 5000000000 /* for a hello to come: a stopped client's patience, not a network's */
 
 /* A message that the callback is in. They nest when a callback runs the loop. On its stack. */
 struct lm_delivery {

@@ -7,18 +7,18 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_SESSION_H
-#    define LM_DETAIL_SERVICE_SESSION_H
+#define LM_DETAIL_SERVICE_SESSION_H
 
-#    include "../channel/assembly.h"
-#    include "../channel/handshake.h"
-#    include "../channel/lend.h"
-#    include "../loop/loop.h"
-#    include "../channel/message.h"
-#    include "../process/port.h"
-#    include "quota.h"
+#include "../channel/assembly.h"
+#include "../channel/handshake.h"
+#include "../channel/lend.h"
+#include "../loop/loop.h"
+#include "../channel/message.h"
+#include "../process/port.h"
+#include "quota.h"
 
 /* Calls that their caller has given up and the service has not answered, that are kept in mind; untuned. */
-#    define LM_GIVEN_UP_MAX 64
+#define LM_GIVEN_UP_MAX 64
 
 /* Pending: the policy is being asked, and may run the loop meanwhile. */
 enum lm_verdict { LM_VERDICT_NONE = 0, LM_VERDICT_PENDING, LM_VERDICT_GIVEN };

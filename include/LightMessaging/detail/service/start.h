@@ -3,14 +3,14 @@
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_START_H
-#    define LM_DETAIL_SERVICE_START_H
+#define LM_DETAIL_SERVICE_START_H
 
-#    include "service.h"
+#include "service.h"
 
 /* How to start; bits. */
-#    define LM_START_UNLOCKED 1u
-#    define LM_START_CHECK_IN 2u
-#    define LM_START_AS_ASKED (LIGHTMESSAGING_USE_ROCKETBOOTSTRAP ? LM_START_UNLOCKED : 0u)
+#define LM_START_UNLOCKED 1u
+#define LM_START_CHECK_IN 2u
+#define LM_START_AS_ASKED (LIGHTMESSAGING_USE_ROCKETBOOTSTRAP ? LM_START_UNLOCKED : 0u)
 
 /* Gives a fresh service its name. A launcher has decided itself where its socket is. */
 LM_SETUP kern_return_t lm_service_name(struct lm_service *service, const char *name, unsigned how)

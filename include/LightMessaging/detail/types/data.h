@@ -3,9 +3,9 @@
 #include "../../Data.h"
 
 #ifndef LM_DETAIL_TYPES_DATA_H
-#    define LM_DETAIL_TYPES_DATA_H
+#define LM_DETAIL_TYPES_DATA_H
 
-#    include "../channel/take.h"
+#include "../channel/take.h"
 
 LM_API CFDataRef LMResponseConsumeData(LMResponseBuffer *response)
 {

@@ -3,12 +3,12 @@
 #include "../../Image.h"
 
 #ifndef LM_DETAIL_TYPES_IMAGE_H
-#    define LM_DETAIL_TYPES_IMAGE_H
+#define LM_DETAIL_TYPES_IMAGE_H
 
-#    include "../client/send_buffer.h"
-#    include "../service/reply_buffer.h"
+#include "../client/send_buffer.h"
+#include "../service/reply_buffer.h"
 
-#    define LM_IMAGE_MAGIC 0x314d494cu /* "LIM1" in memory that is little-endian */
+#define LM_IMAGE_MAGIC 0x314d494cu /* "LIM1" in memory that is little-endian */
 
 /* In front of the pixels, as long as a cache line, so that they are aligned to one. */
 struct lm_image_header {
@@ -267,7 +267,7 @@ LM_INTERNAL LMImage *lm_image_consume(LMResponseBuffer *response)
     return NULL;
 }
 
-#    ifndef __OBJC__
+#ifndef __OBJC__
 
 LM_API kern_return_t LMSendImageReply(mach_port_t replyPort, const LMImage *image)
 {
@@ -279,6 +279,6 @@ LM_API LMImage *LMResponseConsumeImage(LMResponseBuffer *response)
     return lm_image_consume(response);
 }
 
-#    endif
+#endif
 
 #endif

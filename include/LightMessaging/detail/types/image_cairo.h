@@ -3,12 +3,12 @@
 #include "../../ImageCairo.h"
 
 #ifndef LM_DETAIL_TYPES_IMAGE_CAIRO_H
-#    define LM_DETAIL_TYPES_IMAGE_CAIRO_H
+#define LM_DETAIL_TYPES_IMAGE_CAIRO_H
 
-#    include "pixels.h"
+#include "pixels.h"
 
 /* The same words without alpha. */
-#    define LM_BITMAP_CAIRO_OPAQUE ((LM_BITMAP_CAIRO & ~(uint32_t)LM_ALPHA_MASK) | (uint32_t)LM_ALPHA_SKIP_FIRST)
+#define LM_BITMAP_CAIRO_OPAQUE ((LM_BITMAP_CAIRO & ~(uint32_t)LM_ALPHA_MASK) | (uint32_t)LM_ALPHA_SKIP_FIRST)
 
 LM_API cairo_surface_t *LMImageCreateCairoSurface(const LMImage *image)
 {

@@ -3,11 +3,11 @@
 #include "../../ImagePNG.h"
 
 #ifndef LM_DETAIL_TYPES_IMAGE_PNG_H
-#    define LM_DETAIL_TYPES_IMAGE_PNG_H
+#define LM_DETAIL_TYPES_IMAGE_PNG_H
 
-#    include <png.h>
+#include <png.h>
 
-#    include "pixels.h"
+#include "pixels.h"
 
 /* A copy as LM_BITMAP_RGBA. */
 LM_INTERNAL LMImage *lm_image_to_rgba(const LMImage *image, const struct lm_layout *layout)

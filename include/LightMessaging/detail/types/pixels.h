@@ -3,9 +3,9 @@
 #include "../../Image.h"
 
 #ifndef LM_DETAIL_TYPES_PIXELS_H
-#    define LM_DETAIL_TYPES_PIXELS_H
+#define LM_DETAIL_TYPES_PIXELS_H
 
-#    include "image.h"
+#include "image.h"
 
 /* Offsets in a pixel's bytes. */
 struct lm_layout {

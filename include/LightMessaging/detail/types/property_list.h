@@ -4,11 +4,11 @@
 #include "../../PropertyList.h"
 
 #ifndef LM_DETAIL_TYPES_PROPERTY_LIST_H
-#    define LM_DETAIL_TYPES_PROPERTY_LIST_H
+#define LM_DETAIL_TYPES_PROPERTY_LIST_H
 
-#    include "../client/connection.h"
-#    include "plist_check.h"
-#    include "../service/reply.h"
+#include "../client/connection.h"
+#include "plist_check.h"
+#include "../service/reply.h"
 
 LM_INTERNAL kern_return_t lm_plist_status(int result)
 {

@@ -3,11 +3,11 @@
 #include "../../String.h"
 
 #ifndef LM_DETAIL_TYPES_STRING_H
-#    define LM_DETAIL_TYPES_STRING_H
+#define LM_DETAIL_TYPES_STRING_H
 
-#    include "../client/connection.h"
-#    include "../service/reply.h"
-#    include "../ground/utf8.h"
+#include "../client/connection.h"
+#include "../service/reply.h"
+#include "../ground/utf8.h"
 
 /* The bytes to send; none for NULL. */
 LM_INTERNAL kern_return_t lm_text_parts(const char *text, uint32_t *length)
