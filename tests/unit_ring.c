@@ -239,12 +239,12 @@ static void a_waiting_producer_is_rung_once(void)
     while (put(96, 1) == 1)
         ;
     assert_false(lm_consumer_must_ring(&consumer)); /* nobody waits */
-    assert_int_equal(lm_producer_must_wait(&producer, 128), 1);
+    assert_int_equal(lm_producer_announce(&producer, 128), LM_ROOM_FULL);
     expect(96, 1);
     assert_true(lm_consumer_must_ring(&consumer));
     assert_false(lm_consumer_must_ring(&consumer));
-    assert_int_equal(lm_producer_must_wait(&producer, 128), 0); /* C5 before W2 */
-    assert_int_equal(words.producer_waits, 1);                  /* somebody else may be waiting too */
+    assert_int_equal(lm_producer_announce(&producer, 128), LM_ROOM_READY); /* C5 before W2 */
+    assert_int_equal(words.producer_waits, 1);                             /* somebody else may be waiting too */
 }
 
 /* What a dead consumer left is read aside: waiting callers still see where it had come, and it can put in nothing more.
@@ -286,7 +286,7 @@ static void a_hostile_head_is_refused(void)
         assert_int_equal(put(0, 2), 1); /* 64 to 192 */
         words.head = 64 + offsets[i];
         assert_int_equal(lm_producer_refresh(&producer), -EPROTO);
-        assert_int_equal(lm_producer_must_wait(&producer, SIZE), -EPROTO);
+        assert_int_equal(lm_producer_announce(&producer, SIZE), -EPROTO);
         assert_true(lm_producer_valid(&producer));
     }
 }

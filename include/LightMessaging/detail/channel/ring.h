@@ -4,7 +4,7 @@
  *
  * Both count bytes since the start. Each keeps its own index privately, 64 bits wide, and publishes the low half; what
  * the other publishes is read once and checked. docs/PROTOCOL.md gives the layout and the argument; the labels P1..P6,
- * C1..C7, S1, S2, W1, W2 are its steps. Waiting is left to the caller: lm_producer_must_wait and lm_consumer_may_sleep
+ * C1..C7, S1, S2, W1, W2 are its steps. Waiting is left to the caller: lm_producer_announce and lm_consumer_may_sleep
  * say whether to.
  *
  * Functions return 0 or more, or -EPROTO if the peer broke the protocol, or -ENOMEM.
@@ -59,6 +59,9 @@ enum lm_frame_kind {
     LM_FRAME_IGNORABLE = 128, /* from here on: may be ignored */
     LM_FRAME_GIVEN_UP = 128   /* requests only: nobody waits for the reply to the call any more */
 };
+
+/* Whether a frame fits; besides these, functions return -EPROTO or -ENOMEM. */
+enum lm_room { LM_ROOM_FULL = 0, LM_ROOM_READY = 1 };
 
 struct lm_frame {
     uint32_t state;
@@ -218,7 +221,7 @@ LM_INTERNAL int lm_producer_restart(struct lm_producer *producer, uint32_t exten
     return 0;
 }
 
-/* Makes ready for a frame of that extent: 1 it may be put, 0 there is no room. */
+/* Makes ready for a frame of that extent, which may be put then if there is room. */
 LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t extent)
 {
     int result = lm_producer_restart(producer, extent);
@@ -227,9 +230,9 @@ LM_INTERNAL int lm_producer_prepare(struct lm_producer *producer, uint32_t exten
     if (result < 0)
         return result;
     if (!lm_producer_fits(producer, extent))
-        return 0;
+        return LM_ROOM_FULL;
     result = lm_producer_reserve(producer, lm_ring_offset(&producer->ring, producer->tail), extent);
-    return result < 0 ? result : 1;
+    return result < 0 ? result : LM_ROOM_READY;
 }
 
 /* Where a small frame goes more will follow: their lines, which the consumer has read meanwhile, are fetched back in
@@ -263,13 +266,15 @@ LM_INTERNAL bool lm_producer_has_more_room(const struct lm_producer *producer)
     return lm_load_relaxed(&producer->ring.words->head) != (uint32_t)producer->head;
 }
 
-/* W1, W2: announces the wait, which is not taken back: another thread may be waiting too, and a spare bell is harmless;
- * 1 if there is still no room and the consumer will ring, 0 if there is some. */
-LM_INTERNAL int lm_producer_must_wait(struct lm_producer *producer, uint32_t extent)
+/* W1, W2: announces the wait for room, which is not taken back: another thread may be waiting too, and a spare bell is
+ * harmless. If there is still none, the consumer will ring. */
+LM_INTERNAL int lm_producer_announce(struct lm_producer *producer, uint32_t extent)
 {
     lm_store_ordered(&producer->ring.words->producer_waits, 1);
     int result = lm_producer_accept_head(producer, lm_load_ordered(&producer->ring.words->head));
-    return result < 0 ? result : !lm_producer_fits(producer, extent);
+    if (result < 0)
+        return result;
+    return lm_producer_fits(producer, extent) ? LM_ROOM_READY : LM_ROOM_FULL;
 }
 
 /* Whether the consumer has gone past the frame at `position`, or holds it: 1, 0. */

@@ -91,11 +91,11 @@ LM_SETUP void lm_async_moved(struct lm_call *call, struct lm_link *link)
 LM_INTERNAL int lm_async_enter(struct lm_async *async, struct lm_link *link)
 {
     struct lm_request *request = &async->request;
-    if (link->unsent_bytes + request->length > LM_UNSENT_MAX && link->unsent_bytes > 0)
+    if (link->unsent_bytes + request->out.length > LM_UNSENT_MAX && link->unsent_bytes > 0)
         return -EXFULL;
     int result = lm_link_add_pump(link, async->loop);
-    request->token = result < 0 ? 0 : lm_table_insert(&link->calls, 0, &async->call, 0);
-    if (request->token == 0)
+    request->out.token = result < 0 ? 0 : lm_table_insert(&link->calls, 0, &async->call, 0);
+    if (request->out.token == 0)
         return result < 0 ? result : -ENOMEM;
     lm_list_append(&link->asynchronous, &async->call.in_link);
     lm_link_stand_in_line(link, request);
@@ -124,8 +124,8 @@ LM_INTERNAL void lm_async_leave(struct lm_async *async, struct lm_link *link)
     lm_list_remove(&async->call.in_link);
     lm_link_abandon(link, &async->request);
     if (async->call.state == LM_CALL_WAITING && async->request.taken)
-        lm_link_give_up(link, async->request.token);
-    lm_table_remove(&link->calls, lm_table_find(&link->calls, async->request.token, 0));
+        lm_link_give_up(link, async->request.out.token);
+    lm_table_remove(&link->calls, lm_table_find(&link->calls, async->request.out.token, 0));
     lm_link_hand_over(link);
 }
 
@@ -153,7 +153,7 @@ LM_INTERNAL bool lm_async_is_over(struct lm_async *async, kern_return_t *status)
     if (error != -EAGAIN) {
         *status = lm_call_status(link, &async->call, &async->request, error);
         if (*status == MACH_SEND_INVALID_DEST && !async->call.service_lived)
-            async->request.queued = false;
+            async->request.late = true;
         lm_async_leave(async, link);
     }
     lm_link_unlock(link);
@@ -194,9 +194,9 @@ LM_SETUP kern_return_t lm_async_move(struct lm_async *async)
     lm_release(&dead->object);
     pthread_mutex_lock(&async->lock);
     if (result < 0)
-        return async->request.queued ? MACH_SEND_INVALID_DEST : lm_kern_return(result);
+        return async->request.queued && !async->request.late ? MACH_SEND_INVALID_DEST : lm_kern_return(result);
     async->request.queued = false;
-    async->request.offset = 0;
+    async->request.out.sent = 0;
     if (!async->over)
         return lm_kern_return(lm_async_begin(async, link));
     lm_release(&link->object);
@@ -243,7 +243,7 @@ LM_COLD void lm_trace_outcome(struct lm_async *async, kern_return_t status)
     if (status)
         lm_trace_status("call asynchronously", name, -1, status);
     else
-        lm_trace(-1, "call of \"%s\" was answered: message %d", name, (int)async->request.identifier);
+        lm_trace(-1, "call of \"%s\" was answered: message %d", name, (int)async->request.out.identifier);
     pthread_mutex_unlock(&async->lock);
 }
 
@@ -282,20 +282,20 @@ LM_INTERNAL void lm_async_late(struct lm_object *object)
 LM_INTERNAL struct lm_async *lm_async_create(const struct lm_request *request, struct lm_loop *loop)
 {
     struct lm_async *async = (struct lm_async *)lm_new(sizeof *async);
-    unsigned char *data = (unsigned char *)malloc((size_t)request->length + 1);
+    unsigned char *data = (unsigned char *)malloc((size_t)request->out.length + 1);
     if (!async || !data) {
         free(async);
         free(data);
         return NULL;
     }
-    memcpy(data, request->data, request->length);
+    memcpy(data, request->out.data, request->out.length);
     lm_object_init(&async->object, lm_async_destroy);
     pthread_mutex_init(&async->lock, NULL);
     lm_watch_init(&async->job, &async->object, lm_async_ready);
     lm_timer_init(&async->timer, &async->object, lm_async_late);
     async->process_generation = lm_load_relaxed(&lm_process_1.generation);
     async->request = *request;
-    async->request.data = async->data = data;
+    async->request.out.data = async->data = data;
     async->request.call = &async->call;
     async->request.owner = &async->object;
     async->call.ended = lm_async_ended;

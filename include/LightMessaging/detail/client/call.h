@@ -20,7 +20,7 @@ LM_SETUP kern_return_t lm_link_untaken(const struct lm_link *link, int error)
 /* Whether only the sender has all of a message that is in the ring. */
 LM_INTERNAL bool lm_request_needs_its_sender(const struct lm_request *request)
 {
-    return lm_request_is_large(request) || request->descriptor_count > 0 || lm_request_is_lent(request);
+    return lm_outgoing_is_large(&request->out) || request->out.descriptor_count > 0 || lm_request_is_lent(request);
 }
 
 /* One-way. Without the lock. MACH_SEND_INVALID_DEST: the link is cut, and the message was not taken. */
@@ -77,20 +77,20 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     call.response = response;
     lm_link_lock(link);
     link->threads++;
-    request->whole_max = link->channel.whole_max; /* we have it all, and wait */
+    request->out.whole_max = link->channel.whole_max; /* we have it all, and wait */
     request->call = &call;
-    request->token = lm_table_insert(&link->calls, 0, &call, 0);
-    int result = request->token ? lm_link_send(link, request) : -ENOMEM;
+    request->out.token = lm_table_insert(&link->calls, 0, &call, 0);
+    int result = request->out.token ? lm_link_send(link, request) : -ENOMEM;
     int64_t deadline = lm_request_reply_deadline(request);
     while (result == 0 && call.state == LM_CALL_WAITING)
         result = lm_link_wait(link, &call, deadline);
     kern_return_t status = lm_call_status(link, &call, request, result);
     if (status == MACH_SEND_INVALID_DEST && !call.service_lived)
-        request->queued = false; /* with a dead service */
-    if (request->token)
-        lm_table_remove(&link->calls, lm_table_find(&link->calls, request->token, 0));
+        request->late = true;
+    if (request->out.token)
+        lm_table_remove(&link->calls, lm_table_find(&link->calls, request->out.token, 0));
     if (status == MACH_RCV_TIMED_OUT)
-        lm_link_give_up(link, request->token);
+        lm_link_give_up(link, request->out.token);
     lm_link_hand_over(link);
     link->threads--;
     lm_link_unlock(link);

@@ -62,7 +62,8 @@ LM_INTERNAL kern_return_t lm_connection_try(LMConnectionRef connection, struct l
 
 LM_INTERNAL bool lm_request_valid(LMConnectionRef connection, const struct lm_request *request)
 {
-    return connection && request->data && lm_descriptors_valid(request->descriptors, request->descriptor_count);
+    return connection && request->out.data &&
+           lm_descriptors_valid(request->out.descriptors, request->out.descriptor_count);
 }
 
 /* response: NULL for a one-way message. */
@@ -75,7 +76,7 @@ LM_INTERNAL kern_return_t lm_connection_deliver(LMConnectionRef connection, stru
     kern_return_t status = lm_connection_try(connection, request, response, &looked_up);
     if (status != MACH_SEND_INVALID_DEST || !looked_up)
         return status;
-    bool had_waited = response && request->queued;
+    bool had_waited = response && request->queued && !request->late;
     status = lm_connection_try(connection, request, response, &looked_up);
     return !looked_up && had_waited ? MACH_SEND_INVALID_DEST : status;
 }
@@ -94,8 +95,8 @@ LM_COLD void lm_trace_message(LMConnectionRef connection, const struct lm_reques
     if (status)
         lm_trace_status(deed, name, socket, status);
     else
-        lm_trace(socket, "%s \"%s\": message %d of %u bytes", deed, name, (int)request->identifier,
-                 (unsigned)request->length);
+        lm_trace(socket, "%s \"%s\": message %d of %u bytes", deed, name, (int)request->out.identifier,
+                 (unsigned)request->out.length);
     if (link) {
         lm_link_unlock(link);
         lm_release(&link->object);
@@ -116,21 +117,23 @@ LM_INTERNAL kern_return_t lm_connection_send(LMConnectionRef connection, struct 
 LM_INTERNAL void lm_request_init(struct lm_request *request, SInt32 identifier, const void *data, uint32_t length,
                                  uint32_t milliseconds)
 {
-    request->identifier = identifier;
-    request->token = 0;
-    request->data = data || length ? data : "";
-    request->length = request->total = length;
-    request->whole_max = LM_PIECE_MAX;
-    request->offset = 0;
+    request->out.kind = LM_FRAME_MESSAGE;
+    request->out.identifier = identifier;
+    request->out.token = 0;
+    request->out.data = (const unsigned char *)(data || length ? data : "");
+    request->out.data_from = 0;
+    request->out.length = request->out.total = length;
+    request->out.whole_max = LM_PIECE_MAX;
+    request->out.sent = 0;
     request->deadline = lm_deadline_after(milliseconds);
-    request->has_patience = request->queued = request->taken = false;
-    request->position = 0;
+    request->has_patience = request->queued = request->late = request->taken = false;
+    request->out.position = 0;
     request->call = NULL;
     request->owner = NULL;
     request->in_unsent.next = NULL; /* in no list */
     request->buffer = NULL;
-    request->descriptors = NULL;
-    request->descriptor_count = 0;
+    request->out.descriptors = NULL;
+    request->out.descriptor_count = 0;
 }
 
 LM_API kern_return_t LMConnectionSendOneWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
@@ -139,8 +142,8 @@ LM_API kern_return_t LMConnectionSendOneWayWithDescriptors(LMConnectionRef conne
 {
     struct lm_request request;
     lm_request_init(&request, messageId, data, length, milliseconds);
-    request.descriptors = descriptors;
-    request.descriptor_count = count;
+    request.out.descriptors = descriptors;
+    request.out.descriptor_count = count;
     return lm_connection_send(connection, &request, NULL);
 }
 
@@ -170,8 +173,8 @@ LM_API kern_return_t LMConnectionSendTwoWayWithDescriptors(LMConnectionRef conne
         return KERN_INVALID_ARGUMENT;
     struct lm_request request;
     lm_request_init(&request, messageId, data, length, milliseconds);
-    request.descriptors = descriptors;
-    request.descriptor_count = count;
+    request.out.descriptors = descriptors;
+    request.out.descriptor_count = count;
     lm_message_init(&response->message);
     return lm_connection_send(connection, &request, response);
 }

@@ -44,11 +44,11 @@ LM_SETUP bool lm_link_keeps_messages(struct lm_link *link)
 /* Gives a dead link's call to another link, which knows it by another token. Both links' locks. */
 LM_SETUP void lm_link_adopt(struct lm_link *link, struct lm_link *dead, struct lm_call *call, uint32_t token)
 {
-    lm_table_remove(&dead->calls, lm_table_find(&dead->calls, call->request->token, 0));
+    lm_table_remove(&dead->calls, lm_table_find(&dead->calls, call->request->out.token, 0));
     lm_list_remove(&call->in_link);
     lm_list_append(&link->asynchronous, &call->in_link);
-    call->request->token = token;
-    call->request->offset = 0;
+    call->request->out.token = token;
+    call->request->out.sent = 0;
     call->request->queued = false;
     call->moved(call, link);
 }
@@ -62,9 +62,9 @@ LM_SETUP void lm_link_resend(struct lm_link *link, struct lm_request *request, s
         lm_link_stand_in_line(link, request);
         return;
     }
-    frame->token = request->token;
-    request->position = link->channel.out.tail;
-    request->offset = request->length;
+    frame->token = request->out.token;
+    request->out.position = link->channel.out.tail;
+    request->out.sent = request->out.length;
     request->queued = true;
     lm_producer_put(&link->channel.out, frame, payload);
 }

@@ -8,45 +8,26 @@
 #ifndef LM_DETAIL_CLIENT_LINK_PUT_H
 #define LM_DETAIL_CLIENT_LINK_PUT_H
 
+#include "../channel/outgoing.h"
 #include "link.h"
 
+/* Room that a request leaves behind itself, for an abort. */
+#define LM_REQUEST_SPARE LM_FRAME_ALIGN
+
 struct lm_request {
-    int32_t identifier;
-    uint32_t token; /* 0: one-way */
-    const void *data;
-    uint32_t length;
-    uint32_t total; /* the message's length: as much, unless it is lent */
-    /* What is longer goes in pieces. A request whose send returns before the service took it is whole if it can be: a
-     * successor of the service gets what is in the ring. */
-    uint32_t whole_max;
-    uint32_t offset; /* what is in the ring already, when it goes in pieces */
+    struct lm_outgoing out; /* whole if it can be, unless its thread waits: a service's successor gets what is whole */
     int64_t deadline;
     bool has_patience;       /* once it is put in, a call waits this long instead: CFMessagePort's second timeout */
     int64_t patience;        /* nanoseconds, or LM_FOREVER */
-    uint64_t position;       /* of the frame that the service takes, */
-    bool queued;             /* once it is in the ring */
+    bool queued;             /* all of it is in the ring */
+    bool late;               /* it came when the service was dead already */
+    bool taken;              /* it can't be had back: the service has it, or had */
     struct lm_call *call;    /* whose it is; NULL: a one-way message's */
     struct lm_object *owner; /* of an asynchronous one, which may end while the lock is given up */
     struct lm_list in_unsent;
     struct lm_segment *buffer; /* that the message is in; NULL: an ordinary one */
     struct lm_lease lease;     /* its data, if the buffer is lent */
-    bool taken;                /* it can't be had back: the service has it, or had */
-    const int *descriptors;    /* that go with it; the caller's. Not with asynchronous calls */
-    uint32_t descriptor_count;
 };
-
-/* Whether it goes in pieces. */
-LM_INTERNAL bool lm_request_is_large(const struct lm_request *request)
-{
-    return request->length > request->whole_max;
-}
-
-/* The bytes of its next part: all of them if it is small. */
-LM_INTERNAL uint32_t lm_request_part(const struct lm_request *request)
-{
-    uint32_t rest = request->length - request->offset;
-    return lm_request_is_large(request) ? lm_min32(rest, lm_piece_length(request->length)) : rest;
-}
 
 /* Whether its sender goes on at once. A thread that waits for its answer hears of a death by the socket. */
 LM_INTERNAL bool lm_request_is_left_alone(const struct lm_request *request)
@@ -95,27 +76,22 @@ LM_SETUP void lm_link_say(struct lm_link *link, uint32_t kind, uint32_t token)
 /* Gives up a request of which parts are in the ring. Whoever put something in has left room for this. */
 LM_SETUP void lm_link_break_off(struct lm_link *link, const struct lm_request *request)
 {
-    if (request->offset > 0 && !request->queued && !lm_link_is_cut(link))
-        lm_link_say(link, LM_FRAME_ABORT, request->token);
+    if (request->out.sent > 0 && !request->queued && !lm_link_is_cut(link))
+        lm_link_say(link, LM_FRAME_ABORT, request->out.token);
 }
 
 /* Tells the service that nobody waits for an answer any more, if there is room: late ones need not come. */
 LM_SETUP void lm_link_give_up(struct lm_link *link, uint32_t token)
 {
-    if (!lm_link_is_cut(link) && lm_producer_prepare(&link->channel.out, 2 * lm_frame_extent(0)) > 0)
+    if (!lm_link_is_cut(link) &&
+        lm_producer_prepare(&link->channel.out, lm_frame_extent(0) + LM_REQUEST_SPARE) == LM_ROOM_READY)
         lm_link_say(link, LM_FRAME_GIVEN_UP, token);
-}
-
-/* Room for a part, and for an abort after it. */
-LM_INTERNAL uint32_t lm_request_extent(const struct lm_request *request)
-{
-    return lm_frame_extent(lm_request_part(request)) + lm_frame_extent(0);
 }
 
 /* Whether the buffer itself goes, rather than a copy. */
 LM_INTERNAL bool lm_request_is_lent(const struct lm_request *request)
 {
-    return request->data == &request->lease;
+    return request->out.kind == LM_FRAME_LENT;
 }
 
 /* Makes the request ready for a link: lends its buffer if that is one of the link's, else its data are to be copied. */
@@ -128,33 +104,19 @@ LM_INTERNAL void lm_request_load(struct lm_request *request, struct lm_link *lin
     lm_link_lock(link);
     bool lends = lm_channel_lends(&link->channel, buffer);
     lm_link_unlock(link);
-    request->data = lends ? (const void *)&request->lease : buffer->data;
-    request->length = lends ? (uint32_t)sizeof request->lease : buffer->length;
-    request->descriptors = &buffer->memory;
-    request->descriptor_count = lends && buffer->memory >= 0;
+    request->out.kind = lends ? LM_FRAME_LENT : LM_FRAME_MESSAGE;
+    request->out.data = lends ? (const unsigned char *)&request->lease : buffer->data;
+    request->out.length = lends ? (uint32_t)sizeof request->lease : buffer->length;
+    request->out.descriptors = &buffer->memory;
+    request->out.descriptor_count = lends && buffer->memory >= 0;
     if (lends)
         request->lease = lm_segment_lend(buffer);
 }
 
-/* Puts the request's next part, for which there is room, and publishes it. */
-LM_INTERNAL void lm_link_place(struct lm_link *link, struct lm_request *request)
+/* Publishes the part that was just put. */
+LM_INTERNAL void lm_link_show(struct lm_link *link, struct lm_request *request, bool last)
 {
-    uint32_t length = lm_request_part(request), offset = request->offset;
-    bool last = offset + length == request->length;
-    struct lm_frame frame = {LM_FRAME_READY,
-                             lm_request_is_lent(request) ? LM_FRAME_LENT
-                             : last                      ? LM_FRAME_MESSAGE
-                                                         : LM_FRAME_PIECE,
-                             length,
-                             request->token,
-                             request->identifier,
-                             request->total,
-                             last ? request->descriptor_count : 0,
-                             0};
-    request->position = link->channel.out.tail;
-    request->offset += length;
     request->queued = last;
-    lm_producer_put(&link->channel.out, &frame, (const unsigned char *)request->data + offset);
     if (lm_request_is_lent(request))
         lm_sys_close(&request->buffer->memory); /* it has been sent, if it was still here */
     bool lives = lm_link_publish(link, lm_request_is_left_alone(request));
@@ -167,13 +129,13 @@ LM_INTERNAL void lm_link_place(struct lm_link *link, struct lm_request *request)
 LM_INTERNAL void lm_link_stand_in_line(struct lm_link *link, struct lm_request *request)
 {
     lm_list_append(&link->unsent, &request->in_unsent);
-    link->unsent_bytes += request->length;
+    link->unsent_bytes += request->out.length;
 }
 
 LM_INTERNAL void lm_link_leave_line(struct lm_link *link, struct lm_request *request)
 {
     lm_list_remove(&request->in_unsent);
-    link->unsent_bytes -= request->length;
+    link->unsent_bytes -= request->out.length;
     lm_link_wake_followers(link); /* who stands behind it */
 }
 
@@ -183,7 +145,7 @@ LM_INTERNAL void lm_link_abandon(struct lm_link *link, struct lm_request *reques
     if (!lm_list_contains(&request->in_unsent))
         return;
     lm_link_break_off(link, request);
-    if (request->offset > 0)
+    if (request->out.sent > 0)
         link->large_turn = false;
     lm_link_leave_line(link, request);
 }
@@ -191,45 +153,32 @@ LM_INTERNAL void lm_link_abandon(struct lm_link *link, struct lm_request *reques
 /* Whether the service's limits are known, and allow it. 1: go on; 0: not yet; -EMSGSIZE. */
 LM_INTERNAL int lm_link_may_begin(struct lm_link *link, const struct lm_request *request)
 {
-    bool large = lm_request_is_large(request);
-    if (request->offset > 0 || !(large || link->wary))
+    bool large = lm_outgoing_is_large(&request->out);
+    if (request->out.sent > 0 || !(large || link->wary))
         return 1;
     if (!lm_link_welcomed(link))
         return 0;
-    if (request->length > lm_load_relaxed(&link->channel.memory->largest_message))
+    if (request->out.length > lm_load_relaxed(&link->channel.memory->largest_message))
         return -EMSGSIZE;
     return !(large && link->large_turn);
-}
-
-/* 1: there is room for its next part; 0: there is none, and the service will ring. */
-LM_INTERNAL int lm_link_find_room(struct lm_link *link, const struct lm_request *request)
-{
-    uint32_t extent = lm_request_extent(request);
-    for (;;) {
-        int result = lm_producer_prepare(&link->channel.out, extent);
-        if (result != 0)
-            return result;
-        result = lm_producer_must_wait(&link->channel.out, extent);
-        if (result != 0)
-            return result < 0 ? result : 0;
-    }
 }
 
 /* The next part of the first in line. 1: it was put; 0: it has to wait; else it can't be sent. */
 LM_INTERNAL int lm_link_put_next(struct lm_link *link, struct lm_request *request)
 {
     int result = lm_link_may_begin(link, request);
-    if (result > 0)
-        result = lm_link_find_room(link, request);
     if (result <= 0)
         return result;
-    bool last = request->offset + lm_request_part(request) == request->length;
+    result = lm_outgoing_put_or_announce(&request->out, &link->channel, LM_REQUEST_SPARE);
+    if (result != LM_PUT_LAST && result != LM_PUT_PART)
+        return result < 0 ? result : 0;
+    bool last = result == LM_PUT_LAST;
     lm_retain(request->owner);
-    if (lm_request_is_large(request))
+    if (lm_outgoing_is_large(&request->out))
         link->large_turn = !last;
     if (last)
         lm_link_leave_line(link, request);
-    lm_link_place(link, request);
+    lm_link_show(link, request, last);
     lm_release(request->owner);
     return 1;
 }

@@ -236,7 +236,7 @@ LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_call *call, int64_t
 LM_INTERNAL bool lm_link_turn_is_a_threads(const struct lm_link *link)
 {
     struct lm_list *first = lm_list_first(&link->unsent);
-    return link->large_turn && !(first && LM_CONTAINER(first, struct lm_request, in_unsent)->offset > 0);
+    return link->large_turn && !(first && LM_CONTAINER(first, struct lm_request, in_unsent)->out.sent > 0);
 }
 
 /*

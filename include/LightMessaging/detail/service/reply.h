@@ -10,6 +10,7 @@
 #define LM_DETAIL_SERVICE_REPLY_H
 
 #include "../registry/runtime.h"
+#include "../channel/outgoing.h"
 #include "session.h"
 
 /* Bytes behind the reply that is being sent; as much as the default limit of one. */
@@ -21,24 +22,15 @@
 
 struct lm_answer {
     struct lm_list in_backlog;
-    uint32_t kind; /* LM_FRAME_MESSAGE, LM_FRAME_LENT or LM_FRAME_DROPPED */
-    uint32_t token;
-    const unsigned char *data; /* from byte `data_from` of the answer on */
-    uint32_t data_from;
-    uint32_t length;
-    uint32_t total;      /* the message's length: as much, unless it is lent */
-    uint32_t whole_max;  /* what is longer goes in pieces */
-    uint32_t sent;       /* bytes that are in the ring already */
-    unsigned char *copy; /* what `data` points to, if it is the backlog's own */
-    const int *descriptors;
-    uint32_t descriptor_count;
-    int *copies; /* what `descriptors` points to, likewise */
+    struct lm_outgoing out;
+    unsigned char *copy; /* what its data are, if they are the backlog's own */
+    int *copies;         /* its descriptors, likewise */
 };
 
 LM_INTERNAL void lm_answer_free(struct lm_answer *answer)
 {
     if (answer->copies)
-        lm_descriptors_close(answer->copies, answer->descriptor_count);
+        lm_descriptors_close(answer->copies, answer->out.descriptor_count);
     free(answer->copies);
     free(answer->copy);
     free(answer);
@@ -46,10 +38,10 @@ LM_INTERNAL void lm_answer_free(struct lm_answer *answer)
 
 LM_INTERNAL void lm_session_forget_answer(struct lm_session *session, struct lm_answer *answer)
 {
-    uint64_t bytes = answer->length - answer->data_from;
+    uint64_t bytes = answer->out.length - answer->out.data_from;
     session->backlog_bytes -= bytes;
     lm_user_give_bytes(session->user, bytes);
-    lm_user_give_descriptors(session->user, answer->descriptor_count);
+    lm_user_give_descriptors(session->user, answer->out.descriptor_count);
     lm_list_remove(&answer->in_backlog);
     lm_store_relaxed(&session->answers_wait, !lm_list_empty(&session->backlog));
     lm_answer_free(answer);
@@ -62,39 +54,6 @@ LM_SETUP void lm_session_drop_backlog(struct lm_session *session)
         lm_session_forget_answer(session, LM_CONTAINER(first, struct lm_answer, in_backlog));
 }
 
-/* The bytes of its next part: all of them if it is small. */
-LM_INTERNAL uint32_t lm_answer_part(const struct lm_answer *answer)
-{
-    uint32_t rest = answer->length - answer->sent;
-    return answer->length > answer->whole_max ? lm_min32(rest, lm_piece_length(answer->length)) : rest;
-}
-
-/* Puts the answer's next part into the ring: 1 it was the last, 0 there is more, -EAGAIN there is no room for it,
- * -EBUSY none for its descriptors, or another error. */
-LM_INTERNAL int lm_answer_put(struct lm_answer *answer, struct lm_channel *channel)
-{
-    struct lm_producer *out = &channel->out;
-    uint32_t length = lm_answer_part(answer);
-    bool last = answer->sent + length == answer->length;
-    struct lm_frame frame = {LM_FRAME_READY,
-                             last ? answer->kind : (uint32_t)LM_FRAME_PIECE,
-                             length,
-                             answer->token,
-                             0,
-                             answer->total,
-                             last ? answer->descriptor_count : 0,
-                             0};
-    int room = lm_producer_prepare(out, lm_frame_extent(length));
-    if (room <= 0)
-        return room < 0 ? room : -EAGAIN;
-    int sent = frame.descriptors ? lm_channel_send_parcel(channel, answer->descriptors, frame.descriptors) : 0;
-    if (sent < 0)
-        return sent == -EAGAIN ? -EBUSY : sent;
-    lm_producer_put(out, &frame, answer->data + (answer->sent - answer->data_from));
-    answer->sent += length;
-    return last;
-}
-
 LM_INTERNAL void lm_session_publish(struct lm_session *session)
 {
     lm_producer_publish(&session->channel.out);
@@ -102,30 +61,18 @@ LM_INTERNAL void lm_session_publish(struct lm_session *session)
         lm_channel_ring_bell(&session->channel);
 }
 
-/* -EAGAIN: the client will ring when there is room for the next part; 0: there is some now. A socket that is full has
- * room when the client has taken what came before. */
-LM_INTERNAL int lm_session_await_room(struct lm_session *session, const struct lm_answer *answer, bool socket_full)
-{
-    uint32_t part = lm_frame_extent(lm_answer_part(answer));
-    int waits = lm_producer_must_wait(&session->channel.out, socket_full ? LM_NEVER_FITS : part);
-    if (waits == 1 && socket_full && lm_sys_writable(session->channel.socket))
-        return 0;
-    return waits == 1 ? -EAGAIN : waits;
-}
-
-/* Puts as much of the answer as fits until the ring's index is at `enough`, and lets the client see it. 1: all of it;
- * 0: that is enough; -EAGAIN: there is no room, and if `will_sleep`, the client will ring when there is. */
+/* Puts as much of the answer as fits until the ring's index is at `enough`, and lets the client see it. LM_PUT_PART: that
+ * is enough; where there is no room, the client will ring when there is some, if `will_sleep`. */
 LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer, uint64_t enough, bool will_sleep)
 {
-    int result = 0;
-    while (result == 0 && session->channel.out.tail < enough) {
-        result = lm_answer_put(answer, &session->channel);
-        if (result >= 0)
+    int put = LM_PUT_PART;
+    while (put == LM_PUT_PART && session->channel.out.tail < enough) {
+        put = will_sleep ? lm_outgoing_put_or_announce(&answer->out, &session->channel, 0)
+                         : lm_outgoing_put(&answer->out, &session->channel, 0);
+        if (put == LM_PUT_LAST || put == LM_PUT_PART)
             lm_session_publish(session);
-        else if (result == -EAGAIN || result == -EBUSY)
-            result = will_sleep ? lm_session_await_room(session, answer, result == -EBUSY) : -EAGAIN;
     }
-    return result;
+    return put;
 }
 
 /* Sends what waits, in order, as far as there is room and it is fair. 1: it is others' turn; 0: nothing waits, or there
@@ -136,9 +83,11 @@ LM_INTERNAL int lm_session_flush(struct lm_session *session, bool will_sleep)
     uint64_t enough = session->channel.out.tail + LM_FAIR_BYTES;
     while (!lm_session_is_cut(session) && (first = lm_list_first(&session->backlog)) != NULL) {
         struct lm_answer *answer = LM_CONTAINER(first, struct lm_answer, in_backlog);
-        int result = lm_session_put(session, answer, enough, will_sleep);
-        if (result <= 0)
-            return result == -EAGAIN ? 0 : result < 0 ? result : 1;
+        int put = lm_session_put(session, answer, enough, will_sleep);
+        if (put < 0 || put == LM_PUT_PART)
+            return put < 0 ? put : 1;
+        if (put != LM_PUT_LAST)
+            return 0;
         lm_session_forget_answer(session, answer);
     }
     return 0;
@@ -151,7 +100,7 @@ LM_INTERNAL bool lm_session_can_keep(const struct lm_session *session, uint32_t 
     if (!first)
         return true;
     const struct lm_answer *sending = LM_CONTAINER(first, struct lm_answer, in_backlog);
-    return session->backlog_bytes - (sending->length - sending->data_from) + bytes <= LM_BACKLOG_MAX;
+    return session->backlog_bytes - (sending->out.length - sending->out.data_from) + bytes <= LM_BACKLOG_MAX;
 }
 
 /* Counts what an answer would keep against the user's quota. */
@@ -168,36 +117,36 @@ LM_INTERNAL bool lm_session_take_quota(struct lm_session *session, uint32_t byte
 /* The rest of an answer, with copies of what is the caller's. NULL: no memory or descriptors. */
 LM_INTERNAL struct lm_answer *lm_answer_copy_rest(const struct lm_answer *answer)
 {
-    uint32_t rest = answer->length - answer->sent;
+    uint32_t rest = answer->out.length - answer->out.sent;
     struct lm_answer *kept = (struct lm_answer *)lm_new(sizeof *kept);
     if (!kept)
         return NULL;
     *kept = *answer;
     kept->copy = (unsigned char *)malloc(rest + (size_t)1);
-    kept->copies = (int *)malloc((answer->descriptor_count + (size_t)1) * sizeof *kept->copies);
+    kept->copies = (int *)malloc((answer->out.descriptor_count + (size_t)1) * sizeof *kept->copies);
     if (!kept->copy || !kept->copies ||
-        lm_descriptors_copy(kept->copies, answer->descriptors, answer->descriptor_count) < 0) {
-        kept->descriptor_count = 0;
+        lm_descriptors_copy(kept->copies, answer->out.descriptors, answer->out.descriptor_count) < 0) {
+        kept->out.descriptor_count = 0;
         lm_answer_free(kept);
         return NULL;
     }
-    memcpy(kept->copy, answer->data + (answer->sent - answer->data_from), rest);
-    kept->data = kept->copy;
-    kept->data_from = answer->sent;
-    kept->descriptors = kept->copies;
+    memcpy(kept->copy, answer->out.data + (answer->out.sent - answer->out.data_from), rest);
+    kept->out.data = kept->copy;
+    kept->out.data_from = answer->out.sent;
+    kept->out.descriptors = kept->copies;
     return kept;
 }
 
 /* Keeps the rest of an answer. */
 LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answer *answer)
 {
-    uint32_t rest = answer->length - answer->sent;
-    if (!lm_session_can_keep(session, rest) || !lm_session_take_quota(session, rest, answer->descriptor_count))
+    uint32_t rest = answer->out.length - answer->out.sent;
+    if (!lm_session_can_keep(session, rest) || !lm_session_take_quota(session, rest, answer->out.descriptor_count))
         return -ENOSPC;
     struct lm_answer *kept = lm_answer_copy_rest(answer);
     if (!kept) {
         lm_user_give_bytes(session->user, rest);
-        lm_user_give_descriptors(session->user, answer->descriptor_count);
+        lm_user_give_descriptors(session->user, answer->out.descriptor_count);
         return -ENOMEM;
     }
     session->backlog_bytes += rest;
@@ -211,19 +160,19 @@ LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answ
 /* Leaves the rest of an answer out; the client is told, if it has part of it. */
 LM_SETUP void lm_session_cut_short(struct lm_session *session, struct lm_answer *answer)
 {
-    uint64_t rest = answer->length - answer->sent;
-    if (answer->sent == 0) {
+    uint64_t rest = answer->out.length - answer->out.sent;
+    if (answer->out.sent == 0) {
         lm_session_forget_answer(session, answer);
         return;
     }
-    answer->kind = LM_FRAME_ABORT;
-    answer->length = answer->sent;
-    answer->total = 0;
+    answer->out.kind = LM_FRAME_ABORT;
+    answer->out.length = answer->out.sent;
+    answer->out.total = 0;
     session->backlog_bytes -= rest;
     lm_user_give_bytes(session->user, rest);
-    lm_user_give_descriptors(session->user, answer->descriptor_count);
-    lm_descriptors_close(answer->copies, answer->descriptor_count);
-    answer->descriptor_count = 0;
+    lm_user_give_descriptors(session->user, answer->out.descriptor_count);
+    lm_descriptors_close(answer->copies, answer->out.descriptor_count);
+    answer->out.descriptor_count = 0;
 }
 
 /* The caller of that call waits no more: its answer is dropped if it waits for room, or when it is given. One in a
@@ -232,9 +181,9 @@ LM_SETUP void lm_session_give_up(struct lm_session *session, uint32_t token)
 {
     for (struct lm_list *l = lm_list_first(&session->backlog); l; l = lm_list_next(&session->backlog, l)) {
         struct lm_answer *answer = LM_CONTAINER(l, struct lm_answer, in_backlog);
-        if (answer->token != token)
+        if (answer->out.token != token)
             continue;
-        if (answer->kind == LM_FRAME_MESSAGE)
+        if (answer->out.kind == LM_FRAME_MESSAGE)
             lm_session_cut_short(session, answer);
         return;
     }
@@ -256,10 +205,8 @@ LM_SETUP bool lm_session_has_given_up(struct lm_session *session, uint32_t token
 /* A small answer may pass those that wait for room. What is in the backlog has announced the wait already. */
 LM_INTERNAL int lm_session_pass(struct lm_session *session, struct lm_answer *answer)
 {
-    int result = answer->length <= answer->whole_max ? lm_answer_put(answer, &session->channel) : -EAGAIN;
-    if (result > 0)
-        lm_session_publish(session);
-    return result == -EBUSY ? -EAGAIN : result;
+    return lm_outgoing_is_large(&answer->out) ? (int)LM_PUT_RING_FULL
+                                              : lm_session_put(session, answer, UINT64_MAX, false);
 }
 
 /* With the lock. */
@@ -267,13 +214,14 @@ LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *an
 {
     if (lm_session_is_cut(session) || session->peer_gone)
         return -EPIPE;
-    if (session->given_up_next && answer->kind != LM_FRAME_LENT && lm_session_has_given_up(session, answer->token))
+    if (session->given_up_next && answer->out.kind != LM_FRAME_LENT &&
+        lm_session_has_given_up(session, answer->out.token))
         return 0;
     bool is_first = lm_list_empty(&session->backlog);
-    answer->whole_max = is_first ? session->channel.whole_max : LM_PIECE_MAX;
+    answer->out.whole_max = is_first ? session->channel.whole_max : LM_PIECE_MAX;
     /* All that fits, in the caller's own time: it costs less than a copy for later. */
     int result = is_first ? lm_session_put(session, answer, UINT64_MAX, true) : lm_session_pass(session, answer);
-    if (result == -EAGAIN)
+    if (result > LM_PUT_LAST)
         result = lm_session_keep(session, answer);
     if (result < 0)
         lm_session_cut(session); /* half an answer can't be taken back, nor a whole one left out */
@@ -294,9 +242,9 @@ LM_INTERNAL struct lm_answer lm_answer_make(const void *data, uint32_t length)
 {
     struct lm_answer answer;
     memset(&answer, 0, sizeof answer);
-    answer.kind = LM_FRAME_MESSAGE;
-    answer.data = (const unsigned char *)data;
-    answer.length = answer.total = length;
+    answer.out.kind = LM_FRAME_MESSAGE;
+    answer.out.data = (const unsigned char *)data;
+    answer.out.length = answer.out.total = length;
     return answer;
 }
 
@@ -304,8 +252,8 @@ LM_INTERNAL struct lm_answer lm_answer_make(const void *data, uint32_t length)
 LM_SETUP void lm_session_disappoint(struct lm_session *session, uint32_t token)
 {
     struct lm_answer answer = lm_answer_make("", 0);
-    answer.kind = LM_FRAME_DROPPED;
-    answer.token = token;
+    answer.out.kind = LM_FRAME_DROPPED;
+    answer.out.token = token;
     lm_session_answer(session, &answer);
 }
 
@@ -332,22 +280,22 @@ LM_INTERNAL kern_return_t lm_reply_status(int result)
 /* What is wrong with the answer itself; 0: nothing. */
 LM_INTERNAL kern_return_t lm_answer_fault(const struct lm_session *session, const struct lm_answer *answer)
 {
-    if (answer->total > session->largest_reply)
+    if (answer->out.total > session->largest_reply)
         return MACH_SEND_TOO_LARGE;
-    bool whole = answer->data || answer->length == 0;
-    return whole && lm_descriptors_valid(answer->descriptors, answer->descriptor_count) ? KERN_SUCCESS
-                                                                                        : KERN_INVALID_ARGUMENT;
+    bool whole = answer->out.data || answer->out.length == 0;
+    return whole && lm_descriptors_valid(answer->out.descriptors, answer->out.descriptor_count) ? KERN_SUCCESS
+                                                                                                : KERN_INVALID_ARGUMENT;
 }
 
 LM_INTERNAL kern_return_t lm_session_reply(struct lm_session *session, struct lm_answer *answer)
 {
     kern_return_t fault = lm_answer_fault(session, answer);
     if (fault) {
-        lm_session_disappoint(session, answer->token);
+        lm_session_disappoint(session, answer->out.token);
         return fault;
     }
-    if (!answer->data)
-        answer->data = (const unsigned char *)"";
+    if (!answer->out.data)
+        answer->out.data = (const unsigned char *)"";
     return lm_reply_status(lm_session_answer(session, answer));
 }
 
@@ -361,7 +309,7 @@ LM_COLD void lm_trace_answer(struct lm_session *session, const struct lm_answer 
     if (status)
         lm_trace_status("answer as", name, socket, status);
     else
-        lm_trace(socket, "service \"%s\" answers with %u bytes", name, (unsigned)answer->length);
+        lm_trace(socket, "service \"%s\" answers with %u bytes", name, (unsigned)answer->out.length);
     if (session)
         lm_session_unlock(session);
 }
@@ -370,11 +318,11 @@ LM_API kern_return_t LMSendReplyWithDescriptors(mach_port_t replyPort, const voi
                                                 const int *descriptors, uint32_t count)
 {
     struct lm_answer answer = lm_answer_make(data, length);
-    answer.descriptors = descriptors;
-    answer.descriptor_count = count;
+    answer.out.descriptors = descriptors;
+    answer.out.descriptor_count = count;
     if (replyPort == MACH_PORT_NULL)
         return KERN_SUCCESS;
-    struct lm_object *object = lm_port_consume(replyPort, LM_PORT_REPLY, &answer.token);
+    struct lm_object *object = lm_port_consume(replyPort, LM_PORT_REPLY, &answer.out.token);
     struct lm_session *session = object ? LM_CONTAINER(object, struct lm_session, object) : NULL;
     kern_return_t status = session ? lm_session_reply(session, &answer) : MACH_SEND_INVALID_RIGHT;
     if (lm_tracing())

@@ -31,14 +31,14 @@ LM_INTERNAL kern_return_t lm_session_reply_buffer(struct lm_session *session, ui
     lm_session_lock(session);
     bool lends = lm_channel_lends(&session->channel, buffer);
     lm_session_unlock(session);
-    answer.token = token;
+    answer.out.token = token;
     if (lends) {
         lease = lm_segment_lend(buffer);
-        answer.kind = LM_FRAME_LENT;
-        answer.data = (const unsigned char *)&lease;
-        answer.length = (uint32_t)sizeof lease;
-        answer.descriptors = &buffer->memory;
-        answer.descriptor_count = buffer->memory >= 0;
+        answer.out.kind = LM_FRAME_LENT;
+        answer.out.data = (const unsigned char *)&lease;
+        answer.out.length = (uint32_t)sizeof lease;
+        answer.out.descriptors = &buffer->memory;
+        answer.out.descriptor_count = buffer->memory >= 0;
     }
     kern_return_t status = lm_session_reply(session, &answer);
     if (lends && status == KERN_SUCCESS)

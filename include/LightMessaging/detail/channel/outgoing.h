@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A message on its way out, a request or a reply: it goes into the ring in one frame if it is short, and in pieces
+ * otherwise. Its descriptors go by the socket before its last frame. Nothing here waits. With the channel's lock.
+ */
+#ifndef LM_DETAIL_CHANNEL_OUTGOING_H
+#define LM_DETAIL_CHANNEL_OUTGOING_H
+
+#include "channel.h"
+
+struct lm_outgoing {
+    uint32_t kind;  /* of its last frame */
+    uint32_t token; /* names the call; 0: a one-way message */
+    int32_t identifier;
+    const unsigned char *data; /* from byte `data_from` of the message on */
+    uint32_t data_from;
+    uint32_t length;    /* of what goes through the ring */
+    uint32_t total;     /* the message's length: as much, unless it is lent */
+    uint32_t whole_max; /* what is longer goes in pieces */
+    uint32_t sent;      /* bytes that are in the ring already */
+    uint64_t position;  /* of its last frame, once that is there */
+    const int *descriptors;
+    uint32_t descriptor_count;
+};
+
+/* What became of the next part. */
+enum lm_put {
+    LM_PUT_LAST,       /* it is in the ring, and was the last */
+    LM_PUT_PART,       /* it is in the ring, and more follow */
+    LM_PUT_RING_FULL,  /* there is no room for it, */
+    LM_PUT_SOCKET_FULL /* or for its descriptors */
+};
+
+/* Whether it goes in pieces. */
+LM_INTERNAL bool lm_outgoing_is_large(const struct lm_outgoing *outgoing)
+{
+    return outgoing->length > outgoing->whole_max;
+}
+
+/* The bytes of its next part: all of them if it is short. */
+LM_INTERNAL uint32_t lm_outgoing_part(const struct lm_outgoing *outgoing)
+{
+    uint32_t rest = outgoing->length - outgoing->sent;
+    return lm_outgoing_is_large(outgoing) ? lm_min32(rest, lm_piece_length(outgoing->length)) : rest;
+}
+
+/* Whether its next part, of that length, is the last. */
+LM_INTERNAL bool lm_outgoing_ends_with(const struct lm_outgoing *outgoing, uint32_t part)
+{
+    return outgoing->sent + part == outgoing->length;
+}
+
+LM_INTERNAL void lm_outgoing_frame(const struct lm_outgoing *outgoing, uint32_t part, struct lm_frame *frame)
+{
+    bool last = lm_outgoing_ends_with(outgoing, part);
+    frame->state = LM_FRAME_READY;
+    frame->kind = last ? outgoing->kind : (uint32_t)LM_FRAME_PIECE;
+    frame->length = part;
+    frame->token = outgoing->token;
+    frame->identifier = outgoing->identifier;
+    frame->total = outgoing->total;
+    frame->descriptors = last ? outgoing->descriptor_count : 0;
+    frame->reserved = 0;
+}
+
+/* Puts the next part into the ring, which `spare` bytes stay free of; nobody sees it before it is published. What
+ * became of it, or -EPROTO, -EPIPE, -ENOMEM. */
+LM_INTERNAL int lm_outgoing_put(struct lm_outgoing *outgoing, struct lm_channel *channel, uint32_t spare)
+{
+    struct lm_frame frame;
+    uint32_t part = lm_outgoing_part(outgoing);
+    int room = lm_producer_prepare(&channel->out, lm_frame_extent(part) + spare);
+    if (room != LM_ROOM_READY)
+        return room < 0 ? room : LM_PUT_RING_FULL;
+    lm_outgoing_frame(outgoing, part, &frame);
+    int sent = frame.descriptors ? lm_channel_send_parcel(channel, outgoing->descriptors, frame.descriptors) : 0;
+    if (sent < 0)
+        return sent == -EAGAIN ? LM_PUT_SOCKET_FULL : sent;
+    bool last = lm_outgoing_ends_with(outgoing, part);
+    outgoing->position = channel->out.tail;
+    lm_producer_put(&channel->out, &frame, outgoing->data + (outgoing->sent - outgoing->data_from));
+    outgoing->sent += part;
+    return last ? LM_PUT_LAST : LM_PUT_PART;
+}
+
+/* After it had no room: has the peer ring when there may be some. LM_ROOM_READY: there may be some now. */
+LM_INTERNAL int lm_outgoing_announce(const struct lm_outgoing *outgoing, struct lm_channel *channel, uint32_t spare,
+                                     bool socket_full)
+{
+    uint32_t extent = socket_full ? LM_NEVER_FITS : lm_frame_extent(lm_outgoing_part(outgoing)) + spare;
+    int room = lm_producer_announce(&channel->out, extent);
+    if (room == LM_ROOM_FULL && socket_full && lm_sys_writable(channel->socket))
+        return LM_ROOM_READY;
+    return room;
+}
+
+/* Puts the next part, or has the peer ring when there is room for it. Results as lm_outgoing_put. */
+LM_INTERNAL int lm_outgoing_put_or_announce(struct lm_outgoing *outgoing, struct lm_channel *channel, uint32_t spare)
+{
+    for (;;) {
+        int put = lm_outgoing_put(outgoing, channel, spare);
+        if (put != LM_PUT_RING_FULL && put != LM_PUT_SOCKET_FULL)
+            return put;
+        int room = lm_outgoing_announce(outgoing, channel, spare, put == LM_PUT_SOCKET_FULL);
+        if (room != LM_ROOM_READY)
+            return room < 0 ? room : put;
+    }
+}
+
+#endif
