@@ -16,8 +16,8 @@
 
 static const char NAME[] = "hunt.last_word";
 
-enum { WARM = 1, LAST };
-enum { RESULT, SENT, GO, ARRIVED }; /* words; those from ARRIVED on count what came, by round */
+enum { WARM = 1, LAST, KEEP };
+enum { RESULT, SENT, GO, KEPT, ARRIVED }; /* words; those from ARRIVED on count what came, by round */
 enum { ROUNDS_MAX = 10000, LATEST_US = 20000 };
 enum { STAYS = 0, EXITS = 1, ENDS = 2 };
 
@@ -28,7 +28,9 @@ static void take(CFMachPortRef port, LMMessage *message, CFIndex size, void *inf
         memcpy(&round, LMMessageGetData(message), sizeof round);
         th_add(ARRIVED + round);
     }
-    if (message->head.msgh_remote_port)
+    if (message->head.msgh_id == KEEP)
+        th_add(KEPT);
+    else if (message->head.msgh_remote_port)
         th_echo(port, message, size, info);
 }
 
@@ -171,7 +173,36 @@ static pid_t play_apart(struct round *round, pid_t service)
     return service;
 }
 
-static void hunt(const char *name, send_function send, bool apart, uint64_t stream)
+/* --- At the moment of the death --- */
+
+/* Its call ends with the service: it sends before the kernel has closed all that the service had. */
+static void *call_and_send(void *argument)
+{
+    struct round *round = argument;
+    LMResponseBuffer buffer;
+    assert_int_equal(LMConnectionSendTwoWay(round->connection, KEEP, NULL, 0, &buffer), MACH_RCV_PORT_DIED);
+    return send_later(round);
+}
+
+static pid_t play_at_once(struct round *round, pid_t service, LMConnectionRef connection)
+{
+    pthread_t thread;
+    round->connection = connection;
+    round->send_us = 0;
+    warm_up(connection, &round->random);
+    th_set(KEPT, 0);
+    assert_int_equal(pthread_create(&thread, NULL, call_and_send, round), 0);
+    th_await(KEPT, 1);
+    th_kill(service);
+    uint64_t killed = th_now_us();
+    service = start_later(round, killed);
+    pthread_join(thread, NULL);
+    return service;
+}
+
+enum sender { HERE, APART, AT_ONCE };
+
+static void hunt(const char *name, send_function send, enum sender sender, uint64_t stream)
 {
     uint64_t random = th_seed(stream);
     unsigned rounds = th_hunt(100, ROUNDS_MAX), refused = 0;
@@ -184,15 +215,17 @@ static void hunt(const char *name, send_function send, bool apart, uint64_t stre
         *round = (struct round){.number = number, .send = send, .random = th_random(&random)};
         round->start_us = (unsigned)th_random_in(&random, 0, LATEST_US);
         round->send_us = (unsigned)th_random_in(&random, 0, LATEST_US);
-        round->ends = apart ? (unsigned)th_random_in(&random, EXITS, ENDS) : STAYS;
-        service = apart ? play_apart(round, service) : play_here(round, service, &connection);
+        round->ends = sender == APART ? (unsigned)th_random_in(&random, EXITS, ENDS) : STAYS;
+        service = sender == APART     ? play_apart(round, service)
+                  : sender == AT_ONCE ? play_at_once(round, service, &connection)
+                                      : play_here(round, service, &connection);
         check_round(round, &refused);
     }
     for (uint32_t number = 0; number < rounds; number++)
         assert_true(th_get(ARRIVED + number) <= 1);
     th_report("last word, %s: %u rounds, %u refused, the others came once", name, rounds, refused);
-    assert_true(refused < rounds);
-    th_check_echo(&connection); /* what was kept goes, so that nothing stays open */
+    assert_true(refused < rounds || sender == AT_ONCE); /* a successor takes longer to start */
+    th_check_echo(&connection);                         /* what was kept goes, so that nothing stays open */
     th_close(&connection);
     th_stop(service);
 }
@@ -200,25 +233,32 @@ static void hunt(const char *name, send_function send, bool apart, uint64_t stre
 /* Intent: a message that nothing follows goes to the successor, or is refused. */
 static void a_lone_message_comes_or_is_refused(void)
 {
-    hunt("one-way", send_plain, false, 1);
+    hunt("one-way", send_plain, HERE, 1);
 }
 
 /* Intent: the same if its sender is gone at once, in good order or not. */
 static void the_message_of_a_sender_that_ends_comes_or_is_refused(void)
 {
-    hunt("one-way, and the sender ends", send_plain, true, 2);
+    hunt("one-way, and the sender ends", send_plain, APART, 2);
 }
 
 /* Intent: the same in a lent buffer. */
 static void a_lone_lent_message_comes_or_is_refused(void)
 {
-    hunt("lent", send_lent, false, 3);
+    hunt("lent", send_lent, HERE, 3);
 }
 
 /* Intent: the same for a call whose loop runs. */
 static void a_lone_asynchronous_call_comes_or_is_refused(void)
 {
-    hunt("asynchronous", send_asynchronously, false, 4);
+    hunt("asynchronous", send_asynchronously, HERE, 4);
+}
+
+/* Intent: the same for a message that is sent the moment its sender hears of the death, while the kernel may not have
+ * closed the service's listener. */
+static void a_message_at_the_death_comes_or_is_refused(void)
+{
+    hunt("one-way, at the death", send_plain, AT_ONCE, 5);
 }
 
 int main(void)
@@ -228,6 +268,7 @@ int main(void)
         TH_TEST_SECONDS(the_message_of_a_sender_that_ends_comes_or_is_refused, 120),
         TH_TEST_SECONDS(a_lone_lent_message_comes_or_is_refused, 120),
         TH_TEST_SECONDS(a_lone_asynchronous_call_comes_or_is_refused, 120),
+        TH_TEST_SECONDS(a_message_at_the_death_comes_or_is_refused, 120),
     };
     shared = th_share(sizeof *shared);
     return TH_HUNT_MAIN(tests);

@@ -236,6 +236,41 @@ static void a_call_not_taken_by_a_busy_service_says_so(void)
 }
 
 /*
+ * Intent: so does what waited for the service in another way: a large one-way message to be taken, a call for room.
+ *   client                    service
+ *                             (stopped)
+ *   send ------------------>
+ *   ...                       killed
+ *   MACH_SEND_INVALID_DEST
+ */
+static void what_waited_for_a_dying_service_says_so(void)
+{
+    enum { LARGE = 800000 };
+    for (int fills = 0; fills < 2; fills++) {
+        pid_t service = th_serve(NAME, answer);
+        LMConnection connection = th_connection(NAME);
+        pthread_t thread;
+        uint8_t *data = calloc(1, LARGE);
+        assert_non_null(data);
+        th_check_echo(&connection);
+        th_pause(service);
+        while (fills && LMConnectionSendOneWayWithTimeout(&connection, 100, data, 60000, 0) == 0)
+            ;
+        __atomic_store_n(&sleeps, 0, __ATOMIC_SEQ_CST);
+        assert_int_equal(pthread_create(&thread, NULL, kill_stopped, &service), 0);
+        if (fills)
+            expect_error(&connection, 100, MACH_SEND_INVALID_DEST);
+        else
+            assert_int_equal(LMConnectionSendOneWay(&connection, 100, data, LARGE), MACH_SEND_INVALID_DEST);
+        pthread_join(thread, NULL);
+        th_reap(service);
+        free(data);
+        th_close(&connection);
+        th_close(&connection);
+    }
+}
+
+/*
  * Intent: nobody serves the name, or nobody does any more.
  *   client                      service
  *   call: unknown service
@@ -565,6 +600,7 @@ int main(void)
         TH_TEST(a_kill_wakes_all_callers),
         TH_TEST(a_call_not_taken_says_so),
         TH_TEST(a_call_not_taken_by_a_busy_service_says_so),
+        TH_TEST(what_waited_for_a_dying_service_says_so),
         TH_TEST(an_unknown_service_is_an_error),
         TH_TEST(a_name_has_one_owner_at_a_time),
         TH_TEST(invalidating_ends_waits_and_frees_the_name),

@@ -166,6 +166,24 @@ static void send_and_end(const struct th_service *me)
     exit(0);
 }
 
+static void check_end(void (*client_program)(const struct th_service *me))
+{
+    th_set(GO, 0);
+    th_set(TAKEN, 0);
+    pid_t first = th_serve(NAME, take);
+    pid_t client = th_start(&(struct th_service){.program = client_program});
+    th_pause(first);
+    th_add(GO);
+    th_await(GO, 2);
+    th_kill(first);
+    pid_t second = th_serve(NAME, take);
+    th_add(GO);
+    assert_int_equal(th_reap(client), 0);
+    th_await(TAKEN, 100);
+    assert_int_equal(th_get(DISORDERS), 0);
+    th_stop(second);
+}
+
 /*
  * Intent: what a process keeps for a dead service goes to its successor when the process ends in good order.
  *   client                     service
@@ -177,18 +195,7 @@ static void send_and_end(const struct th_service *me)
  */
 static void an_end_in_good_order_sends_what_was_kept(void)
 {
-    pid_t first = th_serve(NAME, take);
-    pid_t client = th_start(&(struct th_service){.program = send_and_end});
-    th_pause(first);
-    th_add(GO);
-    th_await(GO, 2);
-    th_kill(first);
-    pid_t second = th_serve(NAME, take);
-    th_add(GO);
-    assert_int_equal(th_reap(client), 0);
-    th_await(TAKEN, 100);
-    assert_int_equal(th_get(DISORDERS), 0);
-    th_stop(second);
+    check_end(send_and_end);
 }
 
 /* Intent: without a successor the end waits for nobody. */
@@ -202,6 +209,115 @@ static void an_end_without_a_successor_is_an_end(void)
     th_kill(service);
     th_add(GO);
     assert_int_equal(th_reap(client), 0);
+}
+
+static void ignore_state(LMObserverRef observer, const char *name, bool is_there, void *info)
+{
+    (void)observer, (void)name, (void)is_there, (void)info;
+}
+
+static void *send_one_more(void *argument)
+{
+    uint32_t number = 101;
+    LMConnectionSendOneWay(argument, NUMBERED, &number, sizeof number);
+    return NULL;
+}
+
+/* Ends while another thread opens the channel to the successor. */
+static void send_and_end_beside_a_thread(const struct th_service *me)
+{
+    static LMConnection connection;
+    pthread_t thread;
+    (void)me;
+    connection = th_connection(NAME);
+    th_check_echo(&connection);
+    th_ready();
+    th_await(GO, 1);
+    send_numbers(&connection, 1, 100);
+    th_add(GO);
+    th_await(GO, 3);
+    assert_int_equal(pthread_create(&thread, NULL, send_one_more, &connection), 0);
+    uint64_t random = (uint64_t)getpid();
+    th_spin_us(th_random_in(&random, 0, 150));
+    exit(0);
+}
+
+/* Intent: the same if another thread is on its way to the successor just then. */
+static void an_end_beside_a_sending_thread_sends_what_was_kept(void)
+{
+    for (unsigned i = 0; i < th_rounds(50); i++)
+        check_end(send_and_end_beside_a_thread);
+}
+
+static void end_by_signal(int signal)
+{
+    (void)signal;
+    exit(0);
+}
+
+/* The signal comes while the only thread is within the library, more often than not. */
+static void send_and_end_by_signal(const struct th_service *me)
+{
+    (void)me;
+    LMConnection connection = th_connection(NAME);
+    LMObserverRef observer;
+    th_check_echo(&connection);
+    assert_int_equal(LMConnectionObserve(&connection, CFRunLoopGetCurrent(), ignore_state, NULL, &observer), 0);
+    signal(SIGTERM, end_by_signal);
+    th_ready();
+    th_await(GO, 1);
+    send_numbers(&connection, 1, 100);
+    th_add(GO);
+    th_await(GO, 3);
+    for (;;)
+        CFRunLoopWakeUp(CFRunLoopGetCurrent());
+}
+
+/* Intent: a signal handler that calls exit, though it should not, does not hang. */
+static void an_end_by_a_signal_is_an_end(void)
+{
+    for (unsigned i = 0; i < th_rounds(20); i++) {
+        th_set(GO, 0);
+        pid_t service = th_serve(NAME, take);
+        pid_t client = th_start(&(struct th_service){.program = send_and_end_by_signal});
+        th_pause(service);
+        th_add(GO);
+        th_await(GO, 2);
+        th_kill(service);
+        th_add(GO);
+        th_sleep_ms(1);
+        assert_int_equal(kill(client, SIGTERM), 0);
+        assert_int_equal(th_reap(client), 0);
+    }
+}
+
+/*
+ * Intent: giving up the port of a living service that dies before it takes what was sent gives up none of it, and no
+ * descriptor stays.
+ *   client                     service
+ *                              stopped
+ *   1 ... 3 ---------------->
+ *   deallocates the port
+ *                              killed, started again
+ *   4 ---------------------->  takes 1 ... 4
+ */
+static void deallocating_a_living_services_port_loses_nothing(void)
+{
+    pid_t service = th_serve(NAME, take);
+    LMConnection connection = th_connection(NAME);
+    unsigned before = th_descriptors();
+    th_check_echo(&connection);
+    th_pause(service);
+    send_numbers(&connection, 1, 3);
+    assert_int_equal(mach_port_deallocate(mach_task_self(), connection.serverPort), 0);
+    assert_int_equal(th_descriptors(), before);
+    th_kill(service);
+    service = th_serve(NAME, take);
+    send_numbers(&connection, 4, 4);
+    th_await(TAKEN, 4);
+    assert_int_equal(th_get(DISORDERS), 0);
+    th_close(&connection);
+    th_stop(service);
 }
 
 /*
@@ -237,7 +353,10 @@ int main(void)
         TH_TEST_SECONDS(the_queue_holds_its_size_from_four_threads, 300),
         TH_TEST(an_end_in_good_order_sends_what_was_kept),
         TH_TEST(an_end_without_a_successor_is_an_end),
+        TH_TEST_SECONDS(an_end_beside_a_sending_thread_sends_what_was_kept, 60),
+        TH_TEST_SECONDS(an_end_by_a_signal_is_an_end, 60),
         TH_TEST(deallocating_a_dead_services_port_loses_nothing),
+        TH_TEST(deallocating_a_living_services_port_loses_nothing),
     };
     return TH_MAIN(tests);
 }

@@ -156,10 +156,11 @@ typedef void (*LMReplyCallBack)(LMCallRef call, kern_return_t status, LMResponse
  *
  * If the service dies first, this process keeps the messages that the service had not taken. They go to the next
  * service of that name, in order and before newer messages, when this process next uses a connection to the name, or
- * when it ends by `exit` or by a return from `main`. They are lost if this process is killed or calls `_exit` before
- * that, if it ends while no service has the name, or if nobody uses a connection to the name again. A message that is
- * sent when the service is dead already is not kept: it goes to the next service, or the send fails. (Where a stream of
- * messages is being sent, that holds from some 10 microseconds after the death.)
+ * when it ends by `exit` or by a return from `main`, which that may hold up for half a second. They are lost if this
+ * process has ended when the service dies, if it is killed or calls `_exit` before they could go, if it ends while no
+ * service has the name, or if nobody uses a connection to the name again. A message that is sent when the service is
+ * dead already is not kept: it goes to the next service, or the send fails. (Where a stream of messages is being sent,
+ * that holds from some 10 microseconds after the death.)
  *
  *   KERN_INVALID_ARGUMENT      NULL connection, NULL data with a length, empty or illegal name, no NUL in it
  *   BOOTSTRAP_UNKNOWN_SERVICE  no process serves the name

@@ -100,6 +100,7 @@ LM_INTERNAL int lm_async_enter(struct lm_async *async, struct lm_link *link)
     lm_list_append(&link->asynchronous, &async->call.in_link);
     lm_link_stand_in_line(link, request);
     lm_link_put_unsent(link);
+    lm_link_ask_once(link, request);
     lm_link_hand_over(link);
     return 0;
 }
@@ -152,8 +153,6 @@ LM_INTERNAL bool lm_async_is_over(struct lm_async *async, kern_return_t *status)
     int error = lm_async_outcome(async, link);
     if (error != -EAGAIN) {
         *status = lm_call_status(link, &async->call, &async->request, error);
-        if (*status == MACH_SEND_INVALID_DEST && !async->call.service_lived)
-            async->request.late = true;
         lm_async_leave(async, link);
     }
     lm_link_unlock(link);
@@ -170,17 +169,25 @@ LM_SETUP bool lm_async_is_stranded(struct lm_async *async)
     return stranded;
 }
 
-/* Has the service looked up, so that all calls of a dead link go over in their order, this one among them. With the
- * lock, which is given up meanwhile. */
-LM_SETUP void lm_async_rescue(struct lm_async *async)
+/* Has the service looked up, so that all calls of a dead link go over in their order, this one among them. 0, or why
+ * there is none. With the lock, which is given up meanwhile. */
+LM_SETUP int lm_async_rescue(struct lm_async *async)
 {
     struct lm_link *dead = async->link, *link;
     lm_retain(&dead->object);
     pthread_mutex_unlock(&async->lock);
-    if (lm_link_get(dead->name, async->request.deadline, &link) == 0)
+    int result = lm_link_get(dead->name, async->request.deadline, &link);
+    if (result == 0)
         lm_release(&link->object);
     lm_release(&dead->object);
     pthread_mutex_lock(&async->lock);
+    return result;
+}
+
+/* What to tell of a call whose service is dead and could not be looked up. */
+LM_SETUP kern_return_t lm_async_away(const struct lm_async *async, int error)
+{
+    return async->request.service_lived ? MACH_SEND_INVALID_DEST : lm_kern_return(error);
 }
 
 /* Looks the service up once more, for itself. With the lock, which is given up meanwhile. */
@@ -194,7 +201,7 @@ LM_SETUP kern_return_t lm_async_move(struct lm_async *async)
     lm_release(&dead->object);
     pthread_mutex_lock(&async->lock);
     if (result < 0)
-        return async->request.queued && !async->request.late ? MACH_SEND_INVALID_DEST : lm_kern_return(result);
+        return lm_async_away(async, result);
     async->request.queued = false;
     async->request.out.sent = 0;
     if (!async->over)
@@ -222,13 +229,14 @@ LM_INTERNAL bool lm_async_end(struct lm_async *async)
 LM_INTERNAL bool lm_async_settle(struct lm_async *async, kern_return_t *status)
 {
     bool over = false;
+    int looked_up = 0;
     pthread_mutex_lock(&async->lock);
     if (!async->over && async->link && lm_async_is_stranded(async))
-        lm_async_rescue(async);
+        looked_up = lm_async_rescue(async);
     if (!async->over && async->link)
         over = lm_async_is_over(async, status);
     if (over && *status == MACH_SEND_INVALID_DEST && !async->moved) {
-        *status = lm_async_move(async);
+        *status = looked_up < 0 ? lm_async_away(async, looked_up) : lm_async_move(async);
         over = *status != KERN_SUCCESS;
     }
     bool call = over && lm_async_end(async);

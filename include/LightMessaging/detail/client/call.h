@@ -83,10 +83,8 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     int result = request->out.token ? lm_link_send(link, request) : -ENOMEM;
     int64_t deadline = lm_request_reply_deadline(request);
     while (result == 0 && call.state == LM_CALL_WAITING)
-        result = lm_link_wait(link, &call, deadline);
+        result = lm_link_wait(link, request, &call, deadline);
     kern_return_t status = lm_call_status(link, &call, request, result);
-    if (status == MACH_SEND_INVALID_DEST && !call.service_lived)
-        request->late = true;
     if (request->out.token)
         lm_table_remove(&link->calls, lm_table_find(&link->calls, request->out.token, 0));
     if (status == MACH_RCV_TIMED_OUT)

@@ -76,9 +76,9 @@ LM_INTERNAL kern_return_t lm_connection_deliver(LMConnectionRef connection, stru
     kern_return_t status = lm_connection_try(connection, request, response, &looked_up);
     if (status != MACH_SEND_INVALID_DEST || !looked_up)
         return status;
-    bool had_waited = response && request->queued && !request->late;
+    bool lived = request->service_lived;
     status = lm_connection_try(connection, request, response, &looked_up);
-    return !looked_up && had_waited ? MACH_SEND_INVALID_DEST : status;
+    return !looked_up && lived ? MACH_SEND_INVALID_DEST : status;
 }
 
 /* What became of a message. */
@@ -126,7 +126,7 @@ LM_INTERNAL void lm_request_init(struct lm_request *request, SInt32 identifier, 
     request->out.whole_max = LM_PIECE_MAX;
     request->out.sent = 0;
     request->deadline = lm_deadline_after(milliseconds);
-    request->has_patience = request->queued = request->late = request->taken = false;
+    request->has_patience = request->queued = request->service_lived = request->taken = false;
     request->out.position = 0;
     request->call = NULL;
     request->owner = NULL;

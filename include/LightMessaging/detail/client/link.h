@@ -41,7 +41,6 @@ struct lm_call {
     LMResponseBuffer *response; /* an asynchronous call has none before its reply comes */
     enum lm_call_state state;
     int error;                           /* of one that failed */
-    bool service_lived;                  /* after the call was put in, so the kernel */
     struct lm_follower *follower;        /* its thread, while that follows */
     void (*ended)(struct lm_call *call); /* of an asynchronous one: something has happened to it, or to the link */
     /* Likewise: whether it may go over from a dead link to `link`; if so, it keeps still until it is told where it
@@ -88,10 +87,12 @@ struct lm_link {
     struct lm_list pumps;  /* the loops that lead when no thread does */
     bool large_turn;       /* a large message is being put in, in pieces */
     bool given_up;         /* cut by this side: the service still gets what is in the ring */
-    bool ended;            /* the process's end has seen to it */
+    bool ended;            /* the process ends, and has seen to it */
     kern_return_t refusal; /* what the service said instead of a welcome, or when it sent us away */
     bool told_welcome;     /* to whoever waits for it */
-    bool wary;             /* the last link was refused: nothing is sent before the welcome */
+    bool wary;             /* nothing is sent before the welcome, */
+    int64_t wary_until;    /* or this time; lm_link_beware says why */
+    struct lm_credentials service;
     uint32_t largest_reply;
     struct lm_assembly reply; /* a large one on its way */
     uint64_t lived_at;        /* when the kernel last said that the service lives, in ticks */

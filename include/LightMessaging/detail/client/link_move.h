@@ -17,23 +17,19 @@ LM_INTERNAL bool lm_frame_is_whole_one_way(const struct lm_frame *frame)
            frame->descriptors == 0;
 }
 
-/* Whether that is a message that a successor of the dead service gets when the link is replaced. */
+/* Whether that is a message that the service has not taken, and that the next link takes over from this one. */
 LM_SETUP bool lm_link_keeps_frame(const struct lm_consumer *rest, const struct lm_frame *frame)
 {
     return lm_frame_is_whole_one_way(frame) &&
            lm_load_relaxed(&lm_ring_frame(&rest->ring, rest->head)->state) == LM_FRAME_READY;
 }
 
-/* Whether the service is dead, rather than has sent us away, and has left messages untaken that a successor gets when
- * the link is replaced. */
+/* Whether there are such messages. A service that has sent us away is sent none again. */
 LM_SETUP bool lm_link_keeps_messages(struct lm_link *link)
 {
     struct lm_ring_words words;
     struct lm_frame frame;
-    if (!lm_link_is_cut(link) && lm_sys_hung_up(link->channel.socket))
-        lm_link_die(link);
-    if (!lm_link_is_cut(link) || link->given_up || link->refusal || !link->channel.memory ||
-        lm_producer_refresh(&link->channel.out) < 0)
+    if (link->refusal || !link->channel.memory || lm_producer_refresh(&link->channel.out) < 0)
         return false;
     struct lm_consumer rest = lm_consumer_of_rest(&link->channel.out, &words);
     while (lm_consumer_peek(&rest, &frame) > 0 && !lm_link_keeps_frame(&rest, &frame))
@@ -107,7 +103,7 @@ LM_SETUP void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsi
     struct lm_frame frame;
     struct lm_consumer rest = lm_consumer_of_rest(&dead->channel.out, &words);
     while (lm_consumer_peek(&rest, &frame) > 0) {
-        if (frame.kind == LM_FRAME_MESSAGE && frame.token) {
+        if (frame.kind == LM_FRAME_MESSAGE && frame.token && !dead->ended) {
             lm_link_move_call(link, dead, &rest, &frame, payload);
         } else if (lm_frame_is_whole_one_way(&frame) && lm_consumer_take(&rest)) {
             lm_consumer_copy(&rest, &frame, payload);
@@ -135,8 +131,10 @@ LM_SETUP void lm_link_move_line(struct lm_link *link, struct lm_link *dead)
 }
 
 /*
- * Takes over what a dead service left untaken, in order, into a fresh ring, which is as large: one-way messages, and
- * asynchronous calls, whose sends have returned likewise. -ENOMEM: all of it is still the dead link's.
+ * Takes over what the service of a link that is cut has left untaken, in order, into a fresh ring, which is as large:
+ * one-way messages, and, unless the process ends, asynchronous calls, whose sends have returned likewise. Should that
+ * service live, since the link was given up, the exchange of C4 decides whose a message is. -ENOMEM: all of it is still
+ * the dead link's.
  */
 LM_SETUP int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
 {
@@ -145,11 +143,11 @@ LM_SETUP int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
     int result = payload ? 0 : -ENOMEM;
     lm_link_lock(dead);
     lm_link_lock(link);
-    if (result == 0 && !dead->given_up && left->ring.size && lm_producer_refresh(left) == 0) {
+    if (result == 0 && left->ring.size && lm_producer_refresh(left) == 0) {
         result = lm_producer_reserve(&link->channel.out, 0, (uint32_t)(left->tail - left->head));
         if (result == 0)
             lm_link_move_rest(link, dead, payload);
-        if (result == 0)
+        if (result == 0 && !dead->ended)
             lm_link_move_line(link, dead);
     }
     link->spin = dead->spin;

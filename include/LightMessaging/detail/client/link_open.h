@@ -6,6 +6,7 @@
 #define LM_DETAIL_CLIENT_LINK_OPEN_H
 
 #include "link_move.h"
+#include "link_send.h"
 
 LM_SETUP void lm_link_destroy(struct lm_object *object)
 {
@@ -30,15 +31,20 @@ LM_SETUP void lm_link_unlist(struct lm_link *link)
         lm_release(&link->object);
 }
 
-/* mach_port_deallocate on the link's port. What a dead service left stays, for its successor. Without the lock. */
+/*
+ * mach_port_deallocate on the link's port. Messages that the service has not taken stay, without a descriptor: it still
+ * gets them, or if it dies before, its successor does. Without the lock.
+ */
 LM_SETUP void lm_link_deallocated(struct lm_object *object, uint32_t detail)
 {
     struct lm_link *link = LM_CONTAINER(object, struct lm_link, object);
     (void)detail;
     lm_link_lock(link);
-    bool keeps = lm_link_keeps_messages(link);
-    link->given_up = !keeps;
+    link->given_up = !lm_link_is_cut(link);
     lm_link_die(link);
+    bool keeps = lm_link_keeps_messages(link);
+    if (link->threads == 0)
+        lm_sys_close(&link->channel.socket);
     lm_link_unlock(link);
     if (!keeps)
         lm_link_unlist(link);
@@ -139,13 +145,6 @@ LM_SETUP struct lm_link *lm_link_create(const char *name)
     return link;
 }
 
-/* Whether the service is this user's. */
-LM_SETUP bool lm_link_is_to_myself(const struct lm_link *link)
-{
-    struct lm_credentials service;
-    return lm_sys_peer(link->channel.socket, &service) == 0 && service.uid == (uint32_t)geteuid();
-}
-
 /* What the process has set for channels opened from now on. */
 LM_SETUP void lm_link_configure(struct lm_link *link)
 {
@@ -164,7 +163,8 @@ LM_SETUP int lm_link_greet(struct lm_link *link, int64_t deadline)
     if (result == 0)
         result = lm_registry_connect(link->channel.socket, link->name, deadline);
     if (result == 0) {
-        link->channel.borrows = link->channel.borrows && lm_link_is_to_myself(link);
+        lm_sys_peer(link->channel.socket, &link->service);
+        link->channel.borrows = link->channel.borrows && link->service.uid == (uint32_t)geteuid();
         result = lm_offer_told(link->name, lm_channel_offer(&link->channel, memory, link->largest_reply));
     }
     lm_sys_close(&memory);
@@ -224,11 +224,27 @@ LM_SETUP void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool op
     }
 }
 
+/* Nanoseconds in which the kernel has closed all sockets of a dead process, however many clients it had. */
+#define LM_LAST_SOCKET 1000000000
+
+/*
+ * Nothing is to be sent before the welcome if the service has sent us away before; or if it is the process that seems
+ * to have died, since the kernel closes the sockets of a dead process one after another, and its listener may still be
+ * there. A process may also have stopped its service and started it again; so that is waited for only so long.
+ */
+LM_SETUP void lm_link_beware(struct lm_link *link, const struct lm_link *dead)
+{
+    bool same = !dead->given_up && dead->service.pid == link->service.pid && link->service.pid != (int32_t)getpid();
+    link->wary = dead->refusal || same;
+    link->wary_until = dead->refusal ? LM_FOREVER : lm_now() + LM_LAST_SOCKET;
+}
+
 /* Opens a listed link. On failure `dead` is back in its place, with the messages it keeps. */
 LM_SETUP int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t deadline)
 {
     int result = lm_link_connect(link, deadline);
-    link->wary = dead && dead->refusal;
+    if (result == 0 && dead)
+        lm_link_beware(link, dead);
     if (result == 0 && dead)
         result = lm_link_inherit(link, dead);
     if (result < 0 && link->port)
@@ -282,16 +298,18 @@ LM_SETUP int lm_link_get(const char *name, int64_t deadline, struct lm_link **li
 /*
  * --- The process's end ---
  *
- * In good order, by `exit` or a return from `main`: one-way messages that a dead service has left go to its successor,
- * if there is one, since nobody will use the connection again. A program may call `exit` in a signal handler that has
- * interrupted a thread with a lock, so locks are only tried for.
+ * In good order, by `exit` or a return from `main`: one-way messages that the service has not taken go to its
+ * successor, if there is one, since nobody will use the connection again. Should a signal handler have called `exit`,
+ * it may have interrupted a thread that holds a lock, so locks are only tried for, and no run loop is touched.
  */
 
-/* Nanoseconds that a successor with no room for another connection may hold up the end, or a lock that somebody has. */
-#define LM_END_PATIENCE 500000000
+/* Nanoseconds that the end may be held up, by a successor that has no room for a connection, and by a lock. */
+#define LM_END_PATIENCE      500000000
+#define LM_END_LOCK_PATIENCE 50000000
 
-LM_SETUP bool lm_lock_by(pthread_mutex_t *lock, int64_t deadline)
+LM_SETUP bool lm_lock_in_time(pthread_mutex_t *lock)
 {
+    int64_t deadline = lm_now() + LM_END_LOCK_PATIENCE;
     while (pthread_mutex_trylock(lock) != 0) {
         if (lm_deadline_left(deadline) == 0)
             return false;
@@ -300,35 +318,55 @@ LM_SETUP bool lm_lock_by(pthread_mutex_t *lock, int64_t deadline)
     return true;
 }
 
-/* A link that the end has not seen to, with a reference; NULL: none is left, or nobody can tell. */
-LM_SETUP struct lm_link *lm_links_next_to_end(int64_t deadline)
+/* A link that the end has not seen to, with a reference, and whether it is being opened; NULL: none is left. */
+LM_SETUP struct lm_link *lm_links_next_to_end(bool *opening)
 {
     struct lm_link *found = NULL;
-    if (!lm_lock_by(&lm_process_1.lock, deadline))
+    if (!lm_lock_in_time(&lm_process_1.lock))
         return NULL;
     struct lm_list *links = &lm_process_1.links;
     for (struct lm_list *l = lm_list_first(links); l && !found; l = lm_list_next(links, l)) {
         struct lm_link *link = LM_CONTAINER(l, struct lm_link, in_process);
-        if (!link->ended && lm_load_acquire(&link->phase) == LM_LINK_OPEN)
+        if (!link->ended)
             found = link;
     }
     if (found) {
-        found->ended = true;
+        *opening = lm_load_acquire(&found->phase) == LM_LINK_OPENING;
+        found->ended = !*opening;
         lm_retain(&found->object);
     }
     lm_process_unlock();
     return found;
 }
 
-LM_SETUP void lm_link_end(struct lm_link *link, int64_t deadline)
+/* Whether the link has messages for a successor. If so it is cut, so that it is replaced. */
+LM_SETUP bool lm_link_prepare_end(struct lm_link *link)
+{
+    if (!lm_lock_in_time(&link->channel.lock))
+        return false;
+    bool dead = lm_link_is_cut(link) || lm_sys_hung_up(link->channel.socket);
+    bool keeps = dead && lm_link_keeps_messages(link);
+    if (keeps)
+        lm_channel_cut(&link->channel);
+    lm_link_unlock(link);
+    return keeps;
+}
+
+/* Has the successor take over what is kept for the name. -EPIPE: it was dead itself. */
+LM_SETUP int lm_link_bequeath(const char *name, int64_t deadline)
 {
     struct lm_link *successor;
-    if (!lm_lock_by(&link->channel.lock, deadline))
-        return;
-    bool keeps = lm_link_keeps_messages(link);
-    lm_link_unlock(link);
-    if (keeps && lm_link_get(link->name, deadline, &successor) == 0)
-        lm_release(&successor->object);
+    struct lm_request nothing;
+    int result = lm_link_get(name, deadline, &successor);
+    if (result < 0)
+        return result;
+    memset(&nothing, 0, sizeof nothing);
+    nothing.deadline = deadline;
+    lm_link_lock(successor);
+    result = successor->wary ? lm_link_take_heart(successor, &nothing) : 0;
+    lm_link_unlock(successor);
+    lm_release(&successor->object);
+    return result;
 }
 
 /* The process's `end`. */
@@ -336,10 +374,17 @@ LM_SETUP void lm_links_end(void)
 {
     int64_t deadline = lm_now() + LM_END_PATIENCE;
     struct lm_link *link;
-    while ((link = lm_links_next_to_end(deadline)) != NULL) {
-        lm_link_end(link, deadline);
+    bool opening = false;
+    while ((link = lm_links_next_to_end(&opening)) != NULL && lm_deadline_left(deadline) > 0) {
+        if (opening)
+            lm_sleep_on(&link->phase, LM_LINK_OPENING, deadline);
+        else if (lm_link_prepare_end(link))
+            while (lm_link_bequeath(link->name, deadline) == -EPIPE && lm_deadline_left(deadline) > 0)
+                ;
         lm_release(&link->object);
     }
+    if (link)
+        lm_release(&link->object);
 }
 
 #endif

@@ -20,7 +20,7 @@ struct lm_request {
     bool has_patience;       /* once it is put in, a call waits this long instead: CFMessagePort's second timeout */
     int64_t patience;        /* nanoseconds, or LM_FOREVER */
     bool queued;             /* all of it is in the ring */
-    bool late;               /* it came when the service was dead already */
+    bool service_lived;      /* after the send began: the kernel said so */
     bool taken;              /* it can't be had back: the service has it, or had */
     struct lm_call *call;    /* whose it is; NULL: a one-way message's */
     struct lm_object *owner; /* of an asynchronous one, which may end while the lock is given up */
@@ -35,29 +35,45 @@ LM_INTERNAL bool lm_request_is_left_alone(const struct lm_request *request)
     return !request->call || request->owner;
 }
 
+/* Asks the kernel, or has asked it by a bell: what that says of the service. */
+LM_INTERNAL void lm_link_hear(struct lm_link *link, struct lm_request *request, bool lives)
+{
+    request->service_lived |= lives;
+    if (!lives)
+        lm_link_die(link);
+}
+
 /*
  * Lets the service see what was put, and wakes it if it sleeps. Where nobody will wait, the kernel is asked whether a
  * service that is awake still lives, since no bell tells; but in a stream only once in some 10 us, since a question
- * takes as long as four messages. That is less than a successor needs to take the name. Whether the service lives, so
- * far as is known; the lock is given up for the system call.
+ * takes as long as four messages. That is less than a successor needs to take the name. The lock is given up for the
+ * system call.
  */
-LM_INTERNAL bool lm_link_publish(struct lm_link *link, bool left_alone)
+LM_INTERNAL void lm_link_publish(struct lm_link *link, struct lm_request *request)
 {
     lm_producer_publish(&link->channel.out);
     bool asleep = lm_producer_must_ring(&link->channel.out);
-    if (!asleep && !left_alone)
-        return false;
+    if (!asleep && !lm_request_is_left_alone(request))
+        return;
     uint64_t now = lm_ticks();
-    if (!asleep && now - link->lived_at < lm_ticks_few())
-        return true;
+    if (!asleep && now - link->lived_at < lm_ticks_few()) {
+        request->service_lived = true;
+        return;
+    }
     lm_link_unlock(link);
-    bool dead = asleep ? lm_channel_ring_bell(&link->channel) < 0 : lm_sys_hung_up(link->channel.socket);
+    bool lives = asleep ? lm_channel_ring_bell(&link->channel) == 0 : !lm_sys_hung_up(link->channel.socket);
     lm_link_lock(link);
-    if (dead)
-        lm_link_die(link);
-    else
+    if (lives)
         link->lived_at = now;
-    return !dead;
+    lm_link_hear(link, request, lives);
+}
+
+/* Before a request waits for the first time: a service that is dead now was dead when the send began, or has died while
+ * its thread was spinning. */
+LM_INTERNAL void lm_link_ask_once(struct lm_link *link, struct lm_request *request)
+{
+    if (!request->service_lived && !lm_link_is_cut(link))
+        lm_link_hear(link, request, !lm_sys_hung_up(link->channel.socket));
 }
 
 /* Puts a frame that says something about a call, and has room. */
@@ -98,7 +114,7 @@ LM_INTERNAL bool lm_request_is_lent(const struct lm_request *request)
 LM_INTERNAL void lm_request_load(struct lm_request *request, struct lm_link *link)
 {
     struct lm_segment *buffer = request->buffer;
-    request->queued = false;
+    request->queued = request->service_lived = false;
     if (!buffer)
         return;
     lm_link_lock(link);
@@ -119,9 +135,7 @@ LM_INTERNAL void lm_link_show(struct lm_link *link, struct lm_request *request, 
     request->queued = last;
     if (lm_request_is_lent(request))
         lm_sys_close(&request->buffer->memory); /* it has been sent, if it was still here */
-    bool lives = lm_link_publish(link, lm_request_is_left_alone(request));
-    if (request->call)
-        request->call->service_lived = lives;
+    lm_link_publish(link, request);
 }
 
 /* --- The line of asynchronous calls --- */

@@ -9,13 +9,13 @@
 #include "link_wait.h"
 
 /* Waits for room, unless there is some now. */
-LM_INTERNAL int lm_link_wait_room(struct lm_link *link, const struct lm_request *request, bool socket_full)
+LM_INTERNAL int lm_link_wait_room(struct lm_link *link, struct lm_request *request, bool socket_full)
 {
     if (lm_link_look(link, true, request->deadline))
         return 0;
     int room = lm_outgoing_announce(&request->out, &link->channel, LM_REQUEST_SPARE, socket_full);
     if (room == LM_ROOM_FULL)
-        return lm_link_sleep(link, NULL, request->deadline);
+        return lm_link_sleep(link, request, NULL, request->deadline);
     return room < 0 ? room : 0;
 }
 
@@ -46,30 +46,42 @@ LM_INTERNAL int lm_link_put(struct lm_link *link, struct lm_request *request)
     return result;
 }
 
-LM_INTERNAL int lm_link_wait_welcome(struct lm_link *link, int64_t deadline)
+LM_INTERNAL int lm_link_wait_welcome(struct lm_link *link, struct lm_request *request, int64_t deadline)
 {
     int result = 0;
     while (result == 0 && !lm_link_welcomed(link))
-        result = lm_link_wait(link, NULL, deadline);
+        result = lm_link_wait(link, request, NULL, deadline);
+    return result;
+}
+
+/* Waits until there is no more reason to be wary. */
+LM_INTERNAL int lm_link_take_heart(struct lm_link *link, struct lm_request *request)
+{
+    bool in_time = request->deadline < link->wary_until;
+    int result = lm_link_wait_welcome(link, request, in_time ? request->deadline : link->wary_until);
+    if (result == -ETIMEDOUT && !in_time)
+        result = 0;
+    if (result == 0)
+        link->wary = false;
     return result;
 }
 
 /* Waits until no asynchronous call, whose send has returned, stands before us. */
-LM_INTERNAL int lm_link_wait_line(struct lm_link *link, int64_t deadline)
+LM_INTERNAL int lm_link_wait_line(struct lm_link *link, struct lm_request *request)
 {
     int result = 0;
     while (result == 0 && !lm_list_empty(&link->unsent)) {
         lm_link_put_unsent(link);
         if (!lm_list_empty(&link->unsent))
-            result = lm_link_wait_turn(link, deadline);
+            result = lm_link_wait_turn(link, request);
     }
     return result;
 }
 
 /* Waits for the service's limits, and checks the length against them. */
-LM_INTERNAL int lm_link_admit(struct lm_link *link, const struct lm_request *request)
+LM_INTERNAL int lm_link_admit(struct lm_link *link, struct lm_request *request)
 {
-    int result = lm_link_wait_welcome(link, request->deadline);
+    int result = lm_link_wait_welcome(link, request, request->deadline);
     if (result < 0)
         return result;
     return request->out.total > lm_load_relaxed(&link->channel.memory->largest_message) ? -EMSGSIZE : 0;
@@ -77,13 +89,13 @@ LM_INTERNAL int lm_link_admit(struct lm_link *link, const struct lm_request *req
 
 /* The line of asynchronous calls may have the turn, and who is putting it in may have given up the lock just now: only
  * once we have found no room for it ourselves does a bell end our sleep. */
-LM_INTERNAL int lm_link_take_turn(struct lm_link *link, int64_t deadline)
+LM_INTERNAL int lm_link_take_turn(struct lm_link *link, struct lm_request *request)
 {
     int result = 0;
     while (result == 0 && link->large_turn) {
         lm_link_put_unsent(link);
         if (link->large_turn)
-            result = lm_link_wait_turn(link, deadline);
+            result = lm_link_wait_turn(link, request);
     }
     if (result == 0)
         link->large_turn = true;
@@ -102,7 +114,7 @@ LM_INTERNAL int lm_link_put_parts(struct lm_link *link, struct lm_request *reque
 
 LM_INTERNAL int lm_link_send_large(struct lm_link *link, struct lm_request *request)
 {
-    int result = lm_link_take_turn(link, request->deadline);
+    int result = lm_link_take_turn(link, request);
     if (result < 0)
         return result;
     result = lm_link_put_parts(link, request);
@@ -122,11 +134,11 @@ LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, struct lm_request *reque
 /* Queues the request. After a failure nothing of it will be taken. -EPIPE: the service was dead before. */
 LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
 {
-    int result = link->wary ? lm_link_wait_welcome(link, request->deadline) : 0;
+    int result = link->wary ? lm_link_take_heart(link, request) : 0;
     if (result == 0 && request->out.total > LM_PIECE_MAX)
         result = lm_link_admit(link, request);
     if (result == 0)
-        result = lm_link_wait_line(link, request->deadline);
+        result = lm_link_wait_line(link, request);
     if (result < 0)
         return result;
     request->out.sent = 0;
@@ -141,7 +153,7 @@ LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
 }
 
 /* Waits until the service has taken the queued request. */
-LM_INTERNAL int lm_link_wait_taken(struct lm_link *link, const struct lm_request *request)
+LM_INTERNAL int lm_link_wait_taken(struct lm_link *link, struct lm_request *request)
 {
     bool announced = false;
     for (;;) {
@@ -150,7 +162,7 @@ LM_INTERNAL int lm_link_wait_taken(struct lm_link *link, const struct lm_request
             return result < 0 ? result : 0;
         if (!announced && lm_link_look(link, true, request->deadline))
             continue;
-        result = announced ? lm_link_sleep(link, NULL, request->deadline)
+        result = announced ? lm_link_sleep(link, request, NULL, request->deadline)
                            : lm_producer_announce(&link->channel.out, LM_NEVER_FITS);
         if (result < 0)
             return result;

@@ -191,9 +191,11 @@ LM_INTERNAL int lm_link_may_wait(struct lm_link *link, int64_t deadline)
     return -ETIMEDOUT;
 }
 
-/* Sleeps until something may have changed for the caller, who looks again and comes back. */
-LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_call *call, int64_t deadline)
+/* Sleeps until something may have changed for the request, or for its call if it waits for the answer; whoever waits
+ * looks again and comes back. */
+LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_request *request, struct lm_call *call, int64_t deadline)
 {
+    lm_link_ask_once(link, request);
     int result = lm_link_may_wait(link, deadline);
     if (result < 0)
         return result;
@@ -208,28 +210,15 @@ LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_call *call, int64_
     return 0;
 }
 
-/* Before the first sleep of a call that did not wake the service. One that is dead now was dead when the call came, or
- * has died while its thread was looking. */
-LM_INTERNAL bool lm_link_is_dead_for(struct lm_link *link, struct lm_call *call)
-{
-    if (!call || call->service_lived)
-        return false;
-    call->service_lived = !lm_sys_hung_up(link->channel.socket);
-    if (!call->service_lived)
-        lm_link_die(link);
-    return !call->service_lived;
-}
-
-/* The same, after looking for a while if that pays. The lock is given up for that: what the caller waits for may have
+/* The same, after spinning for a while if that pays. The lock is given up for that: what the caller waits for may have
  * come, handed out by a thread that found no follower to wake. */
-LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_call *call, int64_t deadline)
+LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_request *request, struct lm_call *call, int64_t deadline)
 {
     int result = lm_link_may_wait(link, deadline);
     uint32_t news = link->news;
-    if (result < 0 || lm_link_look(link, call == NULL, deadline) || link->news != news ||
-        lm_link_is_dead_for(link, call))
+    if (result < 0 || lm_link_look(link, call == NULL, deadline) || link->news != news)
         return result;
-    return lm_link_sleep(link, call, deadline);
+    return lm_link_sleep(link, request, call, deadline);
 }
 
 /* Whether a thread is putting a large message in, rather than the line of asynchronous calls. */
@@ -243,13 +232,14 @@ LM_INTERNAL bool lm_link_turn_is_a_threads(const struct lm_link *link)
  * The same for who waits until it may put in a large message, or stands behind one in line. While a thread has the turn
  * it is that thread who wakes us, by our word and not by the socket, and which reads the socket meanwhile.
  */
-LM_INTERNAL int lm_link_wait_turn(struct lm_link *link, int64_t deadline)
+LM_INTERNAL int lm_link_wait_turn(struct lm_link *link, struct lm_request *request)
 {
     if (!lm_link_turn_is_a_threads(link))
-        return lm_link_wait(link, NULL, deadline);
-    int result = lm_link_may_wait(link, deadline);
+        return lm_link_wait(link, request, NULL, request->deadline);
+    lm_link_ask_once(link, request);
+    int result = lm_link_may_wait(link, request->deadline);
     if (result == 0)
-        lm_link_follow(link, NULL, true, deadline);
+        lm_link_follow(link, NULL, true, request->deadline);
     return result;
 }
 

@@ -41,7 +41,7 @@ LM_INTERNAL int64_t lm_now_coarse(void)
 
 /*
  * A processor's counter, for who must know with each message whether next to no time has passed: reading it costs a
- * third of lm_now. Its unit is its own, and it may jump. Fewer than lm_ticks_few() are 5 to 30 us.
+ * third of lm_now. Its unit is its own, and it may jump. Fewer than lm_ticks_few() are 5 to 35 us.
  */
 LM_INTERNAL uint64_t lm_ticks(void)
 {
