@@ -84,6 +84,21 @@ LM_INTERNAL void lm_message_borrow(LMMessage *message, struct lm_segment *segmen
     message->lent = segment;
 }
 
+/* Lets go of a segment that its sender has taken back, and so does not get from us. */
+LM_INTERNAL void lm_message_disown(LMMessage *message)
+{
+    lm_release(&message->lent->object);
+    lm_message_init(message);
+}
+
+/* Gives all that a message holds to another; both are heads of LMResponseBuffers. */
+LM_INTERNAL void lm_message_move(LMMessage *from, LMMessage *to)
+{
+    size_t end = from->body.msgh_descriptor_count ? 0 : LM_MESSAGE_HEADER + from->data.in_line.length;
+    memcpy(to, from, end > sizeof *from ? end : sizeof *from);
+    lm_message_init(from);
+}
+
 LM_API void *LMMessageGetData(LMMessage *message)
 {
     if (message->body.msgh_descriptor_count)

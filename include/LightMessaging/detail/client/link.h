@@ -16,9 +16,8 @@
 #ifndef LM_DETAIL_CLIENT_LINK_H
 #define LM_DETAIL_CLIENT_LINK_H
 
-#include "../channel/assembly.h"
 #include "../channel/handshake.h"
-#include "../channel/lend.h"
+#include "../channel/incoming.h"
 #include "../loop/loop.h"
 #include "../channel/message.h"
 #include "../process/port.h"
@@ -93,10 +92,9 @@ struct lm_link {
     bool wary;             /* nothing is sent before the welcome, */
     int64_t wary_until;    /* or this time; lm_link_beware says why */
     struct lm_credentials service;
-    uint32_t largest_reply;
-    struct lm_assembly reply; /* a large one on its way */
-    uint64_t lived_at;        /* when the kernel last said that the service lives, in ticks */
-    struct lm_spin spin;      /* of threads that wait */
+    struct lm_incoming incoming;
+    uint64_t lived_at;   /* when the kernel last said that the service lives, in ticks */
+    struct lm_spin spin; /* of threads that wait */
 };
 
 LM_INTERNAL void lm_link_lock(struct lm_link *link)
@@ -183,115 +181,44 @@ LM_INTERNAL LMMessage *lm_call_message(struct lm_call *call)
     return call->response ? &call->response->message : NULL;
 }
 
-/* The message takes over the descriptors that came with it; `parcel` is empty then. */
-LM_INTERNAL void lm_message_attach(LMMessage *message, struct lm_parcel **parcel)
-{
-    message->descriptors = *parcel;
-    *parcel = NULL;
-}
-
-LM_INTERNAL void lm_link_receive_whole(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
+/* A frame of a reply. Without memory for it the call fails, but a segment that can't be mapped ends the link. What is not
+ * the reply's stays in the parcel. */
+LM_INTERNAL int lm_link_receive_reply(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
 {
     struct lm_call *call = lm_link_call_of(link, frame);
-    if (!call || call->state != LM_CALL_WAITING)
-        return;
-    LMMessage *message = lm_call_message(call);
-    void *target = message ? lm_message_reserve(message, frame->length) : NULL;
-    if (!target) {
+    bool waits = call && call->state == LM_CALL_WAITING;
+    LMMessage *message = waits ? lm_call_message(call) : NULL;
+    int came = lm_incoming_read(&link->incoming, &link->channel, frame, *parcel, message);
+    bool lacks_memory = waits && (!message || (came == -ENOMEM && frame->kind != LM_FRAME_LENT));
+    if (lacks_memory)
         lm_call_fail(call, -ENOMEM);
-        return;
-    }
-    lm_consumer_copy(&link->channel.in, frame, target);
+    if (lacks_memory || came != LM_CAME_ALL || !waits)
+        return came == -ENOMEM && lacks_memory ? 0 : came;
     message->head.msgh_id = frame->identifier;
     lm_message_attach(message, parcel);
     lm_call_end(call, LM_CALL_ANSWERED);
-}
-
-/* Where the next part goes: straight into the response, which the first part makes room in. NULL: nowhere. */
-LM_INTERNAL unsigned char *lm_link_part_target(struct lm_call *call, const struct lm_assembly *before)
-{
-    if (!call || call->state != LM_CALL_WAITING)
-        return NULL;
-    LMMessage *message = lm_call_message(call);
-    if (!message || (before->received == 0 && !lm_message_reserve(message, before->total))) {
-        lm_call_fail(call, -ENOMEM);
-        return NULL;
-    }
-    if (LMMessageGetDataLength(message) != before->total)
-        return NULL;
-    return (unsigned char *)LMMessageGetData(message) + before->received;
-}
-
-LM_INTERNAL int lm_link_receive_part(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
-{
-    struct lm_assembly before = {true, frame->token, frame->total, 0};
-    if (link->reply.begun)
-        before = link->reply;
-    int last = lm_assembly_add(&link->reply, frame);
-    if (last < 0)
-        return last;
-    struct lm_call *call = lm_link_call_of(link, frame);
-    unsigned char *target = lm_link_part_target(call, &before);
-    if (target)
-        lm_consumer_copy(&link->channel.in, frame, target);
-    if (last && target) {
-        lm_message_attach(&call->response->message, parcel);
-        lm_call_end(call, LM_CALL_ANSWERED);
-    }
     return 0;
 }
 
-/* With a reference to the segment, which goes to the reply. */
-LM_INTERNAL void lm_call_borrow(struct lm_call *call, const struct lm_frame *frame, struct lm_segment *segment)
-{
-    LMMessage *message = lm_call_message(call);
-    if (!message) {
-        lm_segment_give_back(segment);
-        lm_call_fail(call, -ENOMEM);
-        return;
-    }
-    lm_message_borrow(message, segment, frame->total);
-    message->head.msgh_id = frame->identifier;
-    lm_call_end(call, LM_CALL_ANSWERED);
-}
-
-LM_INTERNAL int lm_link_receive_lent(struct lm_link *link, const struct lm_frame *frame, const struct lm_parcel *parcel)
-{
-    struct lm_segment *segment = NULL;
-    int result = lm_channel_borrow(&link->channel, frame, parcel, link->largest_reply, &segment);
-    if (result < 0)
-        return result;
-    struct lm_call *call = lm_link_call_of(link, frame);
-    if (call && call->state == LM_CALL_WAITING)
-        lm_call_borrow(call, frame, segment);
-    else
-        lm_segment_give_back(segment);
-    return 0;
-}
-
-/* What it does not give to a call stays in the parcel. */
 LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
 {
+    struct lm_call *call;
     if (frame->kind >= LM_FRAME_IGNORABLE)
         return 0;
-    if (frame->total > link->largest_reply)
+    if (frame->total > link->incoming.largest)
         return -EPROTO;
-    if (frame->kind == LM_FRAME_ABORT) {
-        link->reply.begun = false;
+    switch (frame->kind) {
+    case LM_FRAME_ABORT:
+        link->incoming.begun = false;
         return 0;
-    }
-    if (frame->kind == LM_FRAME_DROPPED) {
-        struct lm_call *call = lm_link_call_of(link, frame);
+    case LM_FRAME_DROPPED:
+        call = lm_link_call_of(link, frame);
         if (call)
             lm_call_end(call, LM_CALL_DROPPED);
         return 0;
+    default:
+        return lm_link_receive_reply(link, frame, parcel);
     }
-    if (frame->kind == LM_FRAME_LENT)
-        return lm_link_receive_lent(link, frame, *parcel);
-    if (lm_frame_is_part(frame))
-        return lm_link_receive_part(link, frame, parcel);
-    lm_link_receive_whole(link, frame, parcel);
-    return 0;
 }
 
 /* The same for a frame whose descriptors come by the socket. Without room for them the call fails. */
@@ -326,10 +253,8 @@ LM_INTERNAL int lm_link_collect(struct lm_link *link)
             frame.descriptors ? lm_link_receive_with_descriptors(link, &frame) : lm_link_receive(link, &frame, &none);
         if (result < 0)
             break;
-        lm_consumer_advance(in, &frame);
+        lm_incoming_pass(&link->channel, &frame);
         link->news++;
-        if (lm_consumer_must_ring(in))
-            lm_channel_ring_bell(&link->channel);
         result = 1;
     }
     return result;

@@ -152,7 +152,7 @@ LM_SETUP void lm_link_configure(struct lm_link *link)
     uint32_t largest = lm_process_1.largest_reply_plus1;
     link->channel.borrows = !lm_process_1.private_copies;
     lm_process_unlock();
-    link->largest_reply = largest ? largest - 1 : LM_LARGEST_MESSAGE;
+    link->incoming.largest = largest ? largest - 1 : LM_LARGEST_MESSAGE;
 }
 
 /* H1 to H3. The memory is there before the service hears of us, so that it is woken once. */
@@ -165,7 +165,7 @@ LM_SETUP int lm_link_greet(struct lm_link *link, int64_t deadline)
     if (result == 0) {
         lm_sys_peer(link->channel.socket, &link->service);
         link->channel.borrows = link->channel.borrows && link->service.uid == (uint32_t)geteuid();
-        result = lm_offer_told(link->name, lm_channel_offer(&link->channel, memory, link->largest_reply));
+        result = lm_offer_told(link->name, lm_channel_offer(&link->channel, memory, link->incoming.largest));
     }
     lm_sys_close(&memory);
     return result;

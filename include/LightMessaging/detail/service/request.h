@@ -13,79 +13,72 @@ struct lm_arrival {
     int32_t identifier;
 };
 
+/* --- A large one, which counts against its user's quota until it is complete --- */
+
 LM_SETUP void lm_session_drop_parts(struct lm_session *session)
 {
-    if (session->parts)
-        lm_user_give_bytes(session->user, session->request.total);
-    free(session->parts);
-    session->parts = NULL;
-    session->request.begun = false;
+    if (session->arriving) {
+        LMResponseBufferFree(session->arriving);
+        lm_user_give_bytes(session->user, session->incoming.total);
+    }
+    free(session->arriving);
+    session->arriving = NULL;
+    session->incoming.begun = false;
 }
 
-/* C3, C4 of a whole message: 1 it is in `message`, 0 it was withdrawn. */
-LM_INTERNAL int lm_session_take_whole(struct lm_session *session, const struct lm_frame *frame, LMMessage *message)
+/* Where the frame's message goes that has begun, or begins. */
+LM_SETUP int lm_session_hold_parts(struct lm_session *session, const struct lm_frame *frame)
 {
-    void *target = lm_message_reserve(message, frame->length);
-    if (!target)
-        return -ENOMEM;
-    lm_consumer_copy(&session->channel.in, frame, target);
-    if (lm_consumer_take(&session->channel.in))
-        return 1;
-    LMResponseBufferFree((LMResponseBuffer *)(void *)message);
-    return 0;
-}
-
-LM_INTERNAL int lm_session_begin_parts(struct lm_session *session, uint32_t total)
-{
-    int result = lm_user_take_bytes(session->user, total);
-    if (result < 0)
-        return result;
-    session->parts = (unsigned char *)lm_data_new(total);
-    if (!session->parts)
-        lm_user_give_bytes(session->user, total);
-    return session->parts ? 0 : -ENOMEM;
-}
-
-/* The same for a part of a large one, which is taken with its last part. */
-LM_INTERNAL int lm_session_take_part(struct lm_session *session, const struct lm_frame *frame, LMMessage *message)
-{
-    uint32_t offset = session->request.begun ? session->request.received : 0;
-    int last = lm_assembly_add(&session->request, frame);
-    if (last < 0)
-        return last;
-    int result = session->parts ? 0 : lm_session_begin_parts(session, frame->total);
-    if (result < 0)
-        return result;
-    lm_consumer_copy(&session->channel.in, frame, session->parts + offset);
-    if (!last)
+    if (session->arriving)
         return 0;
-    if (!lm_consumer_take(&session->channel.in)) {
+    int result = lm_user_take_bytes(session->user, frame->total);
+    if (result < 0)
+        return result;
+    session->arriving = (LMResponseBuffer *)malloc(sizeof *session->arriving);
+    if (session->arriving)
+        lm_message_init(&session->arriving->message);
+    else
+        lm_user_give_bytes(session->user, frame->total);
+    return session->arriving ? 0 : -ENOMEM;
+}
+
+/* --- Taking --- */
+
+/* What was read of a request is not to be handed out: its sender has it back. */
+LM_SETUP void lm_session_forgo(struct lm_session *session, LMMessage *message)
+{
+    if (message->lent)
+        lm_message_disown(message);
+    else if (session->arriving && message == &session->arriving->message)
         lm_session_drop_parts(session);
-        return 0;
-    }
-    lm_message_adopt(message, session->parts, frame->total);
-    lm_user_give_bytes(session->user, frame->total);
-    session->parts = NULL;
-    return 1;
+    else
+        LMResponseBufferFree((LMResponseBuffer *)(void *)message);
 }
 
-/* The same for a message in a segment, which a sender that takes its message back has again. */
-LM_INTERNAL int lm_session_take_lent(struct lm_session *session, const struct lm_frame *frame,
-                                     const struct lm_parcel *parcel, LMMessage *message)
+/* A frame of a request: 1 that is taken, and in `message`; 0: more is to come, or it was withdrawn. */
+LM_INTERNAL int lm_session_receive_request(struct lm_session *session, const struct lm_frame *frame,
+                                           const struct lm_parcel *parcel, LMMessage *message)
 {
-    struct lm_segment *segment = NULL;
-    int result = lm_channel_borrow(&session->channel, frame, parcel, session->largest_message, &segment);
+    bool part = lm_frame_is_part(frame);
+    int result = part ? lm_session_hold_parts(session, frame) : 0;
     if (result < 0)
         return result;
+    LMMessage *read = part ? &session->arriving->message : message;
+    int came = lm_incoming_read(&session->incoming, &session->channel, frame, parcel, read);
+    if (came != LM_CAME_ALL)
+        return came < 0 ? came : 0;
     if (!lm_consumer_take(&session->channel.in)) {
-        lm_release(&segment->object);
+        lm_session_forgo(session, read);
         return 0;
     }
-    lm_message_borrow(message, segment, frame->total);
+    if (part) {
+        lm_message_move(read, message);
+        lm_session_drop_parts(session);
+    }
     return 1;
 }
 
-/* 1: a message was taken, 0: go on, -EPROTO, -ENOMEM or -EDQUOT: send the client away. */
+/* 1: a request was taken, 0: go on, -EPROTO, -ENOMEM or -EDQUOT: send the client away. */
 LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_frame *frame,
                                    const struct lm_parcel *parcel, LMMessage *message)
 {
@@ -98,13 +91,9 @@ LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_f
         lm_session_drop_parts(session);
         return 0;
     }
-    if (frame->kind == LM_FRAME_DROPPED || frame->total > session->largest_message)
+    if (frame->kind == LM_FRAME_DROPPED || frame->total > session->incoming.largest)
         return -EPROTO;
-    if (lm_frame_is_part(frame))
-        return lm_session_take_part(session, frame, message);
-    if (frame->kind == LM_FRAME_LENT)
-        return lm_session_take_lent(session, frame, parcel, message);
-    return lm_session_take_whole(session, frame, message);
+    return lm_session_receive_request(session, frame, parcel, message);
 }
 
 /* The same for a frame whose descriptors come by the socket. */
@@ -118,10 +107,9 @@ LM_SETUP int lm_session_receive_with_descriptors(struct lm_session *session, con
         result = lm_session_count_descriptors(session);
     if (result == 0)
         result = lm_session_receive(session, frame, parcel, message);
-    if (result > 0 && frame->kind != LM_FRAME_LENT)
-        message->descriptors = parcel;
-    else
-        lm_parcel_free(parcel);
+    if (result > 0)
+        lm_message_attach(message, &parcel);
+    lm_parcel_free(parcel);
     return result;
 }
 
@@ -142,9 +130,7 @@ LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, 
         return result;
     arrival->token = frame.token;
     arrival->identifier = frame.identifier;
-    lm_consumer_advance(in, &frame);
-    if (lm_consumer_must_ring(in))
-        lm_channel_ring_bell(&session->channel);
+    lm_incoming_pass(&session->channel, &frame);
     return result;
 }
 

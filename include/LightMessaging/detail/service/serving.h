@@ -228,7 +228,7 @@ LM_SETUP int lm_session_welcome(struct lm_service *service, struct lm_session *s
     session->predecessor = lm_session_find_predecessor(session);
     if (session->predecessor)
         lm_retain(&session->predecessor->object);
-    lm_channel_welcome(&session->channel, session->largest_message);
+    lm_channel_welcome(&session->channel, session->incoming.largest);
     return 0;
 }
 
@@ -411,7 +411,7 @@ LM_SETUP struct lm_session *lm_session_create(struct lm_service *service, int so
     session->watch.has_come = lm_session_has_come;
     session->service = service;
     session->service_name = service->name;
-    session->largest_message = service->largest_message;
+    session->incoming.largest = service->largest_message;
     session->hello_deadline = lm_now() + LM_HELLO_NANOSECONDS;
     lm_retain(&service->object);
     return session;

@@ -9,9 +9,8 @@
 #ifndef LM_DETAIL_SERVICE_SESSION_H
 #define LM_DETAIL_SERVICE_SESSION_H
 
-#include "../channel/assembly.h"
 #include "../channel/handshake.h"
-#include "../channel/lend.h"
+#include "../channel/incoming.h"
 #include "../loop/loop.h"
 #include "../channel/message.h"
 #include "../process/port.h"
@@ -40,9 +39,9 @@ struct lm_session {
     bool rings_welcome; /* the client may sleep until it is rung: after the turn that let it in, or within it */
     bool ended;         /* or about to be: one thread ends it */
     bool peer_gone;     /* the client has closed its end; what it left in the ring is still served */
-    uint32_t largest_message, largest_reply;
-    struct lm_assembly request; /* a large one on its way, */
-    unsigned char *parts;       /* and what has come of it */
+    uint32_t largest_reply;
+    struct lm_incoming incoming;
+    LMResponseBuffer *arriving; /* what has come of a large request */
     struct lm_list backlog;     /* replies that wait for room; reply.h */
     uint64_t backlog_bytes;
     uint32_t descriptors_counted; /* of the channel's parcels, in the user's quota */

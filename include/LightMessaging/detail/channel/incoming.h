@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Messages on their way in, requests or replies: whole, in pieces, or in a segment. Each side says which message a
+ * frame is for, and what becomes of one that is complete. With the channel's lock.
+ *
+ * Only one large message comes at a time in a channel; whole ones may stand between its pieces.
+ */
+#include "../../LightMessaging.h"
+
+#ifndef LM_DETAIL_CHANNEL_INCOMING_H
+#define LM_DETAIL_CHANNEL_INCOMING_H
+
+#include "lend.h"
+#include "message.h"
+
+struct lm_incoming {
+    uint32_t largest; /* bytes of a message that this side accepts */
+    /* A message in pieces, */
+    bool begun;
+    uint32_t token;
+    uint32_t total;
+    uint32_t received; /* and how much of it has come */
+};
+
+/* What a frame did for its message. */
+enum lm_came { LM_CAME_PART = 0, LM_CAME_ALL = 1 };
+
+LM_INTERNAL bool lm_frame_is_part(const struct lm_frame *frame)
+{
+    return frame->kind == LM_FRAME_PIECE || (frame->kind == LM_FRAME_MESSAGE && frame->total > frame->length);
+}
+
+/* Counts a part in. -EPROTO: it does not belong here. */
+LM_INTERNAL int lm_incoming_count(struct lm_incoming *incoming, const struct lm_frame *frame)
+{
+    bool last = frame->kind == LM_FRAME_MESSAGE;
+    if (!incoming->begun) {
+        incoming->begun = true;
+        incoming->token = frame->token;
+        incoming->total = frame->total;
+        incoming->received = 0;
+    }
+    uint32_t rest = incoming->total - incoming->received;
+    if (frame->token != incoming->token || frame->total != incoming->total || frame->length > rest ||
+        last != (frame->length == rest))
+        return -EPROTO;
+    incoming->received += frame->length;
+    incoming->begun = !last;
+    return last ? LM_CAME_ALL : LM_CAME_PART;
+}
+
+/* C3 of a part, which goes straight to its place in the message; the first makes room for all of it. */
+LM_INTERNAL int lm_incoming_read_part(struct lm_incoming *incoming, const struct lm_channel *channel,
+                                      const struct lm_frame *frame, LMMessage *message)
+{
+    int came = lm_incoming_count(incoming, frame);
+    uint32_t before = incoming->received - frame->length;
+    if (came < 0 || !message)
+        return came;
+    if (before == 0 && !lm_message_reserve(message, frame->total))
+        return -ENOMEM;
+    if (LMMessageGetDataLength(message) != frame->total)
+        return -EPROTO;
+    lm_consumer_copy(&channel->in, frame, (unsigned char *)LMMessageGetData(message) + before);
+    return came;
+}
+
+LM_INTERNAL int lm_incoming_read_whole(const struct lm_channel *channel, const struct lm_frame *frame,
+                                       LMMessage *message)
+{
+    void *target = message ? lm_message_reserve(message, frame->length) : NULL;
+    if (message && !target)
+        return -ENOMEM;
+    if (target)
+        lm_consumer_copy(&channel->in, frame, target);
+    return LM_CAME_ALL;
+}
+
+LM_INTERNAL int lm_incoming_read_lent(const struct lm_incoming *incoming, struct lm_channel *channel,
+                                      const struct lm_frame *frame, const struct lm_parcel *parcel, LMMessage *message)
+{
+    struct lm_segment *segment = NULL;
+    int result = lm_channel_borrow(channel, frame, parcel, incoming->largest, &segment);
+    if (result < 0)
+        return result;
+    if (message)
+        lm_message_borrow(message, segment, frame->total);
+    else
+        lm_segment_give_back(segment);
+    return LM_CAME_ALL;
+}
+
+/* C3: reads a frame of a message that is accepted. `message` is the head of an LMResponseBuffer, or NULL: nobody wants
+ * it. `parcel` is what came with the frame, or NULL. -EPROTO; -ENOMEM: nothing was read. */
+LM_INTERNAL int lm_incoming_read(struct lm_incoming *incoming, struct lm_channel *channel, const struct lm_frame *frame,
+                                 const struct lm_parcel *parcel, LMMessage *message)
+{
+    if (frame->kind == LM_FRAME_LENT)
+        return lm_incoming_read_lent(incoming, channel, frame, parcel, message);
+    if (lm_frame_is_part(frame))
+        return lm_incoming_read_part(incoming, channel, frame, message);
+    return lm_incoming_read_whole(channel, frame, message);
+}
+
+/* C5, C6: goes on to the next frame. */
+LM_INTERNAL void lm_incoming_pass(struct lm_channel *channel, const struct lm_frame *frame)
+{
+    lm_consumer_advance(&channel->in, frame);
+    if (lm_consumer_must_ring(&channel->in))
+        lm_channel_ring_bell(channel);
+}
+
+/* The complete message takes the descriptors over that came with its last frame; those of a lent one were its memory.
+ * `parcel` is empty then. */
+LM_INTERNAL void lm_message_attach(LMMessage *message, struct lm_parcel **parcel)
+{
+    if (message->lent)
+        return;
+    message->descriptors = *parcel;
+    *parcel = NULL;
+}
+
+#endif
