@@ -387,15 +387,25 @@ static void be_activator(int ready, void *info)
     _exit(127);
 }
 
-static bool is_there(void *path)
+/* A socket is there when it is bound, and can be called when somebody listens: a flag of the kernel's list. */
+static bool is_listened_to(void *path)
 {
-    return access(path, F_OK) == 0;
+    unsigned long accepts_connections = 0x10000, flags = 0;
+    char line[1024];
+    FILE *sockets = fopen("/proc/net/unix", "r");
+    assert_non_null(sockets);
+    bool found = false;
+    while (!found && fgets(line, sizeof line, sockets) != NULL)
+        found =
+            strstr(line, path) != NULL && sscanf(line, "%*s %*s %*s %lx", &flags) == 1 && flags & accepts_connections;
+    fclose(sockets);
+    return found;
 }
 
 static pid_t activate(struct activation *activation, char *last_path)
 {
     pid_t process = th_branch(be_activator, activation);
-    th_wait_until(is_there, last_path);
+    th_wait_until(is_listened_to, last_path);
     return process;
 }
 

@@ -266,7 +266,6 @@ static void what_waited_for_a_dying_service_says_so(void)
         th_reap(service);
         free(data);
         th_close(&connection);
-        th_close(&connection);
     }
 }
 

@@ -418,6 +418,10 @@ typedef bool (*LMServiceEntryCallBack)(const LMServiceEntry *entry, void *info);
  */
 LM_API kern_return_t LMListServices(LMServiceEntryCallBack callback, void *info);
 
+/* Gets each message of a service, in the thread that runs its run loop: the service, the message, the message's size as
+ * the original counts it, and the service's userInfo. The message is valid until the callback returns. */
+typedef void (*LMServiceCallBack)(LMServiceRef service, LMMessage *message, CFIndex size, void *userInfo);
+
 /* Whether a client may call: asked once per client, in the run loop's thread, before anything of it is looked at. */
 typedef bool (*LMServicePolicy)(const LMSender *sender, void *userInfo);
 
@@ -441,9 +445,10 @@ typedef struct {
     uint32_t userCount;
     const gid_t *groups; /* whose members may call, further groups included; copied */
     uint32_t groupCount;
-    LMServicePolicy policy;    /* gets the service's userInfo */
-    bool privateCopies;        /* takes no lent buffers: they come as copies. Those of other users always do */
-    uint32_t spinMicroseconds; /* 1 to 1000, or LM_SPIN_NEVER; 50. See "Looking before sleeping" */
+    LMServicePolicy policy;     /* gets the service's userInfo */
+    bool privateCopies;         /* takes no lent buffers: they come as copies. Those of other users always do */
+    uint32_t spinMicroseconds;  /* 1 to 1000, or LM_SPIN_NEVER; 50. See "Looking before sleeping" */
+    LMServiceCallBack callback; /* called in place of the function's own, which may be NULL then and needs no cast */
 } LMServiceOptions;
 
 /*

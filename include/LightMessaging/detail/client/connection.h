@@ -246,7 +246,8 @@ LM_API void LMSetPrivateCopies(bool wanted)
 LM_API void LMSetLargestReply(uint32_t bytes)
 {
     lm_process_lock();
-    lm_process_1.largest_reply_plus1 = bytes == UINT32_MAX ? bytes : bytes + 1;
+    lm_process_1.largest_reply = bytes;
+    lm_process_1.largest_reply_is_set = true;
     lm_process_unlock();
 }
 

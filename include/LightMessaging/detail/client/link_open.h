@@ -149,10 +149,10 @@ LM_SETUP struct lm_link *lm_link_create(const char *name)
 LM_SETUP void lm_link_configure(struct lm_link *link)
 {
     lm_process_lock();
-    uint32_t largest = lm_process_1.largest_reply_plus1;
+    bool set = lm_process_1.largest_reply_is_set;
+    link->incoming.largest = set ? lm_process_1.largest_reply : LM_LARGEST_MESSAGE;
     link->channel.borrows = !lm_process_1.private_copies;
     lm_process_unlock();
-    link->incoming.largest = largest ? largest - 1 : LM_LARGEST_MESSAGE;
 }
 
 /* H1 to H3. The memory is there before the service hears of us, so that it is woken once. */

@@ -34,16 +34,17 @@ struct lm_fork_part {
 
 struct lm_process {
     pthread_mutex_t lock;
-    struct lm_table ports;        /* port.h */
-    struct lm_list links;         /* link.h: channels to services, by name */
-    struct lm_list all_links;     /* those that have been replaced or given up as well, for a fork */
-    struct lm_list services;      /* service.h */
-    struct lm_list loops;         /* loop.h */
-    struct lm_loop *main_loop;    /* cf_run_loop.h */
-    pthread_key_t thread_loop;    /* cf_run_loop.h: a thread's loop */
-    uint32_t largest_reply_plus1; /* 0: the default */
-    bool private_copies;          /* of replies in lent buffers */
-    uint32_t generation;          /* of forks */
+    struct lm_table ports;     /* port.h */
+    struct lm_list links;      /* link.h: channels to services, by name */
+    struct lm_list all_links;  /* those that have been replaced or given up as well, for a fork */
+    struct lm_list services;   /* service.h */
+    struct lm_list loops;      /* loop.h */
+    struct lm_loop *main_loop; /* cf_run_loop.h */
+    pthread_key_t thread_loop; /* cf_run_loop.h: a thread's loop */
+    uint32_t largest_reply;    /* if it was set */
+    bool largest_reply_is_set;
+    bool private_copies; /* of replies in lent buffers */
+    uint32_t generation; /* of forks */
     bool prepared;
     bool thread_loop_made;
     struct lm_fork_part fork_links, fork_services, fork_loops;

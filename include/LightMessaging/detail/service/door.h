@@ -14,21 +14,18 @@
 /* The oldest session without a hello, with a reference; NULL: none. With the lock. */
 LM_SETUP struct lm_session *lm_service_oldest_unfinished(struct lm_service *service)
 {
-    for (struct lm_list *l = lm_list_first(&service->sessions); l; l = lm_list_next(&service->sessions, l)) {
-        struct lm_session *session = LM_CONTAINER(l, struct lm_session, in_service);
-        if (session->welcomed)
-            continue;
-        lm_retain(&session->object);
-        return session;
-    }
-    return NULL;
+    struct lm_list *first = lm_list_first(&service->unfinished);
+    struct lm_session *oldest = first ? LM_CONTAINER(first, struct lm_session, in_unfinished) : NULL;
+    if (oldest)
+        lm_retain(&oldest->object);
+    return oldest;
 }
 
 /* Ends the oldest session without a hello if there are too many. */
 LM_SETUP void lm_service_limit_unfinished(struct lm_service *service)
 {
     pthread_mutex_lock(&service->lock);
-    bool too_many = service->unfinished > LM_HELLO_UNFINISHED;
+    bool too_many = service->unfinished_count > LM_HELLO_UNFINISHED;
     struct lm_session *oldest = too_many ? lm_service_oldest_unfinished(service) : NULL;
     pthread_mutex_unlock(&service->lock);
     if (oldest) {
@@ -52,7 +49,8 @@ LM_SETUP int lm_service_accept(struct lm_service *service)
     struct lm_session *session = socket < 0 ? NULL : lm_session_create(service, socket);
     if (session) {
         lm_list_append(&service->sessions, &session->in_service);
-        service->unfinished++;
+        lm_list_append(&service->unfinished, &session->in_unfinished);
+        service->unfinished_count++;
         result = lm_session_watch(session, service->loop);
         lm_loop_set_timer(service->loop, &service->timer, session->hello_deadline);
     } else {

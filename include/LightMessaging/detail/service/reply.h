@@ -22,6 +22,7 @@
 
 struct lm_answer {
     struct lm_list in_backlog;
+    struct lm_indexed by_token;
     struct lm_outgoing out;
     unsigned char *copy; /* what its data are, if they are the backlog's own */
     int *copies;         /* its descriptors, likewise */
@@ -43,6 +44,7 @@ LM_INTERNAL void lm_session_forget_answer(struct lm_session *session, struct lm_
     lm_user_give_bytes(session->user, bytes);
     lm_user_give_descriptors(session->user, answer->out.descriptor_count);
     lm_list_remove(&answer->in_backlog);
+    lm_index_remove(&session->by_token, &answer->by_token);
     lm_store_relaxed(&session->answers_wait, !lm_list_empty(&session->backlog));
     lm_answer_free(answer);
 }
@@ -52,6 +54,7 @@ LM_SETUP void lm_session_drop_backlog(struct lm_session *session)
     struct lm_list *first;
     while ((first = lm_list_first(&session->backlog)) != NULL)
         lm_session_forget_answer(session, LM_CONTAINER(first, struct lm_answer, in_backlog));
+    lm_index_deinit(&session->by_token);
 }
 
 LM_INTERNAL void lm_session_publish(struct lm_session *session)
@@ -144,7 +147,9 @@ LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answ
     if (!lm_session_can_keep(session, rest) || !lm_session_take_quota(session, rest, answer->out.descriptor_count))
         return -ENOSPC;
     struct lm_answer *kept = lm_answer_copy_rest(answer);
-    if (!kept) {
+    if (!kept || lm_index_add(&session->by_token, &kept->by_token, kept->out.token) < 0) {
+        if (kept)
+            lm_answer_free(kept);
         lm_user_give_bytes(session->user, rest);
         lm_user_give_descriptors(session->user, answer->out.descriptor_count);
         return -ENOMEM;
@@ -179,10 +184,9 @@ LM_SETUP void lm_session_cut_short(struct lm_session *session, struct lm_answer 
  * segment goes out, since the client must give that back. */
 LM_SETUP void lm_session_give_up(struct lm_session *session, uint32_t token)
 {
-    for (struct lm_list *l = lm_list_first(&session->backlog); l; l = lm_list_next(&session->backlog, l)) {
-        struct lm_answer *answer = LM_CONTAINER(l, struct lm_answer, in_backlog);
-        if (answer->out.token != token)
-            continue;
+    struct lm_indexed *waits = lm_index_next(&session->by_token, token, NULL);
+    if (waits) {
+        struct lm_answer *answer = LM_CONTAINER(waits, struct lm_answer, by_token);
         if (answer->out.kind == LM_FRAME_MESSAGE)
             lm_session_cut_short(session, answer);
         return;

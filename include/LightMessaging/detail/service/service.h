@@ -20,6 +20,7 @@ LM_SETUP void lm_service_destroy(struct lm_object *object)
     lm_sys_close(&service->registration.listener);
     lm_sys_close(&service->registration.lock);
     lm_policy_deinit(&service->policy);
+    lm_index_deinit(&service->processes);
     pthread_mutex_destroy(&service->lock);
     free(service);
 }
@@ -102,6 +103,8 @@ LM_SETUP void lm_sessions_forget(struct lm_list *sessions)
     while ((first = lm_list_first(sessions)) != NULL) {
         struct lm_session *session = LM_CONTAINER(first, struct lm_session, in_service);
         lm_list_remove(first);
+        lm_index_remove(&session->service->processes, &session->in_processes);
+        lm_session_finish(session->service, session);
         lm_store_relaxed(&session->channel.cut, true);
         lm_sys_close(&session->channel.socket);
         session->channel.memory = NULL; /* not mapped in a child */
@@ -180,7 +183,7 @@ LM_SETUP int lm_service_begin(struct lm_service *service)
         result = lm_session_watch(LM_CONTAINER(l, struct lm_session, in_service), service->loop);
     if (result == 0)
         result = lm_loop_add(service->loop, &service->listener, service->registration.listener, EPOLLIN);
-    lm_service_resume(service, service->unfinished ? lm_now() + LM_HELLO_NANOSECONDS : LM_FOREVER);
+    lm_service_resume(service, service->unfinished_count ? lm_now() + LM_HELLO_NANOSECONDS : LM_FOREVER);
     return result;
 }
 

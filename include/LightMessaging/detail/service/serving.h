@@ -28,6 +28,7 @@ struct lm_service {
     uint32_t valid; /* may be read without the lock */
     mach_port_t port;
     CFMachPortCallBack callback;
+    LMServiceCallBack typed; /* instead of it, if not NULL */
     CFMachPortInvalidationCallBack invalidated;
     CFMachPortContext context;
     uint32_t largest_message;
@@ -43,8 +44,10 @@ struct lm_service {
     struct lm_watch listener;
     struct lm_timer timer; /* for unfinished hellos, and for accepting again */
     struct lm_list sessions;
-    struct lm_list ending; /* sessions that are being closed: a fork finds them here, or their sockets closed */
-    uint32_t unfinished;   /* sessions that wait for their hello */
+    struct lm_index processes; /* the sessions of each client process, in their order */
+    struct lm_list ending;     /* sessions that are being closed: a fork finds them here, or their sockets closed */
+    struct lm_list unfinished; /* the sessions that wait for their hello, the oldest first, */
+    uint32_t unfinished_count; /* and how many there are */
     bool paused;
     struct lm_list in_process;
 };
@@ -66,10 +69,18 @@ LM_SETUP void lm_session_destroy(struct lm_object *object)
 {
     struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
     lm_channel_deinit(&session->channel);
+    lm_index_deinit(&session->by_token);
     if (session->predecessor)
         lm_release(&session->predecessor->object);
     lm_release(&session->service->object);
     free(session);
+}
+
+/* It waits for its hello no more. With the service's lock. Idempotent. */
+LM_SETUP void lm_session_finish(struct lm_service *service, struct lm_session *session)
+{
+    service->unfinished_count -= lm_list_contains(&session->in_unfinished);
+    lm_list_remove(&session->in_unfinished);
 }
 
 /* Whether the caller is the one to end the session. */
@@ -80,11 +91,12 @@ LM_SETUP bool lm_session_claim_end(struct lm_session *session)
     bool first = !session->ended;
     session->ended = true;
     if (first) {
+        lm_index_remove(&service->processes, &session->in_processes);
         lm_list_remove(&session->in_service);
         lm_list_append(&service->ending, &session->in_service);
     }
-    if (first && !session->welcomed)
-        service->unfinished--;
+    if (first)
+        lm_session_finish(service, session);
     pthread_mutex_unlock(&service->lock);
     return first;
 }
@@ -128,7 +140,11 @@ LM_INTERNAL void lm_service_call_back(struct lm_service *service, struct lm_sess
 {
     struct lm_delivery delivery = {service->delivering, message, session};
     service->delivering = &delivery;
-    service->callback(service, message, (CFIndex)message->head.msgh_size, service->context.info);
+    CFIndex size = (CFIndex)message->head.msgh_size;
+    if (service->typed)
+        service->typed(service, message, size, service->context.info);
+    else
+        service->callback(service, message, size, service->context.info);
     service->delivering = delivery.outer;
 }
 
@@ -159,14 +175,14 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
  */
 LM_SETUP struct lm_session *lm_session_find_predecessor(const struct lm_session *session)
 {
-    const struct lm_list *sessions = &session->service->sessions;
+    const struct lm_index *processes = &session->service->processes;
+    uint32_t pid = (uint32_t)session->client.pid;
     struct lm_session *found = NULL;
-    for (struct lm_list *l = lm_list_first(sessions); l; l = lm_list_next(sessions, l)) {
-        struct lm_session *other = LM_CONTAINER(l, struct lm_session, in_service);
-        if (other == session || session->client.pid == 0)
-            break;
-        if (other->client.pid == session->client.pid && other->welcomed && lm_sys_hung_up(other->channel.socket))
-            found = other;
+    struct lm_indexed *other = pid ? lm_index_next(processes, pid, NULL) : NULL;
+    for (; other; other = lm_index_next(processes, pid, other)) {
+        struct lm_session *earlier = LM_CONTAINER(other, struct lm_session, in_processes);
+        if (lm_sys_hung_up(earlier->channel.socket))
+            found = earlier;
     }
     return found;
 }
@@ -224,10 +240,12 @@ LM_SETUP int lm_session_welcome(struct lm_service *service, struct lm_session *s
     session->welcomed = session->rings_welcome = true;
     session->largest_reply = hello.largest_reply;
     session->lends = hello.borrows == 1;
-    service->unfinished--;
+    lm_session_finish(service, session);
     session->predecessor = lm_session_find_predecessor(session);
     if (session->predecessor)
         lm_retain(&session->predecessor->object);
+    if (session->client.pid)
+        lm_index_add(&service->processes, &session->in_processes, (uint32_t)session->client.pid);
     lm_channel_welcome(&session->channel, session->incoming.largest);
     return 0;
 }
@@ -242,7 +260,7 @@ LM_SETUP int lm_session_open(struct lm_session *session)
     pthread_mutex_lock(&service->lock);
     lm_session_lock(session);
     result = lm_session_welcome(service, session);
-    if (service->unfinished == 0 && !service->paused)
+    if (service->unfinished_count == 0 && !service->paused)
         lm_timer_clear(&service->timer, service->loop);
     lm_session_unlock(session);
     pthread_mutex_unlock(&service->lock);

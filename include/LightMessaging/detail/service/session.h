@@ -9,6 +9,7 @@
 #ifndef LM_DETAIL_SERVICE_SESSION_H
 #define LM_DETAIL_SERVICE_SESSION_H
 
+#include "../ground/index.h"
 #include "../channel/handshake.h"
 #include "../channel/incoming.h"
 #include "../loop/loop.h"
@@ -31,10 +32,12 @@ struct lm_session {
         *predecessor; /* the same process's channel before this one, until it is emptied; with a reference */
     struct lm_watch watch;
     struct lm_list in_service;
-    struct lm_credentials client; /* from the kernel */
-    struct lm_user *user;         /* what its user's clients hold; NULL until it is welcomed, and when it has ended */
-    enum lm_verdict verdict;      /* the service's policy's */
-    kern_return_t refusal;        /* 0: it may come in */
+    struct lm_list in_unfinished;   /* of the service, until its hello has come */
+    struct lm_indexed in_processes; /* of the service, once it is welcome, by the client's number of a process */
+    struct lm_credentials client;   /* from the kernel */
+    struct lm_user *user;           /* what its user's clients hold; NULL until it is welcomed, and when it has ended */
+    enum lm_verdict verdict;        /* the service's policy's */
+    kern_return_t refusal;          /* 0: it may come in */
     bool welcomed;
     bool rings_welcome; /* the client may sleep until it is rung: after the turn that let it in, or within it */
     bool ended;         /* or about to be: one thread ends it */
@@ -43,6 +46,7 @@ struct lm_session {
     struct lm_incoming incoming;
     LMResponseBuffer *arriving; /* what has come of a large request */
     struct lm_list backlog;     /* replies that wait for room; reply.h */
+    struct lm_index by_token;   /* the same */
     uint64_t backlog_bytes;
     uint32_t descriptors_counted; /* of the channel's parcels, in the user's quota */
     bool lends;                   /* the client takes lent segments */

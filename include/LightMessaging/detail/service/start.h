@@ -33,6 +33,7 @@ LM_SETUP kern_return_t lm_service_configure(struct lm_service *service, const LM
         return KERN_INVALID_ARGUMENT;
     if (!lm_spin_valid(options->spinMicroseconds))
         return KERN_INVALID_ARGUMENT;
+    service->typed = options->callback;
     service->spin = lm_spin_nanoseconds(options->spinMicroseconds);
     if (options->largestMessage)
         service->largest_message = options->largestMessage;
@@ -50,7 +51,7 @@ LM_SETUP kern_return_t lm_service_start(const char *name, struct lm_loop *loop, 
     CFMachPortContext context = {0, info, NULL, NULL, NULL};
     if (started)
         *started = NULL;
-    if (!loop || !callback || !lm_name_valid(name))
+    if (!loop || !(callback || (options && options->callback)) || !lm_name_valid(name))
         return KERN_INVALID_ARGUMENT;
     struct lm_service *service = lm_service_create(callback, &context);
     if (!service)
