@@ -287,7 +287,7 @@ inline note_welcome()
     }
 }
 
-/* lm_link_attend */
+/* lm_link_handle_news */
 inline attend(dead)
 {
     if
@@ -368,7 +368,7 @@ inline follow(for_reply, for_thread)
 #define LAST 4    /* to put the last part, or all of a small message */
 #define ANSWER 5  /* to wait for the answer, lm_link_call */
 
-/* lm_link_look: the lock is given up meanwhile; afterwards the caller looks again if anything has happened. */
+/* lm_link_spin: the lock is given up meanwhile; afterwards the caller looks again if anything has happened. */
 inline look()
 {
     news[me] = false;

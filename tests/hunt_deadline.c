@@ -52,7 +52,7 @@ static struct holdings measure(void)
 {
     lm_process_lock();
     struct holdings now = {th_descriptors(), names_in(&lm_process_1.ports), resident_kib()};
-    struct lm_list *links = &lm_process_1.links;
+    struct lm_list *links = &lm_clients_1.links;
     for (struct lm_list *l = lm_list_first(links); l != NULL; l = lm_list_next(links, l))
         now.names += names_in(&LM_CONTAINER(l, struct lm_link, in_process)->calls);
     lm_process_unlock();

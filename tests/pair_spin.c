@@ -94,14 +94,14 @@ static void a_yielding_look_ends(void)
         uint64_t alignment;
     } memory;
     struct lm_ring ring = {&words, memory.bytes, sizeof memory.bytes, 0};
-    struct lm_outlook outlook = {.in = ring, .out = ring, .crowded = true};
+    struct lm_poll outlook = {.in = ring, .out = ring, .crowded = true};
     int64_t waited;
-    assert_false(lm_outlook_yield(&outlook, 20000, LM_FOREVER, &waited));
-    assert_false(lm_outlook_yield(&outlook, LM_FOREVER, LM_FOREVER, &waited)); /* it took too long for a look */
-    assert_false(lm_outlook_yield(&outlook, LM_FOREVER, lm_now(), &waited));
+    assert_false(lm_poll_yielding(&outlook, 20000, LM_FOREVER, &waited));
+    assert_false(lm_poll_yielding(&outlook, LM_FOREVER, LM_FOREVER, &waited)); /* it took too long for a look */
+    assert_false(lm_poll_yielding(&outlook, LM_FOREVER, lm_now(), &waited));
     words.tail = LM_FRAME_ALIGN;
-    assert_false(lm_outlook_yield(&outlook, 0, LM_FOREVER, &waited));
-    assert_true(lm_outlook_yield(&outlook, 20000, LM_FOREVER, &waited));
+    assert_false(lm_poll_yielding(&outlook, 0, LM_FOREVER, &waited));
+    assert_true(lm_poll_yielding(&outlook, 20000, LM_FOREVER, &waited));
 }
 
 /*

@@ -102,7 +102,7 @@ typedef CFMachPortContext CFRunLoopTimerContext;
 
 enum { kCFRunLoopRunFinished = 1, kCFRunLoopRunStopped = 2, kCFRunLoopRunTimedOut = 3, kCFRunLoopRunHandledSource = 4 };
 
-#include "detail/process/process.h"
+#include "detail/cf/constants.h"
 
 /* Adds a reference and returns the object; gives one up. NULL is an error of the caller in CoreFoundation; here it is
  * ignored. */

@@ -5,6 +5,7 @@
 #ifndef LM_DETAIL_CF_BASE_H
 #define LM_DETAIL_CF_BASE_H
 
+#include "constants.h"
 #include "object.h"
 #include "../ground/deadline.h"
 

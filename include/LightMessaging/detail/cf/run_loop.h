@@ -44,13 +44,22 @@ LM_INTERNAL void lm_thread_ended(void *loop)
     lm_release(&((struct lm_loop *)loop)->object);
 }
 
+/* A plugin that is unloaded must not leave threads a destructor that is gone with it. Each unit has one; the first does
+ * it. */
+__attribute__((destructor)) LM_INTERNAL void lm_thread_key_unloaded(void)
+{
+    if (lm_loops_1.thread_key_made)
+        pthread_key_delete(lm_loops_1.thread_key);
+    lm_loops_1.thread_key_made = false;
+}
+
 LM_INTERNAL bool lm_thread_key(pthread_key_t *key)
 {
     lm_process_lock();
-    if (!lm_process_1.thread_loop_made)
-        lm_process_1.thread_loop_made = pthread_key_create(&lm_process_1.thread_loop, lm_thread_ended) == 0;
-    bool made = lm_process_1.thread_loop_made;
-    *key = lm_process_1.thread_loop;
+    if (!lm_loops_1.thread_key_made)
+        lm_loops_1.thread_key_made = pthread_key_create(&lm_loops_1.thread_key, lm_thread_ended) == 0;
+    bool made = lm_loops_1.thread_key_made;
+    *key = lm_loops_1.thread_key;
     lm_process_unlock();
     return made;
 }
@@ -59,11 +68,11 @@ LM_API CFRunLoopRef CFRunLoopGetMain(void)
 {
     struct lm_loop *made = lm_loop_create();
     lm_process_lock();
-    if (!lm_process_1.main_loop) {
-        lm_process_1.main_loop = made;
+    if (!lm_loops_1.main) {
+        lm_loops_1.main = made;
         made = NULL;
     }
-    struct lm_loop *loop = lm_process_1.main_loop;
+    struct lm_loop *loop = lm_loops_1.main;
     lm_process_unlock();
     if (made)
         lm_release(&made->object);

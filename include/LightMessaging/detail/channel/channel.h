@@ -127,10 +127,10 @@ LM_SETUP void lm_channel_cut(struct lm_channel *channel)
 LM_INTERNAL int lm_channel_ring_bell(const struct lm_channel *channel)
 {
     long result;
-    int patience = 1000; /* one after another, not a time: the kernel has waited for memory itself */
+    int attempts = 1000; /* one after another, not a time: the kernel has waited for memory itself */
     do
         result = lm_sys_send(channel->socket, "", 1);
-    while (result == -EINTR || ((result == -ENOBUFS || result == -ENOMEM) && --patience > 0));
+    while (result == -EINTR || ((result == -ENOBUFS || result == -ENOMEM) && --attempts > 0));
     return result >= 0 || result == -EAGAIN ? 0 : -EPIPE;
 }
 

@@ -151,6 +151,17 @@ LM_INTERNAL void lm_ring_read(const struct lm_ring *ring, uint64_t position, voi
         memcpy((unsigned char *)target + first, ring->bytes, length - first);
 }
 
+/* Whether an index is no longer what it was, for who polls without the lock. */
+LM_INTERNAL bool lm_ring_tail_moved(const struct lm_ring *ring, uint32_t tail)
+{
+    return lm_load_relaxed(&ring->words->tail) != tail;
+}
+
+LM_INTERNAL bool lm_ring_head_moved(const struct lm_ring *ring, uint32_t head)
+{
+    return lm_load_relaxed(&ring->words->head) != head;
+}
+
 /* --- Producer --- */
 
 LM_INTERNAL bool lm_producer_valid(const struct lm_producer *producer)
@@ -263,7 +274,7 @@ LM_INTERNAL bool lm_producer_must_ring(struct lm_producer *producer)
 /* Whether room was made since the last look, likewise before W1. */
 LM_INTERNAL bool lm_producer_has_more_room(const struct lm_producer *producer)
 {
-    return lm_load_relaxed(&producer->ring.words->head) != (uint32_t)producer->head;
+    return lm_ring_head_moved(&producer->ring, (uint32_t)producer->head);
 }
 
 /* W1, W2: announces the wait for room, which is not taken back: another thread may be waiting too, and a spare bell is
@@ -415,7 +426,7 @@ LM_INTERNAL void lm_ring_expect(const struct lm_ring *ring, uint64_t position)
 LM_INTERNAL bool lm_consumer_has_more(const struct lm_consumer *consumer)
 {
     lm_ring_expect(&consumer->ring, consumer->head);
-    return lm_load_relaxed(&consumer->ring.words->tail) != (uint32_t)consumer->head;
+    return lm_ring_tail_moved(&consumer->ring, (uint32_t)consumer->head);
 }
 
 /* S1, S2: announces the sleep; true if the ring is empty and the producer will ring. */

@@ -152,7 +152,7 @@ LM_INTERNAL bool lm_async_is_over(struct lm_async *async, kern_return_t *status)
     lm_link_lock(link);
     int error = lm_async_outcome(async, link);
     if (error != -EAGAIN) {
-        *status = lm_call_status(link, &async->call, &async->request, error);
+        *status = lm_call_settle(link, &async->call, &async->request, error);
         lm_async_leave(async, link);
     }
     lm_link_unlock(link);

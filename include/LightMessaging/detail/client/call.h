@@ -42,7 +42,7 @@ LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *
 }
 
 /* `error` is what ended the waiting, if the call was not ended. */
-LM_INTERNAL kern_return_t lm_call_status(struct lm_link *link, const struct lm_call *call, struct lm_request *request,
+LM_INTERNAL kern_return_t lm_call_settle(struct lm_link *link, const struct lm_call *call, struct lm_request *request,
                                          int error)
 {
     request->taken = true;
@@ -64,9 +64,9 @@ LM_INTERNAL kern_return_t lm_call_status(struct lm_link *link, const struct lm_c
 /* Until when a call waits for its answer, now that it is put in. */
 LM_INTERNAL int64_t lm_request_reply_deadline(const struct lm_request *request)
 {
-    if (!request->has_patience)
+    if (!request->has_reply_timeout)
         return request->deadline;
-    return request->patience == LM_FOREVER ? LM_FOREVER : lm_now() + request->patience;
+    return request->reply_timeout == LM_FOREVER ? LM_FOREVER : lm_now() + request->reply_timeout;
 }
 
 /* Two-way. Without the lock. The response is an empty message when this is called, and after a failure. */
@@ -84,7 +84,7 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     int64_t deadline = lm_request_reply_deadline(request);
     while (result == 0 && call.state == LM_CALL_WAITING)
         result = lm_link_wait(link, request, &call, deadline);
-    kern_return_t status = lm_call_status(link, &call, request, result);
+    kern_return_t status = lm_call_settle(link, &call, request, result);
     if (request->out.token)
         lm_table_remove(&link->calls, lm_table_find(&link->calls, request->out.token, 0));
     if (status == MACH_RCV_TIMED_OUT)

@@ -126,7 +126,7 @@ LM_INTERNAL void lm_request_init(struct lm_request *request, SInt32 identifier, 
     request->out.whole_max = LM_PIECE_MAX;
     request->out.sent = 0;
     request->deadline = lm_deadline_after(milliseconds);
-    request->has_patience = request->queued = request->service_lived = request->taken = false;
+    request->has_reply_timeout = request->queued = request->service_lived = request->taken = false;
     request->out.position = 0;
     request->call = NULL;
     request->owner = NULL;
@@ -239,15 +239,15 @@ LM_API kern_return_t LMConnectionSetSpin(LMConnectionRef connection, uint32_t mi
 LM_API void LMSetPrivateCopies(bool wanted)
 {
     lm_process_lock();
-    lm_process_1.private_copies = wanted;
+    lm_clients_1.private_copies = wanted;
     lm_process_unlock();
 }
 
 LM_API void LMSetLargestReply(uint32_t bytes)
 {
     lm_process_lock();
-    lm_process_1.largest_reply = bytes;
-    lm_process_1.largest_reply_is_set = true;
+    lm_clients_1.largest_reply = bytes;
+    lm_clients_1.largest_reply_is_set = true;
     lm_process_unlock();
 }
 

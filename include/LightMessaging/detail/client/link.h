@@ -29,6 +29,17 @@
 /* Records looked at when a link dies: more than a socket's queue of bells holds. */
 #define LM_LAST_RECORDS 1024
 
+/* Under the process's lock. */
+struct lm_clients {
+    struct lm_list links;     /* channels to services, by name */
+    struct lm_list all_links; /* those that have been replaced or given up as well, for a fork */
+    uint32_t largest_reply;   /* if it was set */
+    bool largest_reply_is_set;
+    bool private_copies; /* of replies in lent buffers */
+};
+
+LM_STATE(struct lm_clients, lm_clients_1)
+
 enum lm_link_phase { LM_LINK_OPENING = 0, LM_LINK_OPEN = 1, LM_LINK_FAILED = 2 };
 enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_DROPPED, LM_CALL_FAILED };
 
@@ -279,7 +290,7 @@ union lm_record {
 };
 
 /* Only what a service may say here is believed: other numbers would tell the caller that its message was taken. */
-LM_INTERNAL void lm_link_heed(struct lm_link *link, const union lm_record *record, long length)
+LM_INTERNAL void lm_link_read_refusal(struct lm_link *link, const union lm_record *record, long length)
 {
     uint32_t status = record->refusal.status;
     if (length != (long)sizeof record->refusal || record->refusal.magic != LM_HELLO_MAGIC)
@@ -289,14 +300,14 @@ LM_INTERNAL void lm_link_heed(struct lm_link *link, const union lm_record *recor
 }
 
 /* What the service had to say before it left, if nobody else reads it: bells, and perhaps a refusal. */
-LM_SETUP void lm_link_heed_last(struct lm_link *link)
+LM_SETUP void lm_link_read_last_records(struct lm_link *link)
 {
     union lm_record record;
     long length = link->led ? 0 : 1;
     memset(&record, 0, sizeof record);
     for (int i = 0; i < LM_LAST_RECORDS && (length > 0 || length == -ECONNRESET); i++) {
         length = lm_channel_receive_record(&link->channel, &record, sizeof record, MSG_DONTWAIT);
-        lm_link_heed(link, &record, length);
+        lm_link_read_refusal(link, &record, length);
     }
 }
 
@@ -306,7 +317,7 @@ LM_SETUP void lm_link_die(struct lm_link *link)
     if (lm_link_is_cut(link))
         return;
     lm_link_collect(link);
-    lm_link_heed_last(link);
+    lm_link_read_last_records(link);
     LM_TRACE(link->channel.socket, "channel to \"%s\" ended: %s", link->name,
              link->given_up ? "given up" : mach_error_string(link->refusal ? link->refusal : MACH_SEND_INVALID_DEST));
     lm_channel_cut(&link->channel);

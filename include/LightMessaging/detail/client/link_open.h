@@ -54,7 +54,7 @@ LM_SETUP void lm_link_deallocated(struct lm_object *object, uint32_t detail)
 
 LM_SETUP void lm_links_resume_until(const struct lm_list *end)
 {
-    struct lm_list *links = &lm_process_1.all_links;
+    struct lm_list *links = &lm_clients_1.all_links;
     for (struct lm_list *l = lm_list_first(links); l && l != end; l = lm_list_next(links, l))
         lm_link_unlock(LM_CONTAINER(l, struct lm_link, in_all));
 }
@@ -66,7 +66,7 @@ LM_SETUP void lm_links_resume(void)
 
 LM_SETUP bool lm_links_hold(void)
 {
-    struct lm_list *links = &lm_process_1.all_links;
+    struct lm_list *links = &lm_clients_1.all_links;
     for (struct lm_list *l = lm_list_first(links); l; l = lm_list_next(links, l)) {
         if (pthread_mutex_trylock(&LM_CONTAINER(l, struct lm_link, in_all)->channel.lock) == 0)
             continue;
@@ -105,7 +105,7 @@ LM_SETUP void lm_link_forget(struct lm_link *link)
 /* In a forked child. Threads of the parent may have held references, which nobody gives up here. */
 LM_SETUP void lm_links_forget(void)
 {
-    struct lm_list *links = &lm_process_1.all_links, *first;
+    struct lm_list *links = &lm_clients_1.all_links, *first;
     while ((first = lm_list_first(links)) != NULL) {
         struct lm_link *link = LM_CONTAINER(first, struct lm_link, in_all);
         lm_list_remove(first);
@@ -127,7 +127,7 @@ LM_SETUP void lm_link_enlist(struct lm_link *link)
     lm_process_prepare();
     lm_process_1.fork_links = part;
     lm_process_1.end = lm_links_end;
-    lm_list_append(&lm_process_1.all_links, &link->in_all);
+    lm_list_append(&lm_clients_1.all_links, &link->in_all);
     lm_process_unlock();
 }
 
@@ -149,9 +149,9 @@ LM_SETUP struct lm_link *lm_link_create(const char *name)
 LM_SETUP void lm_link_configure(struct lm_link *link)
 {
     lm_process_lock();
-    bool set = lm_process_1.largest_reply_is_set;
-    link->incoming.largest = set ? lm_process_1.largest_reply : LM_LARGEST_MESSAGE;
-    link->channel.borrows = !lm_process_1.private_copies;
+    bool set = lm_clients_1.largest_reply_is_set;
+    link->incoming.largest = set ? lm_clients_1.largest_reply : LM_LARGEST_MESSAGE;
+    link->channel.borrows = !lm_clients_1.private_copies;
     lm_process_unlock();
 }
 
@@ -188,7 +188,7 @@ LM_SETUP int lm_link_connect(struct lm_link *link, int64_t deadline)
 /* With the process's lock: the link of that name, NULL if there is none. */
 LM_SETUP struct lm_link *lm_link_listed(const char *name)
 {
-    struct lm_list *links = &lm_process_1.links;
+    struct lm_list *links = &lm_clients_1.links;
     for (struct lm_list *l = lm_list_first(links); l; l = lm_list_next(links, l)) {
         struct lm_link *link = LM_CONTAINER(l, struct lm_link, in_process);
         if (strcmp(link->name, name) == 0)
@@ -204,7 +204,7 @@ LM_SETUP void lm_link_replace(struct lm_link *old, struct lm_link *fresh)
     if (old)
         lm_list_remove(&old->in_process);
     if (fresh)
-        lm_list_append(&lm_process_1.links, &fresh->in_process);
+        lm_list_append(&lm_clients_1.links, &fresh->in_process);
 }
 
 /* Makes the link's outcome known to the threads that wait for it, and gives up what it replaces. */
@@ -304,12 +304,12 @@ LM_SETUP int lm_link_get(const char *name, int64_t deadline, struct lm_link **li
  */
 
 /* Nanoseconds that the end may be held up, by a successor that has no room for a connection, and by a lock. */
-#define LM_END_PATIENCE      500000000
-#define LM_END_LOCK_PATIENCE 50000000
+#define LM_END_TIMEOUT      500000000
+#define LM_END_LOCK_TIMEOUT 50000000
 
 LM_SETUP bool lm_lock_in_time(pthread_mutex_t *lock)
 {
-    int64_t deadline = lm_now() + LM_END_LOCK_PATIENCE;
+    int64_t deadline = lm_now() + LM_END_LOCK_TIMEOUT;
     while (pthread_mutex_trylock(lock) != 0) {
         if (lm_deadline_left(deadline) == 0)
             return false;
@@ -324,7 +324,7 @@ LM_SETUP struct lm_link *lm_links_next_to_end(bool *opening)
     struct lm_link *found = NULL;
     if (!lm_lock_in_time(&lm_process_1.lock))
         return NULL;
-    struct lm_list *links = &lm_process_1.links;
+    struct lm_list *links = &lm_clients_1.links;
     for (struct lm_list *l = lm_list_first(links); l && !found; l = lm_list_next(links, l)) {
         struct lm_link *link = LM_CONTAINER(l, struct lm_link, in_process);
         if (!link->ended)
@@ -363,7 +363,7 @@ LM_SETUP int lm_link_bequeath(const char *name, int64_t deadline)
     memset(&nothing, 0, sizeof nothing);
     nothing.deadline = deadline;
     lm_link_lock(successor);
-    result = successor->wary ? lm_link_take_heart(successor, &nothing) : 0;
+    result = successor->wary ? lm_link_wait_until_trusted(successor, &nothing) : 0;
     lm_link_unlock(successor);
     lm_release(&successor->object);
     return result;
@@ -372,7 +372,7 @@ LM_SETUP int lm_link_bequeath(const char *name, int64_t deadline)
 /* The process's `end`. */
 LM_SETUP void lm_links_end(void)
 {
-    int64_t deadline = lm_now() + LM_END_PATIENCE;
+    int64_t deadline = lm_now() + LM_END_TIMEOUT;
     struct lm_link *link;
     bool opening = false;
     while ((link = lm_links_next_to_end(&opening)) != NULL && lm_deadline_left(deadline) > 0) {

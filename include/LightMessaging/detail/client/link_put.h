@@ -17,8 +17,8 @@
 struct lm_request {
     struct lm_outgoing out; /* whole if it can be, unless its thread waits: a service's successor gets what is whole */
     int64_t deadline;
-    bool has_patience;       /* once it is put in, a call waits this long instead: CFMessagePort's second timeout */
-    int64_t patience;        /* nanoseconds, or LM_FOREVER */
+    bool has_reply_timeout;  /* once it is put in, a call waits this long instead: CFMessagePort's second timeout */
+    int64_t reply_timeout;   /* nanoseconds, or LM_FOREVER */
     bool queued;             /* all of it is in the ring */
     bool service_lived;      /* after the send began: the kernel said so */
     bool taken;              /* it can't be had back: the service has it, or had */

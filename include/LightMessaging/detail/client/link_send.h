@@ -11,7 +11,7 @@
 /* Waits for room, unless there is some now. */
 LM_INTERNAL int lm_link_wait_room(struct lm_link *link, struct lm_request *request, bool socket_full)
 {
-    if (lm_link_look(link, true, request->deadline))
+    if (lm_link_spin(link, true, request->deadline))
         return 0;
     int room = lm_outgoing_announce(&request->out, &link->channel, LM_REQUEST_SPARE, socket_full);
     if (room == LM_ROOM_FULL)
@@ -55,7 +55,7 @@ LM_INTERNAL int lm_link_wait_welcome(struct lm_link *link, struct lm_request *re
 }
 
 /* Waits until there is no more reason to be wary. */
-LM_INTERNAL int lm_link_take_heart(struct lm_link *link, struct lm_request *request)
+LM_INTERNAL int lm_link_wait_until_trusted(struct lm_link *link, struct lm_request *request)
 {
     bool in_time = request->deadline < link->wary_until;
     int result = lm_link_wait_welcome(link, request, in_time ? request->deadline : link->wary_until);
@@ -134,7 +134,7 @@ LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, struct lm_request *reque
 /* Queues the request. After a failure nothing of it will be taken. -EPIPE: the service was dead before. */
 LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
 {
-    int result = link->wary ? lm_link_take_heart(link, request) : 0;
+    int result = link->wary ? lm_link_wait_until_trusted(link, request) : 0;
     if (result == 0 && request->out.total > LM_PIECE_MAX)
         result = lm_link_admit(link, request);
     if (result == 0)
@@ -160,7 +160,7 @@ LM_INTERNAL int lm_link_wait_taken(struct lm_link *link, struct lm_request *requ
         int result = lm_producer_taken(&link->channel.out, request->out.position);
         if (result != 0)
             return result < 0 ? result : 0;
-        if (!announced && lm_link_look(link, true, request->deadline))
+        if (!announced && lm_link_spin(link, true, request->deadline))
             continue;
         result = announced ? lm_link_sleep(link, request, NULL, request->deadline)
                            : lm_producer_announce(&link->channel.out, LM_NEVER_FITS);

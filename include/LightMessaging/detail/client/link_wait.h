@@ -28,7 +28,7 @@ LM_INTERNAL void lm_link_note_welcome(struct lm_link *link)
 }
 
 /* Something may have come, or room been made: whoever finds out sees to all of it, unless the service is `gone`. */
-LM_INTERNAL void lm_link_attend(struct lm_link *link, bool gone)
+LM_INTERNAL void lm_link_handle_news(struct lm_link *link, bool gone)
 {
     if (gone || lm_link_collect(link) < 0)
         lm_link_die(link);
@@ -40,9 +40,9 @@ LM_INTERNAL void lm_link_attend(struct lm_link *link, bool gone)
 /* What the record that ended the sleep means; `length` as lm_channel_listen returns it. */
 LM_INTERNAL void lm_link_woken(struct lm_link *link, const union lm_record *record, long length)
 {
-    lm_link_heed(link, record, length);
+    lm_link_read_refusal(link, record, length);
     bool alive = length < 0 || (length >= LM_RECORD_BELL && length <= LM_RECORD_PARCEL);
-    lm_link_attend(link, !alive || link->channel.parcels_hold > LM_PARCELS_MAX);
+    lm_link_handle_news(link, !alive || link->channel.parcels_hold > LM_PARCELS_MAX);
 }
 
 /* --- Looking --- */
@@ -56,35 +56,35 @@ LM_INTERNAL bool lm_link_is_crowded(const struct lm_link *link)
 
 /* What a waiter looks at: where the peer's indices were when it last had the lock. A copy, since the lines of the
  * channel itself change with every call of another thread. */
-struct lm_outlook {
+struct lm_poll {
     struct lm_ring in, out;
     uint32_t replies, room;
     bool wants_room;
     bool crowded;
 };
 
-LM_INTERNAL bool lm_outlook_has_changed(const struct lm_outlook *outlook)
+LM_INTERNAL bool lm_poll_has_changed(const struct lm_poll *poll)
 {
-    lm_ring_expect(&outlook->in, outlook->replies);
-    return lm_load_relaxed(&outlook->in.words->tail) != outlook->replies ||
-           (outlook->wants_room && lm_load_relaxed(&outlook->out.words->head) != outlook->room);
+    lm_ring_expect(&poll->in, poll->replies);
+    return lm_ring_tail_moved(&poll->in, poll->replies) ||
+           (poll->wants_room && lm_ring_head_moved(&poll->out, poll->room));
 }
 
 /* Looks without a pause, for a moment. */
-LM_INTERNAL bool lm_outlook_look(const struct lm_outlook *outlook, uint32_t looks)
+LM_INTERNAL bool lm_poll_eagerly(const struct lm_poll *poll, uint32_t looks)
 {
     for (uint32_t i = 0; i < looks; i++)
-        if (lm_outlook_has_changed(outlook))
+        if (lm_poll_has_changed(poll))
             return true;
     return false;
 }
 
 /* Looks until something has changed, for `limit` nanoseconds or until the deadline: false. */
-LM_INTERNAL bool lm_outlook_spin(const struct lm_outlook *outlook, int64_t limit, int64_t deadline, int64_t *waited)
+LM_INTERNAL bool lm_poll_pausing(const struct lm_poll *poll, int64_t limit, int64_t deadline, int64_t *waited)
 {
     for (int64_t begin = lm_now(), now = begin; now - begin < limit && now < deadline; now = lm_now()) {
-        for (int i = 0; i < LM_SPIN_PATIENT; i++) {
-            if (lm_outlook_has_changed(outlook)) {
+        for (int i = 0; i < LM_SPIN_PAUSES; i++) {
+            if (lm_poll_has_changed(poll)) {
                 *waited = now - begin;
                 return true;
             }
@@ -96,14 +96,14 @@ LM_INTERNAL bool lm_outlook_spin(const struct lm_outlook *outlook, int64_t limit
 
 /* The same, giving the core away between two looks. What others compute meanwhile is not charged, but it ends if that
  * takes long: who sleeps instead is preferred when it wakes. */
-LM_INTERNAL bool lm_outlook_yield(const struct lm_outlook *outlook, int64_t limit, int64_t deadline, int64_t *waited)
+LM_INTERNAL bool lm_poll_yielding(const struct lm_poll *poll, int64_t limit, int64_t deadline, int64_t *waited)
 {
     int64_t begin = lm_now();
     int64_t charged = 0;
     for (*waited = 0; charged < limit && *waited < LM_SPIN_WORTH && begin + *waited < deadline;
          charged += LM_SPIN_YIELD) {
         lm_sys_yield();
-        bool found = lm_outlook_has_changed(outlook);
+        bool found = lm_poll_has_changed(poll);
         *waited = lm_now() - begin;
         if (found)
             return true;
@@ -112,34 +112,33 @@ LM_INTERNAL bool lm_outlook_yield(const struct lm_outlook *outlook, int64_t limi
 }
 
 /* Looks for as long as the spin allows. */
-LM_INTERNAL bool lm_outlook_watch(const struct lm_outlook *outlook, const struct lm_spin *spin, int64_t deadline,
-                                  int64_t *waited)
+LM_INTERNAL bool lm_poll_for(const struct lm_poll *poll, const struct lm_spin *spin, int64_t deadline, int64_t *waited)
 {
-    uint32_t patience = lm_spin_patience(spin), hold = outlook->crowded ? lm_spin_hold(spin) : patience;
+    uint32_t rest = lm_spin_paused(spin), hold = poll->crowded ? lm_spin_hold(spin) : rest;
     *waited = 0;
-    return lm_outlook_look(outlook, lm_spin_eager(spin)) || lm_outlook_spin(outlook, hold, deadline, waited) ||
-           lm_outlook_yield(outlook, patience - hold, deadline, waited);
+    return lm_poll_eagerly(poll, lm_spin_eager(spin)) || lm_poll_pausing(poll, hold, deadline, waited) ||
+           lm_poll_yielding(poll, rest - hold, deadline, waited);
 }
 
 /* Looks again and again before sleeping, if that pays: true if something has changed. The lock is given up meanwhile.
  */
-LM_INTERNAL bool lm_link_look(struct lm_link *link, bool wants_room, int64_t deadline)
+LM_INTERNAL bool lm_link_spin(struct lm_link *link, bool wants_room, int64_t deadline)
 {
     if (!lm_spin_pays(&link->spin))
         return false;
     struct lm_channel *channel = &link->channel;
-    struct lm_outlook outlook = {
+    struct lm_poll poll = {
         channel->in.ring, channel->out.ring,       (uint32_t)channel->in.head, (uint32_t)channel->out.head,
         wants_room,       lm_link_is_crowded(link)};
     struct lm_spin spin = link->spin;
     uint32_t news = link->news;
     lm_link_unlock(link);
     int64_t waited;
-    bool found = lm_outlook_watch(&outlook, &spin, deadline, &waited);
+    bool found = lm_poll_for(&poll, &spin, deadline, &waited);
     lm_link_lock(link);
     if (found) {
         lm_spin_learn(&link->spin, waited / (link->news - news + 1), true);
-        lm_link_attend(link, false);
+        lm_link_handle_news(link, false);
     }
     return found;
 }
@@ -216,7 +215,7 @@ LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_request *request, s
 {
     int result = lm_link_may_wait(link, deadline);
     uint32_t news = link->news;
-    if (result < 0 || lm_link_look(link, call == NULL, deadline) || link->news != news)
+    if (result < 0 || lm_link_spin(link, call == NULL, deadline) || link->news != news)
         return result;
     return lm_link_sleep(link, request, call, deadline);
 }

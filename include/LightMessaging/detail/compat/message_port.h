@@ -50,13 +50,7 @@ struct lm_message_ports {
     struct lm_list locals;
 };
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-LM_SHARED_STATE struct lm_message_ports lm_message_ports_1;
-#ifdef __cplusplus
-}
-#endif
+LM_STATE(struct lm_message_ports, lm_message_ports_1)
 
 /* --- Ties --- */
 
@@ -527,8 +521,8 @@ LM_API SInt32 CFMessagePortSendRequest(CFMessagePortRef remote, SInt32 msgid, CF
     request.deadline = lm_deadline_in(lm_nanoseconds(sendTimeout));
     if (!replyMode)
         return lm_message_port_status(remote, lm_link_post(remote->link, &request), false);
-    request.has_patience = true;
-    request.patience = lm_nanoseconds(rcvTimeout);
+    request.has_reply_timeout = true;
+    request.reply_timeout = lm_nanoseconds(rcvTimeout);
     return lm_message_port_call(remote, &request, returnData);
 }
 

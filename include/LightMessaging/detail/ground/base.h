@@ -46,7 +46,14 @@
 #define LM_COLD static __attribute__((cold, noinline, unused))
 
 /* One object for all translation units of a program or plugin, whoever of them brings it. */
-#define LM_SHARED_STATE __attribute__((weak, visibility("hidden")))
+#ifdef __cplusplus
+#define LM_STATE(type, name)                                                                                           \
+    extern "C" {                                                                                                       \
+    __attribute__((weak, visibility("hidden"))) type name;                                                             \
+    }
+#else
+#define LM_STATE(type, name) __attribute__((weak, visibility("hidden"))) type name;
+#endif
 
 #define LM_CACHE_LINE 64u
 

@@ -21,7 +21,7 @@
 #define LM_SPIN_MISSES  1024    /* after more of them as many waits as there were misses pass, but no more than this */
 #define LM_SPIN_EAGER   1024    /* looks without a pause and without a look at the clock, at most */
 #define LM_SPIN_LOOK    4       /* nanoseconds that one of them takes at most, as long as nothing has changed */
-#define LM_SPIN_PATIENT 16      /* paused looks between two looks at the clock */
+#define LM_SPIN_PAUSES  16      /* paused looks between two looks at the clock */
 #define LM_SPIN_HOLD    6000    /* nanoseconds that a thread in a crowd keeps its core: several short calls */
 #define LM_SPIN_YIELD   2000    /* nanoseconds charged for giving the core away once: a slow system call; untuned */
 
@@ -106,7 +106,7 @@ LM_INTERNAL uint32_t lm_spin_eager(const struct lm_spin *spin)
 }
 
 /* The nanoseconds that are left of it after them. */
-LM_INTERNAL uint32_t lm_spin_patience(const struct lm_spin *spin)
+LM_INTERNAL uint32_t lm_spin_paused(const struct lm_spin *spin)
 {
     return spin->limit - lm_spin_eager(spin) * LM_SPIN_LOOK;
 }
@@ -114,7 +114,7 @@ LM_INTERNAL uint32_t lm_spin_patience(const struct lm_spin *spin)
 /* Of these, how many a thread in a crowd keeps its core, before it gives it away between looks. */
 LM_INTERNAL uint32_t lm_spin_hold(const struct lm_spin *spin)
 {
-    return lm_min32(lm_spin_patience(spin), LM_SPIN_HOLD);
+    return lm_min32(lm_spin_paused(spin), LM_SPIN_HOLD);
 }
 
 /*

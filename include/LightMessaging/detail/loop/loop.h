@@ -19,12 +19,22 @@
 #include "../process/process.h"
 #include "../ground/spin.h"
 
-#define LM_LOOP_EVENTS  64    /* taken from epoll at once; the rest wait in the kernel */
-#define LM_GLANCE_EVERY 50000 /* nanoseconds; a loop that is busy with hot watches looks at epoll about so often */
-#define LM_GLANCE_LATEST                                                                                               \
+#define LM_LOOP_EVENTS 64    /* taken from epoll at once; the rest wait in the kernel */
+#define LM_EPOLL_EVERY 50000 /* nanoseconds; a loop that is busy with hot watches looks at epoll about so often */
+#define LM_EPOLL_LATEST                                                                                                \
     4000000 /* nanoseconds: a tick of the coarse clock; after this in any case, however slow callbacks are */
-#define LM_GLANCE_MOST 64  /* passes between two such looks */
-#define LM_LOOP_LEAD   500 /* nanoseconds; a call that comes next waits as long */
+#define LM_EPOLL_MOST 64  /* passes between two such looks */
+#define LM_LOOP_PAUSE 500 /* nanoseconds; a call that comes next waits as long */
+
+/* Under the process's lock. */
+struct lm_loops {
+    struct lm_list all;
+    struct lm_loop *main;
+    pthread_key_t thread_key; /* of a thread's loop */
+    bool thread_key_made;
+};
+
+LM_STATE(struct lm_loops, lm_loops_1)
 
 struct lm_loop {
     struct lm_object object;
@@ -44,11 +54,11 @@ struct lm_loop {
     struct lm_spin spin;
     struct lm_watch *calling; /* whose callback is running, until that runs the loop itself */
     int64_t waiting_since;    /* 0: not waiting */
-    bool gives_lead;          /* a watch's last turn found nothing more behind a one-way message */
+    bool pauses;              /* the last watch that was called wants to be polled a little later */
     bool cooling;             /* about to sleep */
     uint32_t passes;          /* since the last look at epoll, */
     uint32_t passes_enough;   /* which is due after so many */
-    int64_t glanced;          /* when that was */
+    int64_t asked;            /* when that was */
     struct lm_list in_process;
 };
 
@@ -56,7 +66,8 @@ struct lm_loop {
 enum lm_wish {
     LM_WATCH_WAIT = 0,  /* to be called when there are events */
     LM_WATCH_AGAIN = 1, /* to be called in the next pass */
-    LM_WATCH_HOT = 2    /* to be looked at; only if lm_loop_keeps_hot */
+    LM_WATCH_HOT = 2,   /* to be polled by has_come; only if lm_loop_keeps_hot */
+    LM_WATCH_WARM = 3   /* the same, but it gains by a pause before the first poll */
 };
 
 /* Embedded in what it watches for. */
@@ -113,7 +124,7 @@ LM_SETUP struct lm_loop *lm_loop_create_with(const struct lm_fork_part *part)
     lm_process_lock();
     lm_process_prepare();
     lm_process_1.fork_loops = *part;
-    lm_list_append(&lm_process_1.loops, &loop->in_process);
+    lm_list_append(&lm_loops_1.all, &loop->in_process);
     lm_process_unlock();
     return loop;
 }
@@ -364,6 +375,7 @@ LM_INTERNAL struct lm_watch *lm_loop_pop(struct lm_loop *loop, uint32_t *events)
 /* Where a watch goes that was called. With the lock. */
 LM_INTERNAL void lm_loop_grant(struct lm_loop *loop, struct lm_watch *watch, enum lm_wish wish)
 {
+    loop->pauses = wish == LM_WATCH_WARM;
     if (watch->loop != loop || wish == LM_WATCH_WAIT)
         return;
     if (wish == LM_WATCH_AGAIN || lm_list_contains(&watch->in_queue)) {
@@ -422,7 +434,7 @@ LM_INTERNAL void lm_loop_sleep_only(struct lm_loop *loop)
 
 /* Looks once at what is hot, at least one watch, and queues what something has come for: true. Counts the looks, so
  * that those without a pause don't take longer if much is hot. With the lock. */
-LM_INTERNAL bool lm_loop_look(struct lm_loop *loop, uint32_t *looks)
+LM_INTERNAL bool lm_loop_poll_hot(struct lm_loop *loop, uint32_t *looks)
 {
     struct lm_list *next;
     for (struct lm_list *l = lm_list_first(&loop->hot); l; l = next) {
@@ -452,43 +464,43 @@ LM_INTERNAL bool lm_loop_spin_on(struct lm_loop *loop, uint32_t looks, int64_t d
         return true;
     pthread_mutex_unlock(&loop->lock);
     int64_t now = lm_now();
-    for (int i = 0; i < LM_SPIN_PATIENT; i++)
+    for (int i = 0; i < LM_SPIN_PAUSES; i++)
         lm_relax();
     pthread_mutex_lock(&loop->lock);
     if (loop->waiting_since == 0)
         loop->waiting_since = now;
-    return now < deadline && now - loop->waiting_since < lm_spin_patience(&loop->spin) && !lm_loop_interrupted(loop);
+    return now < deadline && now - loop->waiting_since < lm_spin_paused(&loop->spin) && !lm_loop_interrupted(loop);
 }
 
-/* Passes between two looks at epoll, so that they are about LM_GLANCE_EVERY apart; how long a pass takes is the
+/* Passes between two looks at epoll, so that they are about LM_EPOLL_EVERY apart; how long a pass takes is the
  * callbacks' business. */
 LM_INTERNAL void lm_loop_pace(struct lm_loop *loop, int64_t now)
 {
-    int64_t apart = now - loop->glanced;
-    loop->glanced = now;
-    if (apart > LM_GLANCE_EVERY && loop->passes_enough > 1)
+    int64_t apart = now - loop->asked;
+    loop->asked = now;
+    if (apart > LM_EPOLL_EVERY && loop->passes_enough > 1)
         loop->passes_enough /= 2;
-    else if (apart < LM_GLANCE_EVERY / 2 && loop->passes_enough < LM_GLANCE_MOST)
+    else if (apart < LM_EPOLL_EVERY / 2 && loop->passes_enough < LM_EPOLL_MOST)
         loop->passes_enough *= 2;
 }
 
 /* A wait that ended in epoll is over. */
 LM_INTERNAL void lm_loop_slept(struct lm_loop *loop, int64_t since)
 {
-    loop->glanced = lm_now();
-    lm_loop_waited(loop, loop->glanced - since, loop->cooling);
+    loop->asked = lm_now();
+    lm_loop_waited(loop, loop->asked - since, loop->cooling);
 }
 
-/* Lets the only hot client get ahead before the first look, if it sent one-way messages: more will come, and lines that
- * both sides touch at once cross for each of them anew. With the lock, which is given up meanwhile. */
-LM_INTERNAL void lm_loop_give_lead(struct lm_loop *loop)
+/* Pauses before the first poll, if the only hot watch gains by that: what polls at once what another core is writing
+ * takes its lines away each time. With the lock, which is given up meanwhile. */
+LM_INTERNAL void lm_loop_pause_first(struct lm_loop *loop)
 {
     bool alone = loop->hot.next == loop->hot.previous;
-    if (!loop->gives_lead || !alone || lm_spin_patience(&loop->spin) < LM_LOOP_LEAD)
+    if (!loop->pauses || !alone || lm_spin_paused(&loop->spin) < LM_LOOP_PAUSE)
         return;
     loop->waiting_since = lm_now();
     pthread_mutex_unlock(&loop->lock);
-    lm_pause_until(loop->waiting_since + LM_LOOP_LEAD);
+    lm_pause_until(loop->waiting_since + LM_LOOP_PAUSE);
     pthread_mutex_lock(&loop->lock);
 }
 
@@ -496,8 +508,8 @@ LM_INTERNAL void lm_loop_give_lead(struct lm_loop *loop)
 LM_INTERNAL void lm_loop_spin(struct lm_loop *loop, int64_t deadline)
 {
     uint32_t looks = 0;
-    lm_loop_give_lead(loop);
-    while (!lm_loop_look(loop, &looks)) {
+    lm_loop_pause_first(loop);
+    while (!lm_loop_poll_hot(loop, &looks)) {
         if (!lm_loop_spin_on(loop, looks, deadline)) {
             lm_loop_cool(loop);
             return;
@@ -507,7 +519,7 @@ LM_INTERNAL void lm_loop_spin(struct lm_loop *loop, int64_t deadline)
 }
 
 /* How long epoll may sleep. With the lock. */
-LM_INTERNAL int lm_loop_patience(struct lm_loop *loop, int64_t deadline)
+LM_INTERNAL int lm_loop_timeout(struct lm_loop *loop, int64_t deadline)
 {
     struct lm_list *first = lm_list_first(&loop->timers);
     int64_t due = first ? LM_CONTAINER(first, struct lm_timer, in_timers)->deadline : LM_FOREVER;
@@ -522,12 +534,12 @@ struct lm_harvest {
     bool timers; /* there are some, which may be due */
 };
 
-/* Asks epoll what has happened, waiting as long as `patience` says. Without the lock. */
-LM_INTERNAL void lm_loop_ask(struct lm_loop *loop, int epoll, int patience, struct lm_harvest *harvest)
+/* Asks epoll what has happened, waiting as long as `milliseconds` says. Without the lock. */
+LM_INTERNAL void lm_loop_ask(struct lm_loop *loop, int epoll, int milliseconds, struct lm_harvest *harvest)
 {
     int64_t begin = loop->spin.limit > 0 ? lm_now() : 0;
-    harvest->count = lm_sys_epoll_wait(epoll, harvest->events, LM_LOOP_EVENTS, patience);
-    if (begin && patience == 0)
+    harvest->count = lm_sys_epoll_wait(epoll, harvest->events, LM_LOOP_EVENTS, milliseconds);
+    if (begin && milliseconds == 0)
         lm_loop_pace(loop, begin);
     else if (begin)
         lm_loop_slept(loop, loop->waiting_since ? loop->waiting_since : begin);
@@ -541,12 +553,12 @@ LM_INTERNAL int lm_loop_sleep(struct lm_loop *loop, int64_t deadline, struct lm_
 {
     int result = loop->watch_count == 0 && loop->timer_count == 0 ? -ENOENT : lm_loop_open(loop);
     int epoll = loop->epoll;
-    int patience = lm_loop_patience(loop, deadline);
+    int milliseconds = lm_loop_timeout(loop, deadline);
     harvest->timers = loop->timer_count > 0;
-    loop->asleep = patience != 0;
+    loop->asleep = milliseconds != 0;
     pthread_mutex_unlock(&loop->lock);
     if (result == 0)
-        lm_loop_ask(loop, epoll, patience, harvest);
+        lm_loop_ask(loop, epoll, milliseconds, harvest);
     if (result == 0 && harvest->timers)
         lm_loop_fire_timers(loop);
     pthread_mutex_lock(&loop->lock);
@@ -558,7 +570,7 @@ LM_INTERNAL int lm_loop_sleep(struct lm_loop *loop, int64_t deadline, struct lm_
 LM_INTERNAL bool lm_loop_must_ask(struct lm_loop *loop)
 {
     return loop->spin.limit == 0 || lm_list_empty(&loop->ready) || ++loop->passes >= loop->passes_enough ||
-           lm_now_coarse() - loop->glanced > LM_GLANCE_LATEST;
+           lm_now_coarse() - loop->asked > LM_EPOLL_LATEST;
 }
 
 /* Waits for something to do, by looking or by sleeping; results as lm_loop_sleep. With the lock, which is given up
@@ -632,7 +644,7 @@ LM_INTERNAL int lm_loop_pass(struct lm_loop *loop, int64_t deadline)
 
 LM_SETUP void lm_loops_resume_until(const struct lm_list *end)
 {
-    struct lm_list *loops = &lm_process_1.loops;
+    struct lm_list *loops = &lm_loops_1.all;
     for (struct lm_list *l = lm_list_first(loops); l && l != end; l = lm_list_next(loops, l))
         pthread_mutex_unlock(&LM_CONTAINER(l, struct lm_loop, in_process)->lock);
 }
@@ -644,7 +656,7 @@ LM_INTERNAL void lm_loops_resume(void)
 
 LM_SETUP bool lm_loops_hold(void)
 {
-    struct lm_list *loops = &lm_process_1.loops;
+    struct lm_list *loops = &lm_loops_1.all;
     for (struct lm_list *l = lm_list_first(loops); l; l = lm_list_next(loops, l)) {
         if (pthread_mutex_trylock(&LM_CONTAINER(l, struct lm_loop, in_process)->lock) == 0)
             continue;
@@ -689,7 +701,7 @@ LM_SETUP void lm_loop_forget(struct lm_loop *loop)
 /* Epolls are shared with a forked child, so it must not touch the parent's; its loops start empty. */
 LM_SETUP void lm_loops_forget(void)
 {
-    struct lm_list *loops = &lm_process_1.loops;
+    struct lm_list *loops = &lm_loops_1.all;
     for (struct lm_list *l = lm_list_first(loops), *next; l; l = next) {
         struct lm_loop *loop = LM_CONTAINER(l, struct lm_loop, in_process);
         lm_retain(&loop->object);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What all translation units of a program share: one weak, hidden struct. A plugin that includes the headers has its
- * own, and its own channels. The name carries the layout's version, so that units compiled with different headers don't
- * share by mistake.
+ * What all translation units of a program share, in weak, hidden structs; a plugin that includes the headers has its
+ * own, and its own channels. Their names carry the layout's version, so that units compiled with different headers
+ * don't share by mistake. Here is what concerns the process: its lock, its ports, forks and its end.
  *
  * Lock order: `lock` below is taken last of all, and never held over a system call that may wait.
  */
@@ -14,17 +14,6 @@
 #include "../ground/sys.h"
 #include "../ground/table.h"
 
-/* A CFString: UTF-8 and a NUL. One without a `destroy` is a constant, and not counted. */
-struct lm_string {
-    struct lm_object object;
-    const char *bytes;
-    size_t length;
-};
-
-struct lm_allocator {
-    struct lm_object object; /* not counted */
-};
-
 /* How a fork goes for one kind of object that the process lists; set by its owner. With the process's lock. */
 struct lm_fork_part {
     bool (*hold)(void);   /* takes the locks of all of them, unless one is taken: then none. In the parent, before */
@@ -34,56 +23,24 @@ struct lm_fork_part {
 
 struct lm_process {
     pthread_mutex_t lock;
-    struct lm_table ports;     /* port.h */
-    struct lm_list links;      /* link.h: channels to services, by name */
-    struct lm_list all_links;  /* those that have been replaced or given up as well, for a fork */
-    struct lm_list services;   /* service.h */
-    struct lm_list loops;      /* loop.h */
-    struct lm_loop *main_loop; /* cf_run_loop.h */
-    pthread_key_t thread_loop; /* cf_run_loop.h: a thread's loop */
-    uint32_t largest_reply;    /* if it was set */
-    bool largest_reply_is_set;
-    bool private_copies; /* of replies in lent buffers */
-    uint32_t generation; /* of forks */
+    struct lm_table ports; /* port.h */
+    uint32_t generation;   /* of forks */
     bool prepared;
-    bool thread_loop_made;
     struct lm_fork_part fork_links, fork_services, fork_loops;
-    void (*end)(void);         /* link_open.h: what is still to be done when the process ends in good order */
-    struct lm_string modes[2]; /* their names are in cf_string.h */
-    struct lm_allocator allocators[2];
-    uint32_t trace;          /* trace.h */
-    uint64_t checked_in[16]; /* activation.h: of the launcher's sockets, those that services have taken */
+    void (*end)(void); /* link_open.h: what is still to be done when the process ends in good order */
+    uint32_t trace;    /* trace.h */
 };
 
-/* All zero at first: a zeroed mutex is an unlocked one on Linux's libcs, and so are lists and tables empty. */
-#ifdef __cplusplus
-extern "C" {
-#endif
-LM_SHARED_STATE struct lm_process lm_process_1;
-#ifdef __cplusplus
-}
-#endif
+/* All zero at first: a zeroed mutex is an unlocked one on Linux's libcs, and so are lists and tables empty. Each layer
+ * has such a struct of its own, under this lock. */
+LM_STATE(struct lm_process, lm_process_1)
 
-#define LM_MODE(number)      ((CFStringRef)&lm_process_1.modes[number])
-#define LM_ALLOCATOR(number) ((CFAllocatorRef)&lm_process_1.allocators[number])
-
-/* A constant: a static object of its own at each place that names one. */
-#define LM_STRING(literal)                                                                                             \
-    __extension__({                                                                                                    \
-        static struct lm_string lm_constant = {{0, NULL, NULL}, "" literal "", sizeof(literal) - 1};                   \
-        (CFStringRef) & lm_constant;                                                                                   \
-    })
-
-/* At exit, or when a plugin is unloaded, which must not leave threads a destructor that is gone with it. Each unit has
- * one; the first does it. */
-__attribute__((destructor)) LM_INTERNAL void lm_process_unloaded(void)
+/* At exit, or when a plugin is unloaded. Each unit has one; the first does it. */
+__attribute__((destructor)) LM_INTERNAL void lm_process_ended(void)
 {
     if (lm_process_1.end)
         lm_process_1.end();
     lm_process_1.end = NULL;
-    if (lm_process_1.thread_loop_made)
-        pthread_key_delete(lm_process_1.thread_loop);
-    lm_process_1.thread_loop_made = false;
 }
 
 LM_INTERNAL void lm_process_lock(void)

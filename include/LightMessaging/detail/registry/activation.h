@@ -20,6 +20,13 @@
 #define LM_LISTEN_FIRST 3
 #define LM_LISTEN_MAX   1024u /* as many as lm_process's checked_in has bits */
 
+/* Under the process's lock: of the launcher's sockets, those that services have taken, a bit each. */
+struct lm_launcher {
+    uint64_t checked_in[16];
+};
+
+LM_STATE(struct lm_launcher, lm_launcher_1)
+
 /* A number of decimal digits and nothing else, at most `most`; -EINVAL. */
 LM_SETUP int64_t lm_number_parse(const char *text, int64_t most)
 {
@@ -84,7 +91,7 @@ LM_SETUP bool lm_socket_listens(int descriptor)
 LM_SETUP bool lm_activation_claimed(uint32_t index)
 {
     lm_process_lock();
-    bool claimed = (lm_process_1.checked_in[index / 64] >> index % 64 & 1) != 0;
+    bool claimed = (lm_launcher_1.checked_in[index / 64] >> index % 64 & 1) != 0;
     lm_process_unlock();
     return claimed;
 }
@@ -94,8 +101,8 @@ LM_SETUP bool lm_activation_claim(uint32_t index)
 {
     uint64_t bit = (uint64_t)1 << index % 64;
     lm_process_lock();
-    bool first = (lm_process_1.checked_in[index / 64] & bit) == 0;
-    lm_process_1.checked_in[index / 64] |= bit;
+    bool first = (lm_launcher_1.checked_in[index / 64] & bit) == 0;
+    lm_launcher_1.checked_in[index / 64] |= bit;
     lm_process_unlock();
     return first;
 }

@@ -253,7 +253,7 @@ LM_INTERNAL struct lm_answer lm_answer_make(const void *data, uint32_t length)
 }
 
 /* Ends the caller's wait without an answer. */
-LM_SETUP void lm_session_disappoint(struct lm_session *session, uint32_t token)
+LM_SETUP void lm_session_drop_call(struct lm_session *session, uint32_t token)
 {
     struct lm_answer answer = lm_answer_make("", 0);
     answer.out.kind = LM_FRAME_DROPPED;
@@ -264,7 +264,7 @@ LM_SETUP void lm_session_disappoint(struct lm_session *session, uint32_t token)
 /* mach_port_deallocate on a reply port. */
 LM_INTERNAL void lm_session_deallocated(struct lm_object *object, uint32_t token)
 {
-    lm_session_disappoint(LM_CONTAINER(object, struct lm_session, object), token);
+    lm_session_drop_call(LM_CONTAINER(object, struct lm_session, object), token);
 }
 
 LM_INTERNAL kern_return_t lm_reply_status(int result)
@@ -295,7 +295,7 @@ LM_INTERNAL kern_return_t lm_session_reply(struct lm_session *session, struct lm
 {
     kern_return_t fault = lm_answer_fault(session, answer);
     if (fault) {
-        lm_session_disappoint(session, answer->out.token);
+        lm_session_drop_call(session, answer->out.token);
         return fault;
     }
     if (!answer->out.data)

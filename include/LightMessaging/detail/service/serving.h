@@ -12,8 +12,16 @@
 #include "../registry/registry.h"
 #include "request.h"
 
-#define LM_FAIR_STEPS        64         /* frames of one client in one go: enough to be worth the turn; untuned */
-#define LM_HELLO_NANOSECONDS 5000000000 /* for a hello to come: a stopped client's patience, not a network's */
+#define LM_FAIR_STEPS 64 /* frames of one client in one go: enough to be worth the turn; untuned */
+#define LM_HELLO_NANOSECONDS                                                                                           \
+    5000000000 /* for a hello to come: as long as a client may be stopped; no network is involved */
+
+/* Under the process's lock. */
+struct lm_services {
+    struct lm_list all;
+};
+
+LM_STATE(struct lm_services, lm_services_1)
 
 /* A message that the callback is in. They nest when a callback runs the loop. On its stack. */
 struct lm_delivery {
@@ -164,7 +172,7 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
     if (reply || !arrival->token)
         lm_service_call_back(service, session, message);
     else
-        lm_session_disappoint(session, arrival->token);
+        lm_session_drop_call(session, arrival->token);
     LMResponseBufferFree((LMResponseBuffer *)(void *)message);
 }
 
@@ -270,16 +278,23 @@ LM_SETUP int lm_session_open(struct lm_session *session)
 }
 
 /* What the socket had to say, and answers that waited for room: 1 if some wait for their turn. With the lock. */
-LM_INTERNAL int lm_session_attend(struct lm_session *session, uint32_t events)
+LM_INTERNAL int lm_session_handle_socket(struct lm_session *session, uint32_t events)
 {
     if (lm_session_is_cut(session))
         return -EPIPE;
-    int result = lm_session_heed(session, events);
+    int result = lm_session_read_record(session, events);
     if (result == 0)
         result = lm_session_flush(session, false);
     session->room_seen = (uint32_t)session->channel.out.head;
     return result;
 }
+
+/* What a session's turn came to; besides these, a negative errno says to send the client away. */
+enum lm_turn {
+    LM_TURN_OVER = 0,  /* there is nothing more to do */
+    LM_TURN_MORE = 1,  /* there may be, but others come first */
+    LM_TURN_SILENT = 2 /* its hello has not come yet */
+};
 
 /* Whether there is something for the session to do, for a loop that keeps it hot. */
 LM_INTERNAL bool lm_session_has_come(struct lm_object *object)
@@ -288,16 +303,16 @@ LM_INTERNAL bool lm_session_has_come(struct lm_object *object)
     if (lm_consumer_has_more(&session->channel.in))
         return true;
     return lm_load_relaxed(&session->answers_wait) &&
-           lm_load_relaxed(&session->channel.memory->replies.head) != session->room_seen;
+           lm_ring_head_moved(&session->channel.out.ring, session->room_seen);
 }
 
-/* Has the client ring when there is something to do. 1: there is now; 0: there is not; else send it away. */
+/* Has the client ring when there is something to do: LM_TURN_MORE: there is now. */
 LM_INTERNAL int lm_session_rest(struct lm_session *session)
 {
     lm_session_lock(session);
     int result = lm_session_is_cut(session) ? -EPIPE : lm_session_flush(session, true);
     if (result == 0)
-        result = !lm_consumer_may_sleep(&session->channel.in);
+        result = lm_consumer_may_sleep(&session->channel.in) ? LM_TURN_OVER : LM_TURN_MORE;
     lm_session_unlock(session);
     return result;
 }
@@ -320,8 +335,7 @@ LM_INTERNAL int lm_session_advance(struct lm_session *session, uint64_t enough, 
     return lm_session_step(session, message, arrival);
 }
 
-/* Takes requests, as many as are fair. 0: there are no more; 1: there may be; else send the client away. With the lock,
- * which is given up while the callback runs. */
+/* Takes requests, as many as are fair. With the lock, which is given up while the callback runs. */
 LM_INTERNAL int lm_session_take_requests(struct lm_session *session)
 {
     uint64_t enough = lm_session_traffic(session) + LM_FAIR_BYTES;
@@ -329,9 +343,9 @@ LM_INTERNAL int lm_session_take_requests(struct lm_session *session)
     LMResponseBuffer request;
     for (int i = 0; i < LM_FAIR_STEPS && !lm_loop_interrupted(session->service->loop); i++) {
         int result = lm_session_advance(session, enough, &request.message, &arrival);
-        session->service->loop->gives_lead = result == -EAGAIN && i > 0 && !arrival.token;
+        session->streams = result == -EAGAIN && i > 0 && !arrival.token;
         if (result == -EAGAIN || result == -EBUSY)
-            return result == -EBUSY;
+            return result == -EBUSY ? LM_TURN_MORE : LM_TURN_OVER;
         if (result < 0)
             return result;
         if (result == 0)
@@ -340,18 +354,20 @@ LM_INTERNAL int lm_session_take_requests(struct lm_session *session)
         lm_service_deliver(session->service, session, &request.message, &arrival);
         lm_session_lock(session);
     }
-    return 1;
+    return LM_TURN_MORE;
 }
 
-/* One turn of an open session: what the socket has to say comes first. Results as lm_session_take_requests. */
+/* One turn of an open session: what the socket has to say comes first. */
 LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events)
 {
     lm_session_lock(session);
     session->look_again = false;
-    int answers = lm_session_attend(session, events);
+    int answers = lm_session_handle_socket(session, events);
     int requests = answers < 0 ? answers : lm_session_take_requests(session);
     lm_session_unlock(session);
-    return requests == 0 ? answers || session->look_again : requests;
+    if (requests != LM_TURN_OVER)
+        return requests;
+    return answers || session->look_again ? LM_TURN_MORE : LM_TURN_OVER;
 }
 
 /* Tells a client that is sent away why, if it was not its own fault. */
@@ -374,37 +390,44 @@ LM_SETUP void lm_session_ring_welcome(struct lm_session *session)
 }
 
 /* One turn, opening the session first if need be; the bell for the welcome comes after its first turn, whose answers
- * have mostly rung it already, or after one within that, if a callback runs the loop. Results as
- * lm_session_take_requests; -EAGAIN: the hello has not come yet. */
+ * have mostly rung it already, or after one within that, if a callback runs the loop. */
 LM_INTERNAL int lm_session_turn(struct lm_session *session, uint32_t events)
 {
-    int result = session->welcomed ? 0 : lm_session_open(session);
-    if (result == 0)
-        result = lm_session_must_wait(session) ? 1 : lm_session_serve(session, events);
-    if (result >= 0 && session->rings_welcome)
+    int opened = session->welcomed ? 0 : lm_session_open(session);
+    if (opened < 0)
+        return opened == -EAGAIN ? (int)LM_TURN_SILENT : opened;
+    int turn = lm_session_must_wait(session) ? (int)LM_TURN_MORE : lm_session_serve(session, events);
+    if (turn >= 0 && session->rings_welcome)
         lm_session_ring_welcome(session);
-    return result;
+    return turn;
+}
+
+/* The session has nothing more to do: it rests, or stays hot. A client that is gone is sent away. */
+LM_INTERNAL int lm_session_settle_down(struct lm_session *session, bool *hot)
+{
+    if (session->peer_gone)
+        return -EPIPE;
+    *hot = lm_loop_keeps_hot(session->service->loop, session->service->spin);
+    return *hot ? 0 : lm_session_rest(session);
 }
 
 /* The loop's callback. */
 LM_INTERNAL enum lm_wish lm_session_ready(struct lm_object *object, uint32_t events)
 {
     struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
-    int result = lm_session_turn(session, events);
-    if (result == -EAGAIN && !(events & EPOLLRDHUP))
-        return LM_WATCH_WAIT;
-    if (result == 0 && !session->peer_gone) {
-        if (lm_loop_keeps_hot(session->service->loop, session->service->spin))
-            return LM_WATCH_HOT;
-        result = lm_session_rest(session);
-    } else if (result == 0) {
-        result = -EPIPE;
-    }
-    if (result < 0)
-        lm_session_explain(session, result);
-    if (result < 0)
+    bool hot = false;
+    int turn = lm_session_turn(session, events);
+    if (turn == LM_TURN_SILENT)
+        turn = events & EPOLLRDHUP ? -EPIPE : LM_TURN_SILENT;
+    else if (turn == LM_TURN_OVER)
+        turn = lm_session_settle_down(session, &hot);
+    if (turn < 0) {
+        lm_session_explain(session, turn);
         lm_session_end(session);
-    return result > 0 ? LM_WATCH_AGAIN : LM_WATCH_WAIT;
+    }
+    if (hot)
+        return session->streams ? LM_WATCH_WARM : LM_WATCH_HOT;
+    return turn == LM_TURN_MORE ? LM_WATCH_AGAIN : LM_WATCH_WAIT;
 }
 
 LM_INTERNAL int lm_session_watch(struct lm_session *session, struct lm_loop *loop)

@@ -50,6 +50,7 @@ struct lm_session {
     uint64_t backlog_bytes;
     uint32_t descriptors_counted; /* of the channel's parcels, in the user's quota */
     bool lends;                   /* the client takes lent segments */
+    bool streams;                 /* its last turn ended behind a one-way message: more will come */
     bool look_again;              /* records were read while requests were: there may be room for answers */
     uint32_t answers_wait;        /* the backlog is not empty; may be read without the lock, as a hint */
     uint32_t room_seen;           /* where the reply ring's head was when the backlog was last looked at; the loop's */
@@ -100,7 +101,7 @@ LM_SETUP void lm_session_drop_parcels(struct lm_session *session)
 
 /* Reads one record away, if that is what woke us. Only before the rings are looked at, so that none is read unheeded.
  * -EPROTO: it was none that belongs there. */
-LM_INTERNAL int lm_session_heed(struct lm_session *session, uint32_t events)
+LM_INTERNAL int lm_session_read_record(struct lm_session *session, uint32_t events)
 {
     char record[LM_RECORD_PARCEL + 1];
     long length = 0;
