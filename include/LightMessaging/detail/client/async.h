@@ -244,14 +244,14 @@ LM_INTERNAL bool lm_async_settle(struct lm_async *async, kern_return_t *status)
     return call;
 }
 
-LM_COLD void lm_trace_outcome(struct lm_async *async, kern_return_t status)
+LM_COLD void lm_log_outcome(struct lm_async *async, kern_return_t status)
 {
     pthread_mutex_lock(&async->lock);
     const char *name = async->link ? async->link->name : "a service that is gone";
     if (status)
-        lm_trace_status("call asynchronously", name, -1, status);
+        lm_log_status("call asynchronously", name, -1, status);
     else
-        lm_trace(-1, "call of \"%s\" was answered: message %d", name, (int)async->request.out.identifier);
+        lm_log(-1, "call of \"%s\" was answered: message %d", name, (int)async->request.out.identifier);
     pthread_mutex_unlock(&async->lock);
 }
 
@@ -262,8 +262,8 @@ LM_INTERNAL void lm_async_look(struct lm_async *async)
         return;
     lm_async_stop(async);
     async->loop->handled++;
-    if (lm_tracing())
-        lm_trace_outcome(async, status);
+    if (lm_logging())
+        lm_log_outcome(async, status);
     LMResponseBuffer empty;
     lm_message_init(&empty.message);
     async->callback(async, status, status == KERN_SUCCESS ? async->call.response : &empty, async->info);
@@ -369,8 +369,8 @@ LM_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SIn
     if (call)
         *call = NULL;
     kern_return_t status = lm_async_send(connection, &request, runLoop, callback, info, call);
-    if (lm_tracing())
-        lm_trace_message(connection, &request, "call asynchronously", status);
+    if (lm_logging())
+        lm_log_message(connection, &request, "call asynchronously", status);
     return status;
 }
 

@@ -82,8 +82,8 @@ LM_INTERNAL kern_return_t lm_connection_deliver(LMConnectionRef connection, stru
 }
 
 /* What became of a message. */
-LM_COLD void lm_trace_message(LMConnectionRef connection, const struct lm_request *request, const char *deed,
-                              kern_return_t status)
+LM_COLD void lm_log_message(LMConnectionRef connection, const struct lm_request *request, const char *deed,
+                            kern_return_t status)
 {
     const char *name = connection ? connection->serverName : NULL;
     struct lm_link *link = NULL;
@@ -93,10 +93,10 @@ LM_COLD void lm_trace_message(LMConnectionRef connection, const struct lm_reques
         lm_link_lock(link);
     int socket = link ? link->channel.socket : -1;
     if (status)
-        lm_trace_status(deed, name, socket, status);
+        lm_log_status(deed, name, socket, status);
     else
-        lm_trace(socket, "%s \"%s\": message %d of %u bytes", deed, name, (int)request->out.identifier,
-                 (unsigned)request->out.length);
+        lm_log(socket, "%s \"%s\": message %d of %u bytes", deed, name, (int)request->out.identifier,
+               (unsigned)request->out.length);
     if (link) {
         lm_link_unlock(link);
         lm_release(&link->object);
@@ -107,8 +107,8 @@ LM_INTERNAL kern_return_t lm_connection_send(LMConnectionRef connection, struct 
                                              LMResponseBuffer *response)
 {
     kern_return_t status = lm_connection_deliver(connection, request, response);
-    if (lm_tracing())
-        lm_trace_message(connection, request, response ? "call" : "send to", status);
+    if (lm_logging())
+        lm_log_message(connection, request, response ? "call" : "send to", status);
     return status;
 }
 

@@ -318,8 +318,8 @@ LM_SETUP void lm_link_die(struct lm_link *link)
         return;
     lm_link_collect(link);
     lm_link_read_last_records(link);
-    LM_TRACE(link->channel.socket, "channel to \"%s\" ended: %s", link->name,
-             link->given_up ? "given up" : mach_error_string(link->refusal ? link->refusal : MACH_SEND_INVALID_DEST));
+    LM_LOG(link->channel.socket, "channel to \"%s\" ended: %s", link->name,
+           link->given_up ? "given up" : mach_error_string(link->refusal ? link->refusal : MACH_SEND_INVALID_DEST));
     lm_channel_cut(&link->channel);
     lm_link_wake_followers(link);
     lm_link_tell_asynchronous(link);

@@ -28,7 +28,7 @@ struct lm_process {
     bool prepared;
     struct lm_fork_part fork_links, fork_services, fork_loops;
     void (*end)(void); /* link_open.h: what is still to be done when the process ends in good order */
-    uint32_t trace;    /* trace.h */
+    uint32_t log;      /* log.h */
 };
 
 /* All zero at first: a zeroed mutex is an unlocked one on Linux's libcs, and so are lists and tables empty. Each layer

@@ -156,7 +156,7 @@ LM_COLD const char *lm_variable_shown(const char *variable)
 }
 
 /* index: of the socket that was tried; negative if none was found. */
-LM_COLD void lm_activation_trace(const char *name, int index, int error)
+LM_COLD void lm_activation_log(const char *name, int index, int error)
 {
     struct sockaddr_un address;
     char place[LM_PATH_MAX];
@@ -168,7 +168,7 @@ LM_COLD void lm_activation_trace(const char *name, int index, int error)
         snprintf(place, sizeof place, "the launcher's descriptor %d, which has no path", descriptor);
     else
         snprintf(place, sizeof place, "the launcher's descriptor %d, %s", descriptor, address.sun_path);
-    lm_trace_failure(LM_DEED_CHECK_IN, name, place, "", error);
+    lm_log_failure(LM_DEED_CHECK_IN, name, place, "", error);
 }
 
 /* The launcher's socket for the service, the caller's from then on. -ENOENT: no launcher has one; -EINVAL: it is none
@@ -178,9 +178,9 @@ LM_SETUP int lm_activation_take(const char *name)
     int index = lm_activation_find(name);
     int result = index < 0 ? index : lm_activation_take_index((uint32_t)index, name);
     if (result >= 0)
-        LM_TRACE(-1, "checked in \"%s\" with the launcher's descriptor %d", name, result);
-    else if (result != -ENOENT && lm_tracing())
-        lm_activation_trace(name, index, result);
+        LM_LOG(-1, "checked in \"%s\" with the launcher's descriptor %d", name, result);
+    else if (result != -ENOENT && lm_logging())
+        lm_activation_log(name, index, result);
     return result;
 }
 

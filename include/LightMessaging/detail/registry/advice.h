@@ -5,7 +5,7 @@
 #ifndef LM_DETAIL_REGISTRY_ADVICE_H
 #define LM_DETAIL_REGISTRY_ADVICE_H
 
-#include "../process/trace.h"
+#include "../process/log.h"
 
 enum lm_deed { LM_DEED_LOOK_UP, LM_DEED_OFFER, LM_DEED_REGISTER, LM_DEED_UNLOCK, LM_DEED_CHECK_IN, LM_DEED_LIST };
 
@@ -113,17 +113,17 @@ LM_COLD const char *lm_advice(enum lm_deed deed, int error)
 }
 
 /* folder: below `path`, or "". */
-LM_COLD void lm_trace_failure(enum lm_deed deed, const char *name, const char *path, const char *folder, int error)
+LM_COLD void lm_log_failure(enum lm_deed deed, const char *name, const char *path, const char *folder, int error)
 {
-    lm_trace(-1, "error: can't %s \"%s\" at %s%s%s: %s: %s", lm_deed_name(deed), name, path, folder[0] ? "/" : "",
-             folder, strerror(-error), lm_advice(deed, error));
+    lm_log(-1, "error: can't %s \"%s\" at %s%s%s: %s: %s", lm_deed_name(deed), name, path, folder[0] ? "/" : "", folder,
+           strerror(-error), lm_advice(deed, error));
 }
 
 /* For functions that return a negative errno on failure: tells of it, and passes it on. */
 LM_SETUP int lm_told(enum lm_deed deed, const char *name, const char *path, const char *folder, int result)
 {
-    if (result < 0 && lm_tracing())
-        lm_trace_failure(deed, name, path, folder, result);
+    if (result < 0 && lm_logging())
+        lm_log_failure(deed, name, path, folder, result);
     return result;
 }
 

@@ -5,7 +5,7 @@
 #ifndef LM_DETAIL_REGISTRY_LISTING_H
 #define LM_DETAIL_REGISTRY_LISTING_H
 
-#include "doors.h"
+#include "naming.h"
 
 struct lm_listing {
     const char *path;

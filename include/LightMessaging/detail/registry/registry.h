@@ -107,7 +107,7 @@ LM_SETUP bool lm_temporary_is_of(const char *entry, const char *name)
     return strncmp(entry, prefix, strlen(prefix)) == 0 && strlen(entry) == LM_TEMPORARY_SIZE - 1;
 }
 
-/* A name that nobody knows, for the entry of that name. */
+/* A temporary name, for the entry of that name. */
 LM_SETUP void lm_temporary_name(char *temporary, const char *name)
 {
     uint64_t random = 0;
@@ -207,8 +207,8 @@ LM_SETUP int lm_place_connect(int socket, const struct lm_place *place, const st
     if (result == 0 && server.uid != 0 && server.uid != place->owner)
         return -EPERM;
     if (result == 0)
-        LM_TRACE(socket, "connected to \"%s\" at %s/%s, which process %d of user %u listens on", place->name,
-                 place->path, place->folder, (int)server.pid, (unsigned)server.uid);
+        LM_LOG(socket, "connected to \"%s\" at %s/%s, which process %d of user %u listens on", place->name, place->path,
+               place->folder, (int)server.pid, (unsigned)server.uid);
     return result;
 }
 
@@ -216,8 +216,8 @@ LM_SETUP int lm_place_connect(int socket, const struct lm_place *place, const st
 LM_SETUP int lm_place_tried(const struct lm_place *place, int result)
 {
     if (result < 0)
-        LM_TRACE(-1, "\"%s\" can't be called at %s%s%s: %s", place->name, place->path, place->folder[0] ? "/" : "",
-                 place->folder, strerror(-result));
+        LM_LOG(-1, "\"%s\" can't be called at %s%s%s: %s", place->name, place->path, place->folder[0] ? "/" : "",
+               place->folder, strerror(-result));
     return result;
 }
 

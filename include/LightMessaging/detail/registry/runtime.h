@@ -350,34 +350,34 @@ LM_COLD const char *lm_name_shown(const char *name, char *shown)
     return shown;
 }
 
-LM_COLD void lm_trace_status(const char *deed, const char *name, int socket, kern_return_t status)
+LM_COLD void lm_log_status(const char *deed, const char *name, int socket, kern_return_t status)
 {
     char path[LM_PATH_MAX], shown[LM_NAME_MAX + 1];
     lm_runtime_path(path, sizeof path);
-    lm_trace(socket, "error: can't %s \"%s\" (runtime directory %s): %#x: %s", deed, lm_name_shown(name, shown), path,
-             (unsigned)status, mach_error_string(status));
+    lm_log(socket, "error: can't %s \"%s\" (runtime directory %s): %#x: %s", deed, lm_name_shown(name, shown), path,
+           (unsigned)status, mach_error_string(status));
 }
 
-LM_COLD void lm_trace_offer(const char *name, int error)
+LM_COLD void lm_log_offer(const char *name, int error)
 {
     char path[LM_PATH_MAX];
     lm_runtime_path(path, sizeof path);
-    lm_trace_failure(LM_DEED_OFFER, name, path, "", error);
+    lm_log_failure(LM_DEED_OFFER, name, path, "", error);
 }
 
 /* As lm_told, of the channel to a service, which is found or not yet asked for. */
 LM_SETUP int lm_offer_told(const char *name, int result)
 {
-    if (result < 0 && lm_tracing())
-        lm_trace_offer(name, result);
+    if (result < 0 && lm_logging())
+        lm_log_offer(name, result);
     return result;
 }
 
 /* Passes the status on, with a line about it unless it is success. */
 LM_SETUP kern_return_t lm_status_told(const char *deed, const char *name, int socket, kern_return_t status)
 {
-    if (status && lm_tracing())
-        lm_trace_status(deed, name, socket, status);
+    if (status && lm_logging())
+        lm_log_status(deed, name, socket, status);
     return status;
 }
 

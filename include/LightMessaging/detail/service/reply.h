@@ -304,16 +304,16 @@ LM_INTERNAL kern_return_t lm_session_reply(struct lm_session *session, struct lm
 }
 
 /* session: NULL if the port is no reply port. */
-LM_COLD void lm_trace_answer(struct lm_session *session, const struct lm_answer *answer, kern_return_t status)
+LM_COLD void lm_log_answer(struct lm_session *session, const struct lm_answer *answer, kern_return_t status)
 {
     if (session)
         lm_session_lock(session);
     int socket = session ? session->channel.socket : -1;
     const char *name = session ? session->service_name : "(no caller's port)";
     if (status)
-        lm_trace_status("answer as", name, socket, status);
+        lm_log_status("answer as", name, socket, status);
     else
-        lm_trace(socket, "service \"%s\" answers with %u bytes", name, (unsigned)answer->out.length);
+        lm_log(socket, "service \"%s\" answers with %u bytes", name, (unsigned)answer->out.length);
     if (session)
         lm_session_unlock(session);
 }
@@ -329,8 +329,8 @@ LM_API kern_return_t LMSendReplyWithDescriptors(mach_port_t replyPort, const voi
     struct lm_object *object = lm_port_consume(replyPort, LM_PORT_REPLY, &answer.out.token);
     struct lm_session *session = object ? LM_CONTAINER(object, struct lm_session, object) : NULL;
     kern_return_t status = session ? lm_session_reply(session, &answer) : MACH_SEND_INVALID_RIGHT;
-    if (lm_tracing())
-        lm_trace_answer(session, &answer, status);
+    if (lm_logging())
+        lm_log_answer(session, &answer, status);
     if (object)
         lm_release(object);
     return status;

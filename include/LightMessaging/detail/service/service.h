@@ -6,8 +6,8 @@
 #define LM_DETAIL_SERVICE_SERVICE_H
 
 #include "../registry/activation.h"
-#include "door.h"
-#include "../registry/doors.h"
+#include "listener.h"
+#include "../registry/naming.h"
 #include "../ground/error.h"
 
 LM_SETUP void lm_service_destroy(struct lm_object *object)

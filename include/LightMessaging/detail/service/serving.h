@@ -67,10 +67,10 @@ LM_INTERNAL bool lm_service_valid(const struct lm_service *service)
 
 /* --- Sessions --- */
 
-LM_COLD void lm_trace_session(const struct lm_session *session, const char *event)
+LM_COLD void lm_log_session(const struct lm_session *session, const char *event)
 {
-    lm_trace(session->channel.socket, "service \"%s\": process %d of user %u %s", session->service->name,
-             (int)session->client.pid, (unsigned)session->client.uid, event);
+    lm_log(session->channel.socket, "service \"%s\": process %d of user %u %s", session->service->name,
+           (int)session->client.pid, (unsigned)session->client.uid, event);
 }
 
 LM_SETUP void lm_session_destroy(struct lm_object *object)
@@ -125,8 +125,8 @@ LM_SETUP void lm_session_end(struct lm_session *session)
 {
     if (!lm_session_claim_end(session))
         return;
-    if (lm_tracing())
-        lm_trace_session(session, "is gone, or was sent away");
+    if (lm_logging())
+        lm_log_session(session, "is gone, or was sent away");
     lm_watch_remove(&session->watch, session->channel.socket);
     lm_session_lock(session);
     lm_session_cut(session);
@@ -167,8 +167,8 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
     message->head.msgh_remote_port = reply;
     message->head.msgh_local_port = service->port;
     service->loop->handled++;
-    LM_TRACE(session->channel.socket, "service \"%s\" takes message %d of %u bytes%s", service->name,
-             (int)arrival->identifier, (unsigned)LMMessageGetDataLength(message), reply ? ", to answer" : "");
+    LM_LOG(session->channel.socket, "service \"%s\" takes message %d of %u bytes%s", service->name,
+           (int)arrival->identifier, (unsigned)LMMessageGetDataLength(message), reply ? ", to answer" : "");
     if (reply || !arrival->token)
         lm_service_call_back(service, session, message);
     else
@@ -206,14 +206,14 @@ LM_INTERNAL bool lm_session_must_wait(struct lm_session *session)
 }
 
 /* How the hello ended. */
-LM_COLD void lm_trace_hello(const struct lm_session *session, int result)
+LM_COLD void lm_log_hello(const struct lm_session *session, int result)
 {
     const char *event = result == 0         ? "is let in"
                         : session->refusal  ? "is refused by the service's policy"
                         : result == -EDQUOT ? "has too many connections (connectionsPerUser)"
                         : result == -EMFILE ? "can't be let in: no descriptor is left for its memory"
                                             : "said no proper hello";
-    lm_trace_session(session, event);
+    lm_log_session(session, event);
 }
 
 /* Asks the service's policy, once. -EAGAIN: it has not decided yet. Without any lock: the policy may be the service's
@@ -272,8 +272,8 @@ LM_SETUP int lm_session_open(struct lm_session *session)
         lm_timer_clear(&service->timer, service->loop);
     lm_session_unlock(session);
     pthread_mutex_unlock(&service->lock);
-    if (result != -EAGAIN && lm_tracing())
-        lm_trace_hello(session, result);
+    if (result != -EAGAIN && lm_logging())
+        lm_log_hello(session, result);
     return result;
 }
 

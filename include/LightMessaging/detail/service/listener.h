@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* A service's door: new clients are let in as far as descriptors go, and those that say nothing are sent away. */
+/* Accepting: new clients are let in as far as descriptors go, and those that say nothing are sent away. */
 #include "../../LightMessaging.h"
 
-#ifndef LM_DETAIL_SERVICE_DOOR_H
-#define LM_DETAIL_SERVICE_DOOR_H
+#ifndef LM_DETAIL_SERVICE_LISTENER_H
+#define LM_DETAIL_SERVICE_LISTENER_H
 
 #include "serving.h"
 

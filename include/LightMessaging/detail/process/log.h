@@ -10,47 +10,47 @@
  */
 #include "../../Mach.h"
 
-#ifndef LM_DETAIL_PROCESS_TRACE_H
-#define LM_DETAIL_PROCESS_TRACE_H
+#ifndef LM_DETAIL_PROCESS_LOG_H
+#define LM_DETAIL_PROCESS_LOG_H
 
 #include "process.h"
 #include "../ground/utf8.h"
 #include <stdarg.h>
 
-#define LM_TRACE_LINE (4096 + 512) /* bytes: the longest path and the words around it. The rest is left out */
+#define LM_LOG_LINE (4096 + 512) /* bytes: the longest path and the words around it. The rest is left out */
 
-enum lm_trace_state { LM_TRACE_UNKNOWN = 0, LM_TRACE_OFF, LM_TRACE_ON };
+enum lm_log_state { LM_LOG_UNKNOWN = 0, LM_LOG_OFF, LM_LOG_ON };
 
 /* The environment is looked at once. Not for programs with more rights than who started them. */
-LM_COLD bool lm_trace_decide(void)
+LM_COLD bool lm_log_decide(void)
 {
     const char *wanted = lm_environment("LM_DEBUG");
     bool on = wanted && strcmp(wanted, "0") != 0;
-    lm_store_relaxed(&lm_process_1.trace, on ? (uint32_t)LM_TRACE_ON : (uint32_t)LM_TRACE_OFF);
+    lm_store_relaxed(&lm_process_1.log, on ? (uint32_t)LM_LOG_ON : (uint32_t)LM_LOG_OFF);
     return on;
 }
 
-LM_INTERNAL bool lm_tracing(void)
+LM_INTERNAL bool lm_logging(void)
 {
-    uint32_t state = lm_load_relaxed(&lm_process_1.trace);
-    return __builtin_expect(state != LM_TRACE_OFF, 0) && (state == LM_TRACE_ON || lm_trace_decide());
+    uint32_t state = lm_load_relaxed(&lm_process_1.log);
+    return __builtin_expect(state != LM_LOG_OFF, 0) && (state == LM_LOG_ON || lm_log_decide());
 }
 
-/* LM_TRACE(socket, format, ...): an event of the connection that has this socket; -1: of none. */
-#define LM_TRACE(...)                                                                                                  \
+/* LM_LOG(socket, format, ...): an event of the connection that has this socket; -1: of none. */
+#define LM_LOG(...)                                                                                                    \
     do {                                                                                                               \
-        if (lm_tracing())                                                                                              \
-            lm_trace(__VA_ARGS__);                                                                                     \
+        if (lm_logging())                                                                                              \
+            lm_log(__VA_ARGS__);                                                                                       \
     } while (0)
 
 /* A line as it grows. */
-struct lm_line {
-    char text[LM_TRACE_LINE];
+struct lm_log_line {
+    char text[LM_LOG_LINE];
     size_t length;
 };
 
-LM_COLD __attribute__((format(printf, 2, 0))) void lm_line_add_list(struct lm_line *line, const char *format,
-                                                                    va_list arguments)
+LM_COLD __attribute__((format(printf, 2, 0))) void lm_log_line_add_list(struct lm_log_line *line, const char *format,
+                                                                        va_list arguments)
 {
     size_t room = sizeof line->text - line->length;
     int length = vsnprintf(line->text + line->length, room, format, arguments);
@@ -58,27 +58,27 @@ LM_COLD __attribute__((format(printf, 2, 0))) void lm_line_add_list(struct lm_li
         line->length += (size_t)length < room ? (size_t)length : room - 1;
 }
 
-LM_COLD __attribute__((format(printf, 2, 3))) void lm_line_add(struct lm_line *line, const char *format, ...)
+LM_COLD __attribute__((format(printf, 2, 3))) void lm_log_line_add(struct lm_log_line *line, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    lm_line_add_list(line, format, arguments);
+    lm_log_line_add_list(line, format, arguments);
     va_end(arguments);
 }
 
-LM_COLD void lm_line_begin(struct lm_line *line, int socket)
+LM_COLD void lm_log_line_begin(struct lm_log_line *line, int socket)
 {
     struct lm_timespec now = {0, 0};
     struct stat status;
     line->length = 0;
     lm_libc_clock_gettime(0, &now); /* CLOCK_REALTIME */
     long day = now.seconds % 86400;
-    lm_line_add(line, "LightMessaging %02ld:%02ld:%02ld.%06ld pid %d connection ", day / 3600, day / 60 % 60, day % 60,
-                now.nanoseconds / 1000, (int)getpid());
+    lm_log_line_add(line, "LightMessaging %02ld:%02ld:%02ld.%06ld pid %d connection ", day / 3600, day / 60 % 60,
+                    day % 60, now.nanoseconds / 1000, (int)getpid());
     if (socket >= 0 && lm_sys_stat(socket, &status) == 0)
-        lm_line_add(line, "%llu: ", (unsigned long long)status.st_ino);
+        lm_log_line_add(line, "%llu: ", (unsigned long long)status.st_ino);
     else
-        lm_line_add(line, "-: ");
+        lm_log_line_add(line, "-: ");
 }
 
 /* Whether a character of that width would do something to the terminal: a control of ASCII, or one of ISO 8859-1. */
@@ -90,7 +90,7 @@ LM_COLD bool lm_is_control(const unsigned char *character, size_t width)
 }
 
 /* Puts '?' for what is no character of UTF-8, and for controls: names and paths may have been chosen by others. */
-LM_COLD void lm_line_clean(struct lm_line *line, size_t length)
+LM_COLD void lm_log_line_clean(struct lm_log_line *line, size_t length)
 {
     unsigned char *text = (unsigned char *)line->text;
     for (size_t at = 0; at < length;) {
@@ -103,23 +103,23 @@ LM_COLD void lm_line_clean(struct lm_line *line, size_t length)
 }
 
 /* In one write, so that lines of several processes don't mix. */
-LM_COLD void lm_line_end(struct lm_line *line)
+LM_COLD void lm_log_line_end(struct lm_log_line *line)
 {
     size_t length = line->length < sizeof line->text - 1 ? line->length : sizeof line->text - 1;
-    lm_line_clean(line, length);
+    lm_log_line_clean(line, length);
     line->text[length] = '\n';
     lm_sys_write(2, line->text, length + 1);
 }
 
-LM_COLD __attribute__((format(printf, 2, 3))) void lm_trace(int socket, const char *format, ...)
+LM_COLD __attribute__((format(printf, 2, 3))) void lm_log(int socket, const char *format, ...)
 {
-    struct lm_line line;
+    struct lm_log_line line;
     va_list arguments;
-    lm_line_begin(&line, socket);
+    lm_log_line_begin(&line, socket);
     va_start(arguments, format);
-    lm_line_add_list(&line, format, arguments);
+    lm_log_line_add_list(&line, format, arguments);
     va_end(arguments);
-    lm_line_end(&line);
+    lm_log_line_end(&line);
 }
 
 #endif

@@ -12,8 +12,8 @@
  */
 #include "../../Mach.h"
 
-#ifndef LM_DETAIL_REGISTRY_DOORS_H
-#define LM_DETAIL_REGISTRY_DOORS_H
+#ifndef LM_DETAIL_REGISTRY_NAMING_H
+#define LM_DETAIL_REGISTRY_NAMING_H
 
 #include "entries.h"
 #include "../ground/error.h"
@@ -187,7 +187,7 @@ LM_SETUP int lm_registry_unlock(const char *name, enum lm_door_wish wish)
         result = lm_door_change(&change, wish);
     lm_folders_close(&change.folders);
     if (result == 0)
-        LM_TRACE(-1, "%s \"%s\" at %s", wish == LM_DOOR_LOCKED ? "locked" : "unlocked", name, change.path);
+        LM_LOG(-1, "%s \"%s\" at %s", wish == LM_DOOR_LOCKED ? "locked" : "unlocked", name, change.path);
     return lm_told(LM_DEED_UNLOCK, name, change.path, "", result);
 }
 
@@ -321,7 +321,7 @@ LM_SETUP int lm_registry_register(const char *name, struct lm_registration *regi
     if (result < 0)
         lm_registration_close(registration);
     else
-        LM_TRACE(-1, "registered \"%s\" at %s", name, change.path);
+        LM_LOG(-1, "registered \"%s\" at %s", name, change.path);
     return lm_told(LM_DEED_REGISTER, name, change.path, "", result);
 }
 
@@ -337,7 +337,7 @@ LM_SETUP void lm_registry_unregister(const char *name, struct lm_registration *r
         lm_name_end_change(registration->lock);
         lm_folders_close(&folders);
     }
-    LM_TRACE(-1, "gave up \"%s\"", name);
+    LM_LOG(-1, "gave up \"%s\"", name);
     lm_registration_close(registration);
 }
 
