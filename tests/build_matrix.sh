@@ -97,7 +97,7 @@ talks()
     mkdir "$LM_RUNTIME_DIR"
     ./server &
     server=$!
-    for _ in $(seq 100); do
+    for _ in $(seq 2400); do
         said=$(./client) && break
         sleep 0.05
     done

@@ -45,7 +45,7 @@ static void warm_up(LMConnectionRef connection, uint64_t *random)
             th_check_echo(connection);
     }
     if (kind == 3)
-        th_sleep_ms(1); /* the service has gone to sleep */
+        th_sleep_ms(1); /* not to wait for something: in most rounds the service goes to sleep */
 }
 
 /* --- The last word: each way to send one returns what it was told --- */

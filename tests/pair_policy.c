@@ -53,7 +53,7 @@ static void watch(LMMessage *message)
 static void answer_whether_gone(LMMessage *message)
 {
     struct pollfd gone = {.fd = watched, .events = POLLIN};
-    LMSendIntegerReply(message->head.msgh_remote_port, poll(&gone, 1, 10000));
+    LMSendIntegerReply(message->head.msgh_remote_port, poll(&gone, 1, -1));
 }
 
 /* A megabyte to each client that waits; what became of it. */
