@@ -713,7 +713,12 @@ static void run_race(struct race *race)
     }
     race->is_over = 1;
     pthread_barrier_wait(&race->start);
+    serve_for_race(race); /* once more, for the last message that was under way: it would be kept */
+    th_check_echo(&connection);
     th_close(&connection);
+    CFMachPortInvalidate(race->port);
+    CFRelease(race->source);
+    CFRelease(race->port);
 }
 
 /*
