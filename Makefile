@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# A front door. demo needs only a C compiler; check, check-all and bench install what they need (tests/check, bench/run),
-# hunt needs the same as check; the build proper is Meson's.
+# A front door. demo needs only a C compiler; check, check-all and bench install what they need (tests/check,
+# bench/run), hunt needs the same as check; the build proper is Meson's.
 
 CFLAGS = -O2
 STRICT = -std=c11 -Wall -Wextra -Wpedantic -I include

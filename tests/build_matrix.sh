@@ -12,10 +12,11 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 strict=(-Wall -Wextra -Wpedantic -Wconversion -Werror -I "$root/include")
-public=(LightMessaging/LightMessaging.h LightMessaging/CoreFoundation.h LightMessaging/CFMachPort.h LightMessaging/Mach.h
-    rocketbootstrap/rocketbootstrap.h)
+public=(LightMessaging/LightMessaging.h LightMessaging/CoreFoundation.h LightMessaging/CFMachPort.h
+    LightMessaging/Mach.h rocketbootstrap/rocketbootstrap.h)
 # What is included on demand, and needs no other library.
-helpers=(LightMessaging/CFMessagePort.h LightMessaging/Data.h LightMessaging/String.h LightMessaging/Integer.h LightMessaging/Image.h)
+helpers=(LightMessaging/CFMessagePort.h LightMessaging/Data.h LightMessaging/String.h LightMessaging/Integer.h
+    LightMessaging/Image.h)
 failures=0
 compile_only=(-c -o out)
 [ "${LM_MATRIX-whole}" = small ] && compile_only=(-fsyntax-only)
@@ -92,7 +93,8 @@ check_compilers()
         expect_builds 'the classic pair, optimised' gcc -std=c11 -O2 "${strict[@]}" $side.c -o out
         expect_builds 'the classic pair without doors' gcc -std=c11 -DLIGHTMESSAGING_USE_ROCKETBOOTSTRAP=0 \
             "${strict[@]}" $side.c -o out
-        expect_builds 'the classic pair with a timeout' gcc -std=c11 -DLIGHTMESSAGING_TIMEOUT=300 "${strict[@]}" $side.c -o out
+        expect_builds 'the classic pair with a timeout' gcc -std=c11 -DLIGHTMESSAGING_TIMEOUT=300 \
+            "${strict[@]}" $side.c -o out
     done
 }
 
@@ -125,7 +127,8 @@ check_pair_runs()
     done
 }
 
-# The library's code in one unit, declarations in the others, each in C or C++; beside them one that keeps code of its own.
+# The library's code in one unit, declarations in the others, each in C or C++; beside them one that keeps code of its
+# own.
 check_separate()
 {
     local c=(gcc -std=c11 -O2 "${strict[@]}" -Wmissing-prototypes -DLIGHTMESSAGING_SEPARATE -c)
@@ -142,7 +145,8 @@ check_separate()
     for side in client server; do
         expect_builds 'declarations' "${c[@]}" $side.c -o ${side}_c.o
         expect_builds 'declarations in C++' "${cpp[@]}" $side.cpp -o ${side}_cpp.o
-        [ "$(size ${side}_c.o | awk 'NR == 2 { print $1 }')" -lt 2048 ] || fail "code in a unit that asked for declarations"
+        [ "$(size ${side}_c.o | awk 'NR == 2 { print $1 }')" -lt 2048 ] ||
+            fail "code in a unit that asked for declarations"
     done
     for header in "${public[@]}" "${helpers[@]}" LightMessaging/{PropertyList,ImagePNG,ImageCairo}.h; do
         printf '#include <%s>\nint main(void) { return 0; }\n' "$header" >alone.c
@@ -157,8 +161,8 @@ check_separate()
     done
 }
 
-libc_headers=(stdio.h stdlib.h string.h unistd.h errno.h fcntl.h pthread.h signal.h time.h sys/socket.h sys/un.h sys/stat.h sys/mman.h
-    sys/epoll.h sys/time.h sys/uio.h sys/syscall.h poll.h stddef.h stdint.h limits.h)
+libc_headers=(stdio.h stdlib.h string.h unistd.h errno.h fcntl.h pthread.h signal.h time.h sys/socket.h sys/un.h
+    sys/stat.h sys/mman.h sys/epoll.h sys/time.h sys/uio.h sys/syscall.h poll.h stddef.h stdint.h limits.h)
 
 # Each header alone, and before and after libc's.
 check_orders()
@@ -215,11 +219,13 @@ check_details_refuse()
 prefixes='^(LM|lm_|CF|kCF|mach_|MACH_|KERN_|BOOTSTRAP_|LIGHTMESSAGING_|ROCKETBOOTSTRAP_|rocketbootstrap_|msgh_)'
 names='^(task_get_bootstrap_port|name_t|kern_return_t|Boolean|UInt8|SInt32|UInt32)$'
 
-# The system's headers that LightMessaging.h includes, by themselves: what they bring doesn't count. Other libraries' it includes only on
-# demand.
+# The system's headers that LightMessaging.h includes, by themselves: what they bring doesn't count. Other libraries' it
+# includes only on demand.
 write_baseline()
 {
-    grep -rhoE '^ *# *include <[^>]*>' "$root/include" | grep -vE 'LightMessaging|rocketbootstrap|Foundation/|AppKit/|plist/|png|cairo|math' | sed 's/^ *# */#/' | sort -u >baseline.c
+    grep -rhoE '^ *# *include <[^>]*>' "$root/include" |
+        grep -vE 'LightMessaging|rocketbootstrap|Foundation/|AppKit/|plist/|png|cairo|math' |
+        sed 's/^ *# */#/' | sort -u >baseline.c
     echo '#include <LightMessaging/LightMessaging.h>' >subject.c
 }
 
@@ -231,7 +237,8 @@ macros()
 # Functions, objects, types, tags and enumerators at file scope, from our files only.
 declared()
 {
-    gcc -std=c11 -g -fno-eliminate-unused-debug-types -fno-eliminate-unused-debug-symbols -fkeep-static-functions -fkeep-inline-functions -I "$root/include" -c "$1" -o names.o
+    gcc -std=c11 -g -fno-eliminate-unused-debug-types -fno-eliminate-unused-debug-symbols -fkeep-static-functions \
+        -fkeep-inline-functions -I "$root/include" -c "$1" -o names.o
     readelf --debug-dump=info names.o 2>/dev/null | awk '
         /<[0-9a-f]+><[0-9a-f]+>: Abbrev Number/ { depth = $1; sub(/^</, "", depth); sub(/>.*/, "", depth); tag = $NF }
         /DW_AT_name/ {
@@ -276,32 +283,37 @@ check_units_and_plugin()
 check_objective_c()
 {
     local objective_c=(gcc -x objective-c -std=gnu11 "${strict[@]}") side
-    local foundation=(-isystem "$(gnustep-config --variable=GNUSTEP_SYSTEM_HEADERS)" -fobjc-exceptions -fexceptions -D_NATIVE_OBJC_EXCEPTIONS
-        -fconstant-string-class=NSConstantString)
+    local foundation=(-isystem "$(gnustep-config --variable=GNUSTEP_SYSTEM_HEADERS)" -fobjc-exceptions -fexceptions
+        -D_NATIVE_OBJC_EXCEPTIONS -fconstant-string-class=NSConstantString)
     for side in client server; do
         expect_builds 'the classic pair in Objective-C' "${objective_c[@]}" $side.c -o out
-        expect_builds 'the classic pair in Objective-C with clang' clang -x objective-c -std=gnu11 "${strict[@]}" $side.c -o out
-        expect_builds 'the classic pair with Foundation' "${objective_c[@]}" "${foundation[@]}" $side.c -o out -lgnustep-base -lobjc
+        expect_builds 'the classic pair in Objective-C with clang' clang -x objective-c -std=gnu11 \
+            "${strict[@]}" $side.c -o out
+        expect_builds 'the classic pair with Foundation' "${objective_c[@]}" "${foundation[@]}" $side.c -o out \
+            -lgnustep-base -lobjc
         expect_builds 'code of its own in Objective-C' "${objective_c[@]}" -DLIGHTMESSAGING_SEPARATE $side.c -o out
     done
-    "${objective_c[@]}" -DLIGHTMESSAGING_IMPLEMENTATION -c client.c -o out 2>errors && fail 'code for other units in Objective-C'
+    "${objective_c[@]}" -DLIGHTMESSAGING_IMPLEMENTATION -c client.c -o out 2>errors &&
+        fail 'code for other units in Objective-C'
     grep -q 'in a file in C or C++' errors || fail 'code for other units in Objective-C is refused without a reason'
     printf '#import <%s>\n' "${public[@]}" "${helpers[@]}" >all.m
     expect_builds 'all headers with Foundation' "${objective_c[@]}" "${foundation[@]}" -c all.m -o out
     sed 's/main/other/' client.c >other.c
-    expect_builds 'two units with Foundation' "${objective_c[@]}" "${foundation[@]}" client.c other.c -o out -lgnustep-base -lobjc
+    expect_builds 'two units with Foundation' "${objective_c[@]}" "${foundation[@]}" client.c other.c -o out \
+        -lgnustep-base -lobjc
 }
 
 # Headers that need another library.
 check_libraries()
 {
-    local header
+    local header flags
+    read -ra flags < <(pkg-config --cflags cairo libpng libplist-2.0)
     for header in PropertyList ImagePNG ImageCairo; do
         printf '#include <LightMessaging/%s.h>\nint main(void) { return 0; }\n' $header >library.c
         cp library.c library.cpp
-        expect_builds "$header.h" gcc -std=c11 "${strict[@]}" $(pkg-config --cflags cairo libpng libplist-2.0) -c library.c -o out
-        expect_builds "$header.h" clang -std=c11 "${strict[@]}" $(pkg-config --cflags cairo libpng libplist-2.0) -c library.c -o out
-        expect_builds "$header.h in C++" g++ -std=c++17 "${strict[@]}" $(pkg-config --cflags cairo libpng libplist-2.0) -c library.cpp -o out
+        expect_builds "$header.h" gcc -std=c11 "${strict[@]}" "${flags[@]}" -c library.c -o out
+        expect_builds "$header.h" clang -std=c11 "${strict[@]}" "${flags[@]}" -c library.c -o out
+        expect_builds "$header.h in C++" g++ -std=c++17 "${strict[@]}" "${flags[@]}" -c library.cpp -o out
     done
 }
 
@@ -325,7 +337,8 @@ SOURCE
 # Another library that has CoreFoundation's names.
 check_aside()
 {
-    local compile=(gcc -std=c11 -D_POSIX_C_SOURCE=200809L -DLIGHTMESSAGING_USE_COREFOUNDATION=1 -I "$root/tests/aside" "${strict[@]}")
+    local compile=(gcc -std=c11 -D_POSIX_C_SOURCE=200809L -DLIGHTMESSAGING_USE_COREFOUNDATION=1 -I "$root/tests/aside"
+        "${strict[@]}")
     local libraries
     read -ra libraries < <(pkg-config --cflags --libs cairo libpng libplist-2.0)
     export LM_RUNTIME_DIR=$work/runtime-aside
