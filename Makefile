@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-# A front door. demo needs only a C compiler; check and bench install what they need (tests/check, bench/run), hunt needs
-# the same as check; the build proper is Meson's.
+# A front door. demo needs only a C compiler; check, check-all and bench install what they need (tests/check,
+# bench/run), hunt needs the same as check; the build proper is Meson's.
 
 CFLAGS = -O2
 STRICT = -std=c11 -Wall -Wextra -Wpedantic -I include
 
 examples = lol_server lol_client processes_server processes_client
-headers := $(wildcard include/*/*.h include/*/*/*.h examples/*.h bench/*.h)
+headers := $(shell find include examples bench -name '*.h')
 sources  = find include examples bench tests -name '*.[chm]' -o -name '*.cpp'
 
 peers = floor lightmessaging raw pipe iceoryx sdbus zeromq nng
@@ -17,11 +17,12 @@ libraries_sdbus   = -lsystemd
 libraries_zeromq  = -lzmq
 libraries_nng     = -lnng
 
-.PHONY: help demo check hunt model bench bench-quick bench-programs bench-record format format-check clean
+.PHONY: help demo check check-all hunt model bench bench-quick bench-programs bench-record format format-check clean
 
 help:
 	@echo 'make demo          build the examples and see two processes talk'
-	@echo 'make check         run all tests (installs what they need on Debian)'
+	@echo 'make check         run the tests, in 6 minutes (installs what they need on Debian)'
+	@echo 'make check-all     run them in all ways: also ThreadSanitizer, valgrind, all builds'
 	@echo 'make hunt          run the hunts for races in full length'
 	@echo 'make model         check the models of the protocol with spin'
 	@echo 'make bench         compare with other ways to talk (installs them on Debian); in 10 minutes'
@@ -62,6 +63,9 @@ bench-record:
 
 check:
 	@tests/check
+
+check-all:
+	@tests/check all
 
 hunt:
 	@tests/hunt

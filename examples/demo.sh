@@ -26,14 +26,14 @@ stop_services()
 trap stop_services EXIT
 trap 'exit 1' HUP INT TERM
 
-# Starts one service and waits, at most 10 seconds, for the line that says it is ready.
+# Starts one service and waits, at most 2 minutes, for the line that says it is ready.
 start_service()
 {
     output=$LM_RUNTIME_DIR/$1.output
     "$programs/$1" >"$output" 2>&1 &
     started=$!
     services="$services $started"
-    tries=200
+    tries=2400
     until grep -q '^serving ' "$output"; do
         tries=$((tries - 1))
         if [ $tries -eq 0 ] || ! kill -0 "$started" 2>/dev/null; then

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Fuzzes what consumes a peer's data: C with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, then Objective-C, with gcc,
-# AddressSanitizer and a mutator of its own. fuzz.sh SEEDS-PROGRAM
-# LM_FUZZ_SECONDS (60) says for how long in C, and half as long in Objective-C; LM_FUZZ_CORPUS names a folder to go on from and to keep what was found in.
+#   fuzz.sh SEEDS-PROGRAM
+# Fuzzes what consumes a peer's data: C with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, then
+# Objective-C, with gcc, AddressSanitizer and a mutator of its own. LM_FUZZ_SECONDS (60) says for how long in C, and
+# half as long in Objective-C; LM_FUZZ_CORPUS names a folder to go on from and to keep what was found in.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 seeds=$(realpath "$1")
@@ -23,10 +24,10 @@ give_up()
     exit 1
 }
 
-clang -std=c11 -O1 -g -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -I "$root/include" \
-    "$root/tests/fuzz_consume.c" $(pkg-config --cflags --libs libplist-2.0) -o fuzz_consume
-for word in '<array>' '</array>' '<dict>' '<key>' '</key>' '<string>' '</string>' '</plist>' '<!--' '-->' '<!-->' '<![CDATA[' ']]>' '<?' \
-    '?>' '<!DOCTYPE ' '<plist ' '&amp;' '&#' '<integer>' '<date>' '<true/>'; do
+clang -std=c11 -O1 -g -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+    -I "$root/include" "$root/tests/fuzz_consume.c" $(pkg-config --cflags --libs libplist-2.0) -o fuzz_consume
+for word in '<array>' '</array>' '<dict>' '<key>' '</key>' '<string>' '</string>' '</plist>' '<!--' '-->' '<!-->' \
+    '<![CDATA[' ']]>' '<?' '?>' '<!DOCTYPE ' '<plist ' '&amp;' '&#' '<integer>' '<date>' '<true/>'; do
     echo "\"$word\""
 done >words
 if ! nice ./fuzz_consume -max_total_time="$seconds" -max_len=65536 -timeout=20 -rss_limit_mb=3000 -print_final_stats=1 \
@@ -36,9 +37,10 @@ fi
 grep -E 'number_of_executed_units|new_units_added' log
 
 # What GNUstep keeps for ever is looked at by pair_foundation.
-gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address -fexceptions -fobjc-exceptions -D_NATIVE_OBJC_EXCEPTIONS \
-    -fconstant-string-class=NSConstantString -D_GNU_SOURCE -I "$root/include" \
-    -isystem "$(gnustep-config --variable=GNUSTEP_SYSTEM_HEADERS)" "$root/tests/fuzz_foundation.m" -o fuzz_foundation -lgnustep-base -lobjc
+gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address -fexceptions -fobjc-exceptions \
+    -D_NATIVE_OBJC_EXCEPTIONS -fconstant-string-class=NSConstantString -D_GNU_SOURCE -I "$root/include" \
+    -isystem "$(gnustep-config --variable=GNUSTEP_SYSTEM_HEADERS)" "$root/tests/fuzz_foundation.m" -o fuzz_foundation \
+    -lgnustep-base -lobjc
 if ! ASAN_OPTIONS=detect_leaks=0 nice ./fuzz_foundation $((seconds / 2)) "$RANDOM" seeds/* >log 2>&1; then
     give_up
 fi

@@ -10,11 +10,13 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { TH_SECONDS = 25, TH_LONG_SECONDS = 1800, TH_LEAKED = 97 };
+/* Seconds that a body or a wait takes at most on an idle machine, and how much slower a busy one may be. */
+enum { TH_SECONDS = 25, TH_LONG_SECONDS = 1800, TH_WAIT_SECONDS = 20, TH_SLOWNESS = 12, TH_LEAKED = 97 };
 
 static int th_extra_descriptors;
 
@@ -60,6 +62,13 @@ unsigned th_rounds(unsigned count)
 bool th_long(void)
 {
     return getenv("LM_TEST_LONG") != NULL && !th_quick();
+}
+
+static unsigned th_slowness(void)
+{
+    const char *wanted = getenv("LM_TEST_SLOWNESS");
+    unsigned slowness = wanted != NULL ? (unsigned)strtoul(wanted, NULL, 10) : TH_SLOWNESS;
+    return th_on_valgrind() || TH_THREAD_SANITIZER ? 4 * slowness : slowness;
 }
 
 static unsigned th_count(bool (*counts)(const char *target))
@@ -129,10 +138,15 @@ void th_sleep_ms(unsigned milliseconds)
     th_sleep_us(milliseconds * 1000);
 }
 
+uint64_t th_hung_at(void)
+{
+    return th_now_ms() + 1000 * TH_WAIT_SECONDS * th_slowness();
+}
+
 /* Most of what is waited for comes soon. */
 void th_wait_until(bool (*condition)(void *), void *info)
 {
-    uint64_t end = th_now_ms() + 20000;
+    uint64_t end = th_hung_at();
     for (unsigned us = 20; !condition(info); us = us < 1000 ? 2 * us : us) {
         assert_true(th_now_ms() < end);
         th_sleep_us(us);
@@ -364,20 +378,68 @@ void th_resume(pid_t service)
     assert_int_equal(kill(service, SIGCONT), 0);
 }
 
-static bool th_sleeps(void *service)
+/*
+ * Opened and closed behind ThreadSanitizer's back: it sees only one side when a descriptor's number goes from here to
+ * the library, which calls the kernel directly, and would report a race.
+ */
+static int th_open(const char *path)
+{
+    int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    th_require(file >= 0, path);
+    return file;
+}
+
+/* Of a process, its first thread. */
+static bool th_thread_sleeps(pid_t thread)
 {
     char path[64], line[512] = "";
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)*(pid_t *)service);
-    FILE *file = fopen(path, "r");
-    th_require(file != NULL && fgets(line, sizeof line, file) != NULL, path);
-    fclose(file);
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)thread);
+    int file = th_open(path);
+    th_require(syscall(SYS_read, file, line, sizeof line - 1) > 0, path);
+    syscall(SYS_close, file);
     const char *name_end = strrchr(line, ')');
     return name_end != NULL && name_end[2] == 'S';
+}
+
+static bool th_sleeps(void *service)
+{
+    return th_thread_sleeps(*(pid_t *)service);
 }
 
 void th_await_sleep(pid_t service)
 {
     th_wait_until(th_sleeps, &service);
+}
+
+static bool th_others_sleep(void *least)
+{
+    unsigned asleep = 0, awake = 0;
+    union {
+        struct dirent64 first;
+        char bytes[16384]; /* some 500 threads */
+    } entries;
+    int folder = th_open("/proc/self/task");
+    long length = syscall(SYS_getdents64, folder, &entries, sizeof entries);
+    th_require(length > 0, "getdents64");
+    syscall(SYS_close, folder);
+    for (long at = 0; at < length;) {
+        const struct dirent64 *entry = (const void *)(entries.bytes + at);
+        pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
+        at += entry->d_reclen;
+        if (thread == 0 || thread == gettid())
+            continue;
+        if (th_thread_sleeps(thread))
+            asleep++;
+        else
+            awake++;
+    }
+    return awake == 0 && asleep >= *(unsigned *)least;
+}
+
+void th_await_others_asleep(unsigned least)
+{
+    for (int looks = 0; looks < 2; looks++, th_sleep_ms(1)) /* a lock may make one sleep for a moment */
+        th_wait_until(th_others_sleep, &least);
 }
 
 /* --- Running a body --- */
@@ -392,9 +454,8 @@ static int th_remove_entry(const char *path, const struct stat *status, int type
 
 static void th_be_body(const struct th_case *test)
 {
-    unsigned seconds = test->seconds != 0 ? test->seconds : TH_SECONDS;
-    bool slow = th_on_valgrind() || TH_THREAD_SANITIZER;
-    alarm(slow ? seconds * 4 : th_long() ? TH_LONG_SECONDS : seconds);
+    unsigned seconds = (test->seconds != 0 ? test->seconds : TH_SECONDS) * th_slowness();
+    alarm(th_long() && seconds < TH_LONG_SECONDS ? TH_LONG_SECONDS : seconds);
     setenv("CMOCKA_TEST_ABORT", "1", 1);
     th_extra_descriptors = 0;
     th_open_nursery();

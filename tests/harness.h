@@ -6,6 +6,9 @@
  *
  * A failing cmocka assertion ends the process that made it (cmocka's abort mode), so assertions may be used in any
  * thread, in services and in callbacks. What a body leaves running is killed after it.
+ *
+ * Time-outs are for hangs only. They are twelve times what an idle machine needs at most, and four times that on
+ * valgrind and with ThreadSanitizer; LM_TEST_SLOWNESS in the environment stands for the twelve.
  */
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H
@@ -29,7 +32,7 @@ typedef void (*th_body)(void);
 struct th_case {
     const char *name;
     th_body body;
-    unsigned seconds; /* 0: the usual time-out */
+    unsigned seconds; /* at most, on an idle machine; 0: the usual 25 */
 };
 
 /* An entry for cmocka's list of tests. */
@@ -75,7 +78,9 @@ unsigned th_sockets(void);
 void th_expect_more_descriptors(int count);
 uint64_t th_now_ms(void);
 void th_sleep_ms(unsigned milliseconds);
-/* Repeats until it is true; fails the test after 20 seconds. */
+/* The th_now_ms at which a wait that begins now hangs: 20 seconds on an idle machine. */
+uint64_t th_hung_at(void);
+/* Repeats until it is true; fails the test when that hangs. */
 void th_wait_until(bool (*condition)(void *), void *info);
 
 /* --- Words that the test and all of its services see, even after one has died --- */
@@ -85,7 +90,7 @@ enum { TH_WORDS = 65536 }; /* all 0 when a body starts */
 uint32_t th_get(unsigned word);
 void th_set(unsigned word, uint32_t value);
 void th_add(unsigned word);
-/* Waits until the word is at least that; fails the test after 20 seconds. */
+/* Waits until the word is at least that; fails the test when that hangs. */
 void th_await(unsigned word, uint32_t least);
 
 /* --- Services --- */
@@ -115,6 +120,8 @@ void th_pause(pid_t service);
 void th_resume(pid_t service);
 /* Waits until its first thread sleeps, as that of a service does which has nothing to do. */
 void th_await_sleep(pid_t service);
+/* Waits until all other threads of this process sleep, and are at least that many. None may end meanwhile. */
+void th_await_others_asleep(unsigned least);
 /* Waits for a process that ends by itself; its wait status. */
 int th_reap(pid_t process);
 /* Serves the loop of this thread until the process is told to end. */

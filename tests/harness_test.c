@@ -194,8 +194,10 @@ static void a_leak_is_noticed(void **state)
 static void a_hang_is_ended(void **state)
 {
     (void)state;
+    setenv("LM_TEST_SLOWNESS", "1", 1);
     expect(body_that_hangs, "hung");
     expect(body_that_waits_for_a_word, "hung");
+    unsetenv("LM_TEST_SLOWNESS");
 }
 
 static void words_are_shared_and_fresh(void **state)

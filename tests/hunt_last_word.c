@@ -47,7 +47,7 @@ static void warm_up(LMConnectionRef connection, uint64_t *random)
             th_check_echo(connection);
     }
     if (kind == 3)
-        th_sleep_ms(1); /* the service has gone to sleep */
+        th_sleep_ms(1); /* not to wait for something: in most rounds the service goes to sleep */
 }
 
 /* --- The last word: each way to send one returns what it was told --- */
@@ -224,8 +224,9 @@ static void hunt(const char *name, send_function send, enum sender sender, uint6
     for (uint32_t number = 0; number < rounds; number++)
         assert_true(th_get(ARRIVED + number) <= 1);
     th_report("last word, %s: %u rounds, %u refused, the others came once", name, rounds, refused);
-    assert_true(refused < rounds || sender == AT_ONCE); /* a successor takes longer to start */
-    th_check_echo(&connection);                         /* what was kept goes, so that nothing stays open */
+    /* Of two rounds both may be refused; and at the death no successor is there yet. */
+    assert_true(refused < rounds || th_quick() || sender == AT_ONCE);
+    th_check_echo(&connection); /* what was kept goes, so that nothing stays open */
     th_close(&connection);
     th_stop(service);
 }

@@ -318,9 +318,11 @@ static void threads_dont_mix_descriptors(void)
     th_stop(service);
 }
 
-static void *resume_soon(void *service)
+enum { SENDERS = 200 };
+
+static void *resume_when_all_wait(void *service)
 {
-    th_sleep_ms(300); /* most of the senders have found the socket full by then; what is tested holds anyway */
+    th_await_others_asleep(SENDERS + 1);
     th_resume(*(pid_t *)service);
     return NULL;
 }
@@ -338,8 +340,8 @@ static void a_full_socket_makes_senders_wait(void)
     pthread_t thread;
     th_check_echo(&connection);
     th_pause(service);
-    assert_int_equal(pthread_create(&thread, NULL, resume_soon, &service), 0);
-    send_from_threads(&connection, 200, 2);
+    assert_int_equal(pthread_create(&thread, NULL, resume_when_all_wait, &service), 0);
+    send_from_threads(&connection, SENDERS, 2);
     pthread_join(thread, NULL);
     th_close(&connection);
     th_stop(service);
@@ -411,9 +413,9 @@ static void a_withdrawn_message_closes_its_descriptors(void)
     th_stop(service);
 }
 
-static void *replace_soon(void *service)
+static void *replace_when_it_waits(void *service)
 {
-    th_sleep_ms(100);
+    th_await_others_asleep(1);
     th_kill(*(pid_t *)service);
     *(pid_t *)service = th_serve(NAME, answer);
     return NULL;
@@ -436,7 +438,7 @@ static void descriptors_move_to_a_restarted_service(void)
     kern_return_t status = MACH_SEND_INVALID_DEST;
     th_check_echo(&connection);
     th_pause(service);
-    assert_int_equal(pthread_create(&thread, NULL, replace_soon, &service), 0);
+    assert_int_equal(pthread_create(&thread, NULL, replace_when_it_waits, &service), 0);
     while (status == MACH_SEND_INVALID_DEST || status == BOOTSTRAP_UNKNOWN_SERVICE)
         status =
             LMConnectionSendTwoWayWithDescriptors(&connection, SUM, NULL, 0, files, 2, LM_TIMEOUT_NEVER, &response);

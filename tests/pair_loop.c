@@ -399,7 +399,7 @@ static void add_to_other_loop(const struct th_service *me)
     (void)me;
     static struct worker worker;
     start_worker(&worker, "loop.first");
-    th_sleep_ms(50); /* it sleeps by now */
+    th_await_others_asleep(1);
     assert_int_equal(LMStartService("loop.added", worker.loop, (CFMachPortCallBack)answer), 0);
     th_ready();
     th_serve_until_stopped();
@@ -512,20 +512,24 @@ static void processes_may_be_mutual_peers(void)
 }
 
 enum { SLOW = 7 };
+enum { IS_BUSY, IS_FREE }; /* words */
 
 static void answer_slowly(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
-    if (message->head.msgh_id == SLOW)
-        th_sleep_ms(5000);
-    else
+    if (message->head.msgh_id == SLOW) {
+        th_add(IS_BUSY);
+        th_await(IS_FREE, 1);
+    } else {
         th_echo(port, message, size, info);
+    }
 }
 
 /*
  * Intent: messages sent to a service that is busy for long don't use its doorbell up.
  *   client                            service
- *   one way ----------------------->  busy for 5 s
+ *   one way ----------------------->  busy
  *   400 x one way, 12 ms apart ---->  (each finds no progress, and may ring)
+ *   lets it go on
  *   call -------------------------->  drains, answers, sleeps
  *   call -------------------------->  answers
  */
@@ -535,10 +539,12 @@ static void a_busy_service_can_be_woken_afterwards(void)
     LMConnection connection = th_connection("loop.busy");
     th_check_echo(&connection);
     assert_int_equal(LMConnectionSendEmptyOneWay(&connection, SLOW), 0);
+    th_await(IS_BUSY, 1);
     for (int i = 0; i < 400; i++, th_sleep_ms(12))
         assert_int_equal(LMConnectionSendOneWay(&connection, ECHO, "x", 1), 0);
+    th_set(IS_FREE, 1);
     th_check_echo(&connection);
-    th_sleep_ms(100); /* it sleeps again */
+    th_await_sleep(service);
     th_check_echo(&connection);
     th_close(&connection);
     th_stop(service);
@@ -546,7 +552,7 @@ static void a_busy_service_can_be_woken_afterwards(void)
 
 static void *stop_main(void *argument)
 {
-    th_sleep_ms(50);
+    th_await_others_asleep(1);
     CFRunLoopStop((CFRunLoopRef)argument);
     return NULL;
 }
@@ -707,7 +713,12 @@ static void run_race(struct race *race)
     }
     race->is_over = 1;
     pthread_barrier_wait(&race->start);
+    serve_for_race(race); /* once more, for the last message that was under way: it would be kept */
+    th_check_echo(&connection);
     th_close(&connection);
+    CFMachPortInvalidate(race->port);
+    CFRelease(race->source);
+    CFRelease(race->port);
 }
 
 /*
@@ -777,7 +788,7 @@ static void a_callback_that_runs_the_loop_hears_its_client(void)
         assert_int_equal(pthread_create(&thread, NULL, call_and_wait, &connection), 0);
         th_await(WAITING, i);
         if (i % 2)
-            th_sleep_ms(5); /* it sleeps in the loop */
+            th_await_sleep(service); /* in the loop */
         assert_int_equal(LMConnectionSendOneWay(&connection, SECOND, NULL, 0), 0);
         pthread_join(thread, &seconds);
         assert_int_equal((intptr_t)seconds, 1);
@@ -807,9 +818,9 @@ static void a_first_callback_that_runs_the_loop_welcomes_its_client(void)
     void *seconds, *status;
     th_pause(service);
     assert_int_equal(pthread_create(&first, NULL, call_and_wait, &connection), 0);
-    th_sleep_ms(50);
+    th_await_others_asleep(1);
     assert_int_equal(pthread_create(&second, NULL, send_large_second, &connection), 0);
-    th_sleep_ms(50);
+    th_await_others_asleep(2);
     th_resume(service);
     pthread_join(first, &seconds);
     pthread_join(second, &status);

@@ -43,7 +43,7 @@ static void end(LMObserverRef observer)
 /* Runs the loop until that much has been told. */
 static void expect(const char *what)
 {
-    uint64_t limit = th_now_ms() + 20000;
+    uint64_t limit = th_hung_at();
     while (strlen(told) < strlen(what) && th_now_ms() < limit)
         CFRunLoopRunInMode(kCFRunLoopDefaultMode, 1, true);
     assert_string_equal(told, what);

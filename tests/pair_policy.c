@@ -13,11 +13,12 @@
 
 static const char NAME[] = "test.policy";
 
-enum { WHO = 1, WHO_OF_A_COPY, WATCH_ME, IS_GONE, KEEP, KEPT, ANSWER_KEPT, ONE_WAY, JUDGED };
+enum { WHO = 1, WHO_OF_A_COPY, WATCH_ME, IS_GONE, KEEP, KEPT, ANSWER_KEPT, ONE_WAY, ONE_WAY_COUNT, JUDGED };
 enum { NOBODY = 65534, A_GROUP = 4711 };
 
 static CFMachPortRef running;
 static int judged;
+static int one_way_count;
 static mach_port_t kept[2];
 static uint32_t kept_count;
 static int watched = -1;
@@ -53,7 +54,7 @@ static void watch(LMMessage *message)
 static void answer_whether_gone(LMMessage *message)
 {
     struct pollfd gone = {.fd = watched, .events = POLLIN};
-    LMSendIntegerReply(message->head.msgh_remote_port, poll(&gone, 1, 10000));
+    LMSendIntegerReply(message->head.msgh_remote_port, poll(&gone, 1, -1));
 }
 
 /* A megabyte to each client that waits; what became of it. */
@@ -89,6 +90,13 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
         break;
     case ANSWER_KEPT:
         answer_kept(message->head.msgh_remote_port);
+        break;
+    case ONE_WAY:
+        one_way_count++;
+        th_echo(port, message, size, info);
+        break;
+    case ONE_WAY_COUNT:
+        LMSendIntegerReply(message->head.msgh_remote_port, one_way_count);
         break;
     case JUDGED:
         LMSendIntegerReply(message->head.msgh_remote_port, judged);
@@ -310,11 +318,12 @@ static void a_function_may_run_the_loop(void)
  *   client --one way--> queued, or refused at once
  *   refused
  *   client --one way--> BOOTSTRAP_NOT_PRIVILEGED, and again
+ *   a service that lets everybody in: gets the first one, if that was queued
  */
 static void a_refusal_reaches_one_way_senders(void)
 {
     static const uid_t nobody = NOBODY;
-    static const LMServiceOptions for_nobody = {.users = &nobody, .userCount = 1};
+    static const LMServiceOptions for_nobody = {.users = &nobody, .userCount = 1}, for_all = {0};
     LMConnection connection = th_connection(NAME);
     LMResponseBuffer response;
     pid_t service = start(&for_nobody);
@@ -323,6 +332,9 @@ static void a_refusal_reaches_one_way_senders(void)
     assert_int_equal(LMConnectionSendTwoWay(&connection, WHO, NULL, 0, &response), BOOTSTRAP_NOT_PRIVILEGED);
     for (int i = 0; i < 3; i++)
         assert_int_equal(LMConnectionSendOneWay(&connection, ONE_WAY, "2", 1), BOOTSTRAP_NOT_PRIVILEGED);
+    th_stop(service);
+    service = start(&for_all);
+    assert_int_equal(th_ask(&connection, ONE_WAY_COUNT), first == 0);
     th_close(&connection);
     th_stop(service);
 }

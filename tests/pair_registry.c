@@ -41,7 +41,7 @@ static void keep_loop(void)
 static kern_return_t call(const char *name)
 {
     LMConnection connection = th_connection(name);
-    kern_return_t status = LMConnectionSendOneWayWithTimeout(&connection, 1, "x", 1, 5000);
+    kern_return_t status = LMConnectionSendOneWay(&connection, 1, "x", 1);
     th_close(&connection);
     return status;
 }
