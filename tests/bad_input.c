@@ -2,6 +2,9 @@
 /* What a careless caller may pass: the documented error, and nothing else happens. */
 #include "harness.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 static const char *const BAD_NAMES[] = {"",          ".hidden",     ".",         "..",   "a/b",    "/",
                                         "../escape", "line\nbreak", "tab\tname", "\x01", "del\x7f"};
 
