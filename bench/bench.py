@@ -206,6 +206,9 @@ def connect_many(results, folder, effort, contenders):
                 for program, work, connections in (many, "connections", count), (one, "alone", 1):
                     program.order("connections", connections, 0, effort["ms"])
                     results.add(program, work, count, program.answer())
+            for _ in range(effort["rounds"]):
+                many.order("joining", count, 0, effort["ms"])
+                results.add(many, "joining", count, many.answer())
         many.close()
         one.close()
         print(f"    {peer[0]}, {time.monotonic() - BEGIN:.0f} s", flush=True)

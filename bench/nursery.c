@@ -13,19 +13,19 @@ static int order_pipe[2];
 static int report_pipe[2];
 static int ready_pipe[2]; /* a byte from each client: whether it could connect */
 
-static bool connect_quietly(const WorkPlace *place)
+static bool connect_quietly(const Nursery *nursery)
 {
     char request[64] = {0};
     char reply[64];
     PeerHead head = {sizeof request, sizeof reply, 0};
     memcpy(request, &head, sizeof head);
-    return place->peer->connect(place->folder) && place->peer->call(request, sizeof request, reply, sizeof reply);
+    return nursery->peer->connect(nursery->folder) && nursery->peer->call(request, sizeof request, reply, sizeof reply);
 }
 
-static void be_quiet(const WorkPlace *place)
+static void be_quiet(const Nursery *nursery)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    bool connected = connect_quietly(place);
+    bool connected = connect_quietly(nursery);
     if (write(ready_pipe[1], &connected, 1) != 1 || !connected)
         _exit(1);
     for (;;)
@@ -33,7 +33,7 @@ static void be_quiet(const WorkPlace *place)
 }
 
 /* The last client's pid; -1 if one could not connect. */
-static pid_t start_batch(const WorkPlace *place, uint32_t count)
+static pid_t start_batch(const Nursery *nursery, uint32_t count)
 {
     pid_t newest = -1;
     bool all = true;
@@ -43,7 +43,7 @@ static pid_t start_batch(const WorkPlace *place, uint32_t count)
         if (newest < 0)
             return -1;
         if (newest == 0)
-            be_quiet(place);
+            be_quiet(nursery);
     }
     for (uint32_t i = 0; i < count; i++)
         all = read(ready_pipe[0], &one, 1) == 1 && one && all;
@@ -70,23 +70,24 @@ static void run(const void *argument)
     }
 }
 
-bool nursery_start(WorkPlace *place)
+bool nursery_start(Nursery *nursery, const Peer *peer, const char *folder)
 {
     if (pipe(order_pipe) != 0 || pipe(report_pipe) != 0)
         return false;
-    place->nursery = child_start(run, place);
-    place->orders = order_pipe[1];
-    place->reports = report_pipe[0];
-    return place->nursery > 0;
+    *nursery = (Nursery){.peer = peer, .folder = folder};
+    nursery->process = child_start(run, nursery);
+    nursery->orders = order_pipe[1];
+    nursery->reports = report_pipe[0];
+    return nursery->process > 0;
 }
 
-bool nursery_grow(WorkPlace *place, uint32_t clients)
+bool nursery_grow(Nursery *nursery, uint32_t clients)
 {
-    if (clients <= place->quiet_clients)
+    if (clients <= nursery->clients)
         return true;
-    if (write(place->orders, &clients, sizeof clients) != sizeof clients ||
-        read(place->reports, &place->quiet_client, sizeof place->quiet_client) != sizeof place->quiet_client)
+    if (write(nursery->orders, &clients, sizeof clients) != sizeof clients ||
+        read(nursery->reports, &nursery->client, sizeof nursery->client) != sizeof nursery->client)
         return peer_error("the nursery is gone");
-    place->quiet_clients = clients;
-    return place->quiet_client > 0 || peer_error("a client could not connect");
+    nursery->clients = clients;
+    return nursery->client > 0 || peer_error("a client could not connect");
 }

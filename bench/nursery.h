@@ -3,10 +3,21 @@
 #ifndef BENCH_NURSERY_H
 #define BENCH_NURSERY_H
 
-#include "work.h"
+#include "peer.h"
+#include <sys/types.h>
 
-bool nursery_start(WorkPlace *place);
+typedef struct Nursery {
+    const Peer *peer;
+    const char *folder;
+    pid_t process;
+    int orders;       /* to it: how many quiet clients there shall be */
+    int reports;      /* from it: the pid of one of them, -1 if it failed */
+    uint32_t clients; /* that there are, */
+    pid_t client;     /* and one of them */
+} Nursery;
+
+bool nursery_start(Nursery *nursery, const Peer *peer, const char *folder);
 /* Until there are that many. False, after peer_error, if there can't be. */
-bool nursery_grow(WorkPlace *place, uint32_t clients);
+bool nursery_grow(Nursery *nursery, uint32_t clients);
 
 #endif

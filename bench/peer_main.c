@@ -138,7 +138,7 @@ static int run(const Peer *peer, int client_core)
         goes_on = obey(&place, line);
     if (started)
         peer->disconnect();
-    child_kill(place.nursery);
+    child_kill(place.nursery.process);
     child_kill(place.server);
     while (wait(NULL) > 0) /* helpers, too: the next program may need one of the same name */
         ;

@@ -156,6 +156,9 @@ def add_connections(t, run):
     t.add(f"{most} connections, each", kib, "", 1, "≤", 16, "KiB")
     t.add("", descriptors, "", 1, "≤", 1, "descriptors")
     t.add("… an active client's p50", last, "one connection's", first, "≤", 1.3, "µs")
+    few = run.data["connections"][1] if len(run.data["connections"]) > 1 else most
+    t.add(f"Connect, call, close among {most}", run.us(OURS, "free", "joining", most), f"among {few}",
+          run.us(OURS, "free", "joining", few), "≤", 1.5, "µs")
 
 
 def connection_figures(run, peer, count):
@@ -245,9 +248,9 @@ def connection_table(run):
             kib, descriptors, _, _ = connection_figures(run, peer, count)
             if kib is not None:
                 rows.append([peer, count, show(kib), show(descriptors), both(run, peer, "free", "connections", count),
-                             both(run, peer, "free", "alone", count)])
+                             both(run, peer, "free", "alone", count), both(run, peer, "free", "joining", count)])
     return table(["Peer", "Connections", "KiB each", "Descriptors each", "Active client, µs",
-                  "With one connection, µs"], rows)
+                  "With one connection, µs", "Connect, call, close among them, µs"], rows)
 
 
 def idle_table(run):

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "work.h"
 #include "measure.h"
-#include "nursery.h"
 #include "usage.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -238,14 +237,20 @@ static int64_t threads(WorkPlace *place, const WorkOrder *order)
 
 /* --- Many connections, and quiet ones --- */
 
+/* Connect, first call and close, beside so many others. */
+static int64_t joining(WorkPlace *place, const WorkOrder *order)
+{
+    return nursery_grow(&place->nursery, order->a - 1) ? connects(place, order) : -1;
+}
+
 static int64_t connections(WorkPlace *place, const WorkOrder *order)
 {
     WorkOrder small = *order;
     small.a = small.b = SMALL;
-    uint32_t before = place->quiet_clients;
-    if (!nursery_grow(place, order->a - 1) || !call_once(place, &small)) /* this process has one, too */
+    uint32_t before = place->nursery.clients;
+    if (!nursery_grow(&place->nursery, order->a - 1) || !call_once(place, &small)) /* this process has one, too */
         return -1;
-    if (place->quiet_clients > before)
+    if (place->nursery.clients > before)
         usleep(SETTLE);
     place->values[0] = (double)usage_resident(place->server) - (double)place->resident_before;
     place->values[1] = (double)usage_descriptors(place->server) - (double)place->descriptors_before;
@@ -256,15 +261,15 @@ static int64_t connections(WorkPlace *place, const WorkOrder *order)
 /* Wake-ups a second, of the server and of another client than this. */
 static int64_t quiet(WorkPlace *place, const WorkOrder *order)
 {
-    if (!nursery_grow(place, place->quiet_clients ? place->quiet_clients : 1))
+    if (!nursery_grow(&place->nursery, place->nursery.clients ? place->nursery.clients : 1))
         return -1;
     usleep(SETTLE);
     Usage server = usage_of(place->server);
-    Usage client = usage_of(place->quiet_client);
+    Usage client = usage_of(place->nursery.client);
     usleep(order->milliseconds * 1000);
     double seconds = order->milliseconds / 1e3;
     place->values[0] = (double)(usage_of(place->server).switches - server.switches) / seconds;
-    place->values[1] = (double)(usage_of(place->quiet_client).switches - client.switches) / seconds;
+    place->values[1] = (double)(usage_of(place->nursery.client).switches - client.switches) / seconds;
     return 2;
 }
 
@@ -295,6 +300,7 @@ static const struct {
     {"connect", connects}, /* connect, first call and close. Gives quantiles */
     {"connections",
      connections},        /* a: how many. Gives the server's growth in bytes and in descriptors, and quantiles */
+    {"joining", joining}, /* a: among how many. Connect, first call and close. Gives quantiles */
     {"threads", threads}, /* a: how many. Gives calls a second */
     {"lend", lend},       /* a: bytes. Gives quantiles */
     {"picture", picture}, /* a: rows. Gives quantiles */
@@ -312,7 +318,8 @@ bool work_can(const Peer *peer, const WorkOrder *order)
     }
     if (is_sized && peer->largest && order->a > peer->largest)
         return peer_error("carries no message over %u bytes", peer->largest);
-    if (strcmp(order->work, "connections") == 0 && order->a > peer->most_connections)
+    bool many = strcmp(order->work, "connections") == 0 || strcmp(order->work, "joining") == 0;
+    if (many && order->a > peer->most_connections)
         return peer_error("is tried with %u connections at most", peer->most_connections);
     if (strcmp(order->work, "picture") == 0 && !peer->picture)
         return peer_error("has no pictures");
@@ -334,7 +341,8 @@ bool work_prepare(WorkPlace *place)
     place->durations = calloc(WORK_MOST_TRIPS, sizeof *place->durations);
     place->request = malloc(PEER_LARGEST);
     place->reply = malloc(PEER_LARGEST);
-    if (!place->durations || !place->request || !place->reply || !nursery_start(place))
+    if (!place->durations || !place->request || !place->reply ||
+        !nursery_start(&place->nursery, place->peer, place->folder))
         return peer_error("no memory or processes");
     place->resident_before = usage_resident(place->server);
     place->descriptors_before = usage_descriptors(place->server);

@@ -3,8 +3,7 @@
 #ifndef BENCH_WORK_H
 #define BENCH_WORK_H
 
-#include "peer.h"
-#include <sys/types.h>
+#include "nursery.h"
 
 enum {
     WORK_MOST_TRIPS = 200000, /* that are noted at a time */
@@ -22,11 +21,7 @@ typedef struct WorkPlace {
     const Peer *peer;
     const char *folder;
     pid_t server;
-    pid_t nursery;
-    int orders;  /* to the nursery: how many quiet clients there shall be */
-    int reports; /* from it: the pid of one of them, -1 if it failed */
-    uint32_t quiet_clients;
-    pid_t quiet_client;
+    Nursery nursery;
     uint64_t resident_before; /* of the server, before there were any clients */
     uint64_t descriptors_before;
     double values[WORK_QUANTILES + 2];
