@@ -127,6 +127,33 @@ check_pair_runs()
     done
 }
 
+# A service whose callback needs no cast calls no function as another type.
+check_function_types()
+{
+    cat >typed.cpp <<'SOURCE'
+#include <LightMessaging/LightMessaging.h>
+static void answer(LMServiceRef service, LMMessage *message, CFIndex size, void *info)
+{
+    (void)service, (void)size, (void)info;
+    LMSendReply(message->head.msgh_remote_port, "lol", 4);
+}
+int main()
+{
+    LMServiceOptions options = {};
+    options.callback = answer;
+    CFRunLoopRef loop = CFRunLoopGetCurrent();
+    kern_return_t result = LMStartServiceWithOptions("com.example.lol", loop, NULL, NULL, &options, NULL);
+    if (result == 0)
+        CFRunLoopRun();
+    return result;
+}
+SOURCE
+    expect_builds 'a typed callback' clang++ -std=c++17 "${strict[@]}" -fsanitize=function -fno-sanitize-recover=all \
+        typed.cpp -o server
+    expect_builds 'a client' gcc -std=c11 "${strict[@]}" client.c -o client
+    talks 'a service with a typed callback'
+}
+
 # The library's code in one unit, declarations in the others, each in C or C++; beside them one that keeps code of its
 # own.
 check_separate()
@@ -335,7 +362,7 @@ check_aside()
     ./program || fail 'a program beside a CoreFoundation'
 }
 
-parts=(orders compilers separate objective_c libraries order_of_two pair_runs names units_and_plugin
+parts=(orders compilers separate function_types objective_c libraries order_of_two pair_runs names units_and_plugin
     rocketbootstrap aside)
 [ $# -gt 0 ] && parts=("$@")
 write_pair

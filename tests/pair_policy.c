@@ -286,6 +286,27 @@ static void a_function_decides(void)
     th_stop(service);
 }
 
+static void serve_typed(const struct th_service *me)
+{
+    static const LMServiceOptions options = {.callback = answer};
+    (void)me;
+    assert_int_equal(LMStartServiceWithOptions(NAME, CFRunLoopGetCurrent(), NULL, NULL, &options, &running), 0);
+    th_ready();
+    th_serve_until_stopped();
+    LMServiceInvalidate(running);
+    CFRelease(running);
+}
+
+/* Intent: a callback of its own type needs no cast, and no other. */
+static void a_typed_callback_is_called(void)
+{
+    pid_t service = th_start(&(struct th_service){.program = serve_typed});
+    LMConnection connection = th_connection(NAME);
+    th_check_echo(&connection);
+    th_close(&connection);
+    th_stop(service);
+}
+
 static bool refuses_after_a_while(const LMSender *sender, void *info)
 {
     (void)sender, (void)info;
@@ -598,6 +619,7 @@ int main(void)
         TH_TEST(a_sender_can_be_watched),
         TH_TEST(lists_let_in_whom_they_name),
         TH_TEST(a_function_decides),
+        TH_TEST(a_typed_callback_is_called),
         TH_TEST(a_function_may_run_the_loop),
         TH_TEST(a_refusal_reaches_one_way_senders),
         TH_TEST(a_user_has_so_many_connections),

@@ -228,9 +228,25 @@ static void lent_data_are_copied_when_they_are_taken_over(void)
     th_stop(server);
 }
 
+/* Intent: the largest reply is what was set, and all lengths can be. */
+static void the_largest_reply_may_be_any_length(void)
+{
+    const uint32_t lengths[] = {0, 1, 65536, UINT32_MAX - 1, UINT32_MAX};
+    struct lm_link link;
+    memset(&link, 0, sizeof link);
+    lm_link_configure(&link);
+    assert_int_equal(link.incoming.largest, LM_LARGEST_MESSAGE);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        LMSetLargestReply(lengths[i]);
+        lm_link_configure(&link);
+        assert_int_equal(link.incoming.largest, lengths[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TH_TEST(the_largest_reply_may_be_any_length),
         TH_TEST(text_comes_back),
         TH_TEST(what_is_not_utf8_is_not_sent),
         TH_TEST(what_is_not_utf8_is_not_received),
