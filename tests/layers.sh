@@ -33,8 +33,8 @@ check_includes()
     local file=$1 rank other
     rank=$(rank_of "$(basename "$(dirname "$file")")")
     [ -n "$rank" ] || { fail "$file is in no layer"; return; }
-    for other in $(sed -n 's|^ *# *include "\.\./\([a-z_]*\)/[a-z_]*\.h".*|\1|p' "$file"); do
-        [ "$(rank_of "$other")" -le "$rank" ] || fail "$file includes a higher layer, $other"
+    for other in $(sed -n 's|^ *# *include ["<]\(.*/\)\?\([a-z_]*\)/[a-z_]*\.h[">].*|\2|p' "$file"); do
+        [ -z "$(rank_of "$other")" ] || [ "$(rank_of "$other")" -le "$rank" ] || fail "$file includes a higher layer, $other"
     done
 }
 
@@ -69,7 +69,9 @@ check_the_checks()
     echo '#include "../client/link.h"' >"$folder/ground/up.h"
     echo '#include "../ground/base.h"' >"$folder/attic/none.h"
     echo 'static inline int lm_alone(void) { return lm_missing(); }' >"$folder/ground/lacking.h"
+    echo '#include <LightMessaging/detail/client/link.h>' >"$folder/ground/up_by_name.h"
     finds 'a higher layer' check_includes "$folder/ground/up.h"
+    finds 'a higher layer' check_includes "$folder/ground/up_by_name.h"
     finds 'in no layer' check_includes "$folder/attic/none.h"
     finds 'lm_missing' compiles "$folder/ground/lacking.h" gcc -std=c11
 }

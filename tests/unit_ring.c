@@ -217,19 +217,19 @@ static void a_sleeping_consumer_is_rung_once(void)
 {
     set_up(0);
     assert_int_equal(put(0, 1), 1);
-    assert_false(lm_producer_must_ring(&producer)); /* nobody sleeps */
+    assert_false(lm_producer_claim_bell(&producer)); /* nobody sleeps */
     expect(0, 1);
-    assert_true(lm_consumer_may_sleep(&consumer));
+    assert_true(lm_consumer_announce_sleep(&consumer));
     assert_int_equal(put(0, 2), 1);
-    assert_true(lm_producer_must_ring(&producer));
-    assert_false(lm_producer_must_ring(&producer));
-    assert_false(lm_consumer_may_sleep(&consumer)); /* P5 before S2 */
+    assert_true(lm_producer_claim_bell(&producer));
+    assert_false(lm_producer_claim_bell(&producer));
+    assert_false(lm_consumer_announce_sleep(&consumer)); /* P5 before S2 */
     assert_int_equal(words.consumer_sleeps, 0);
     expect(0, 2);
-    assert_true(lm_consumer_may_sleep(&consumer));
+    assert_true(lm_consumer_announce_sleep(&consumer));
     lm_consumer_awake(&consumer);
     assert_int_equal(put(0, 3), 1);
-    assert_false(lm_producer_must_ring(&producer));
+    assert_false(lm_producer_claim_bell(&producer));
 }
 
 /* W1, W2 and C5, C6 likewise. */
@@ -238,11 +238,11 @@ static void a_waiting_producer_is_rung_once(void)
     set_up(0);
     while (put(96, 1) == 1)
         ;
-    assert_false(lm_consumer_must_ring(&consumer)); /* nobody waits */
+    assert_false(lm_consumer_claim_bell(&consumer)); /* nobody waits */
     assert_int_equal(lm_producer_announce(&producer, 128), LM_ROOM_FULL);
     expect(96, 1);
-    assert_true(lm_consumer_must_ring(&consumer));
-    assert_false(lm_consumer_must_ring(&consumer));
+    assert_true(lm_consumer_claim_bell(&consumer));
+    assert_false(lm_consumer_claim_bell(&consumer));
     assert_int_equal(lm_producer_announce(&producer, 128), LM_ROOM_READY); /* C5 before W2 */
     assert_int_equal(words.producer_waits, 1);                             /* somebody else may be waiting too */
 }

@@ -63,8 +63,8 @@ LM_API kern_return_t task_get_bootstrap_port(mach_port_t task, mach_port_t *port
  *
  * A connection's port: the channel to the service closes, and every LMConnection that used it looks the service up
  * again when next used. Calls that the service has taken end with MACH_RCV_PORT_DIED; others under way are sent again
- * on a new channel. One-way messages that were queued still arrive, at this service or, if it dies before it takes them,
- * at the next one (LMConnectionSendOneWay).
+ * on a new channel. One-way messages that were queued still arrive, at this service or, if it dies before it takes
+ * them, at the next one (LMConnectionSendOneWay).
  *
  * KERN_INVALID_ARGUMENT for a name that is stale, forged, or a service's own (invalidate its CFMachPort instead).
  * MACH_PORT_NULL is accepted and means nothing. Any thread.

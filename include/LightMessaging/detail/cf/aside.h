@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Beside a real CoreFoundation: from here to cf_aside_end.h our own run loops and ports have names of their own. May be
+/* Beside a real CoreFoundation: from here to aside_end.h our own run loops and ports have names of their own. May be
  * included again. */
 #define CFGetRetainCount                  LMGetRetainCount
 #define CFMachPortCallBack                LMMachPortCallBack

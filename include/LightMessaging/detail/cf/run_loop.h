@@ -29,7 +29,7 @@ struct lm_cf_timer {
 };
 
 #ifdef LM_FOUNDATION
-/* ns_run_loop.h: the thread's NSRunLoop serves the loop, too; and one pass of both. */
+/* objc/run_loop.h: the thread's NSRunLoop serves the loop, too; and one pass of both. */
 LM_INTERNAL void lm_ns_attach(struct lm_loop *loop);
 LM_INTERNAL int lm_ns_pass(struct lm_loop *loop, int64_t deadline);
 #define LM_LOOP_PASS lm_ns_pass

@@ -106,7 +106,7 @@ LM_INTERNAL int lm_incoming_read(struct lm_incoming *incoming, struct lm_channel
 LM_INTERNAL void lm_incoming_pass(struct lm_channel *channel, const struct lm_frame *frame)
 {
     lm_consumer_advance(&channel->in, frame);
-    if (lm_consumer_must_ring(&channel->in))
+    if (lm_consumer_claim_bell(&channel->in))
         lm_channel_ring_bell(channel);
 }
 

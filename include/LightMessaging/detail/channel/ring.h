@@ -4,7 +4,7 @@
  *
  * Both count bytes since the start. Each keeps its own index privately, 64 bits wide, and publishes the low half; what
  * the other publishes is read once and checked. docs/PROTOCOL.md gives the layout and the argument; the labels P1..P6,
- * C1..C7, S1, S2, W1, W2 are its steps. Waiting is left to the caller: lm_producer_announce and lm_consumer_may_sleep
+ * C1..C7, S1, S2, W1, W2 are its steps. Waiting is left to the caller: lm_producer_announce and lm_consumer_announce_sleep
  * say whether to.
  *
  * Functions return 0 or more, or -EPROTO if the peer broke the protocol, or -ENOMEM.
@@ -265,16 +265,10 @@ LM_INTERNAL void lm_producer_publish(struct lm_producer *producer)
 }
 
 /* P6: whether the consumer must be rung. It is true once per sleep. */
-LM_INTERNAL bool lm_producer_must_ring(struct lm_producer *producer)
+LM_INTERNAL bool lm_producer_claim_bell(struct lm_producer *producer)
 {
     uint32_t *flag = &producer->ring.words->consumer_sleeps;
     return lm_load_ordered(flag) && lm_exchange(flag, 0);
-}
-
-/* Whether room was made since the last look, likewise before W1. */
-LM_INTERNAL bool lm_producer_has_more_room(const struct lm_producer *producer)
-{
-    return lm_ring_head_moved(&producer->ring, (uint32_t)producer->head);
 }
 
 /* W1, W2: announces the wait for room, which is not taken back: another thread may be waiting too, and a spare bell is
@@ -400,7 +394,7 @@ LM_INTERNAL void lm_consumer_advance(struct lm_consumer *consumer, const struct 
 }
 
 /* C6: whether the producer waits for room and must be rung. */
-LM_INTERNAL bool lm_consumer_must_ring(struct lm_consumer *consumer)
+LM_INTERNAL bool lm_consumer_claim_bell(struct lm_consumer *consumer)
 {
     uint32_t *flag = &consumer->ring.words->producer_waits;
     return lm_load_ordered(flag) && lm_exchange(flag, 0);
@@ -430,7 +424,7 @@ LM_INTERNAL bool lm_consumer_has_more(const struct lm_consumer *consumer)
 }
 
 /* S1, S2: announces the sleep; true if the ring is empty and the producer will ring. */
-LM_INTERNAL bool lm_consumer_may_sleep(struct lm_consumer *consumer)
+LM_INTERNAL bool lm_consumer_announce_sleep(struct lm_consumer *consumer)
 {
     lm_store_ordered(&consumer->ring.words->consumer_sleeps, 1);
     if (lm_load_ordered(&consumer->ring.words->tail) == (uint32_t)consumer->head)

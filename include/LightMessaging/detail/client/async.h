@@ -62,7 +62,7 @@ LM_INTERNAL void lm_async_ended(struct lm_call *call)
 
 /* Whether it may go over from its dead link: the service has not taken it so far as is known, and it has not moved
  * before. It is held then. With both links' locks, which come after its own: who has that already settles it. */
-LM_SETUP bool lm_async_may_move(struct lm_call *call, struct lm_link *dead, struct lm_link *link)
+LM_SETUP bool lm_async_hold_to_move(struct lm_call *call, struct lm_link *dead, struct lm_link *link)
 {
     struct lm_async *async = LM_CONTAINER(call, struct lm_async, call);
     if (pthread_mutex_trylock(&async->lock) != 0)
@@ -146,7 +146,7 @@ LM_INTERNAL int lm_async_outcome(struct lm_async *async, struct lm_link *link)
 }
 
 /* Whether the call is over, with what status. With its lock. */
-LM_INTERNAL bool lm_async_is_over(struct lm_async *async, kern_return_t *status)
+LM_INTERNAL bool lm_async_conclude(struct lm_async *async, kern_return_t *status)
 {
     struct lm_link *link = async->link;
     lm_link_lock(link);
@@ -234,7 +234,7 @@ LM_INTERNAL bool lm_async_settle(struct lm_async *async, kern_return_t *status)
     if (!async->over && async->link && lm_async_is_stranded(async))
         looked_up = lm_async_rescue(async);
     if (!async->over && async->link)
-        over = lm_async_is_over(async, status);
+        over = lm_async_conclude(async, status);
     if (over && *status == MACH_SEND_INVALID_DEST && !async->moved) {
         *status = looked_up < 0 ? lm_async_away(async, looked_up) : lm_async_move(async);
         over = *status != KERN_SUCCESS;
@@ -255,7 +255,7 @@ LM_COLD void lm_log_outcome(struct lm_async *async, kern_return_t status)
     pthread_mutex_unlock(&async->lock);
 }
 
-LM_INTERNAL void lm_async_look(struct lm_async *async)
+LM_INTERNAL void lm_async_proceed(struct lm_async *async)
 {
     kern_return_t status = KERN_SUCCESS;
     if (!lm_async_settle(async, &status))
@@ -274,14 +274,14 @@ LM_INTERNAL void lm_async_look(struct lm_async *async)
 LM_INTERNAL enum lm_wish lm_async_ready(struct lm_object *object, uint32_t events)
 {
     (void)events;
-    lm_async_look(LM_CONTAINER(object, struct lm_async, object));
+    lm_async_proceed(LM_CONTAINER(object, struct lm_async, object));
     return LM_WATCH_WAIT;
 }
 
 /* The deadline has passed. */
 LM_INTERNAL void lm_async_late(struct lm_object *object)
 {
-    lm_async_look(LM_CONTAINER(object, struct lm_async, object));
+    lm_async_proceed(LM_CONTAINER(object, struct lm_async, object));
 }
 
 /* --- Starting and cancelling --- */
@@ -301,13 +301,13 @@ LM_INTERNAL struct lm_async *lm_async_create(const struct lm_request *request, s
     pthread_mutex_init(&async->lock, NULL);
     lm_watch_init(&async->job, &async->object, lm_async_ready);
     lm_timer_init(&async->timer, &async->object, lm_async_late);
-    async->process_generation = lm_load_relaxed(&lm_process_1.generation);
+    async->process_generation = lm_load_relaxed(&lm_process_2.generation);
     async->request = *request;
     async->request.out.data = async->data = data;
     async->request.call = &async->call;
     async->request.owner = &async->object;
     async->call.ended = lm_async_ended;
-    async->call.may_move = lm_async_may_move;
+    async->call.hold_to_move = lm_async_hold_to_move;
     async->call.moved = lm_async_moved;
     async->call.request = &async->request;
     lm_retain(&loop->object);
@@ -376,7 +376,7 @@ LM_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SIn
 
 LM_API bool LMCallCancel(LMCallRef call)
 {
-    if (!call || call->process_generation != lm_load_relaxed(&lm_process_1.generation))
+    if (!call || call->process_generation != lm_load_relaxed(&lm_process_2.generation))
         return false;
     pthread_mutex_lock(&call->lock);
     bool pending = lm_async_end(call);

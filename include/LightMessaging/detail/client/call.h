@@ -36,7 +36,7 @@ LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *
         result = 0;
     lm_link_hand_over(link);
     kern_return_t status = result < 0 ? lm_link_untaken(link, result) : KERN_SUCCESS;
-    link->threads--;
+    lm_link_leave(link);
     lm_link_unlock(link);
     return status;
 }
@@ -90,7 +90,7 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     if (status == MACH_RCV_TIMED_OUT)
         lm_link_give_up(link, request->out.token);
     lm_link_hand_over(link);
-    link->threads--;
+    lm_link_leave(link);
     lm_link_unlock(link);
     request->call = NULL;
     if (status)

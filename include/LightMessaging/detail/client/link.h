@@ -55,7 +55,7 @@ struct lm_call {
     void (*ended)(struct lm_call *call); /* of an asynchronous one: something has happened to it, or to the link */
     /* Likewise: whether it may go over from a dead link to `link`; if so, it keeps still until it is told where it
      * is. */
-    bool (*may_move)(struct lm_call *call, struct lm_link *dead, struct lm_link *link);
+    bool (*hold_to_move)(struct lm_call *call, struct lm_link *dead, struct lm_link *link);
     void (*moved)(struct lm_call *call, struct lm_link *link);
     struct lm_request *request; /* likewise; NULL: not asynchronous, or not a call */
     struct lm_list in_link;     /* likewise */
@@ -192,19 +192,21 @@ LM_INTERNAL LMMessage *lm_call_message(struct lm_call *call)
     return call->response ? &call->response->message : NULL;
 }
 
-/* A frame of a reply. Without memory for it the call fails, but a segment that can't be mapped ends the link. What is not
- * the reply's stays in the parcel. */
+/* A frame of a reply. Without memory for it the call fails, but a segment that can't be mapped ends the link. What is
+ * not the reply's stays in the parcel. */
 LM_INTERNAL int lm_link_receive_reply(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
 {
     struct lm_call *call = lm_link_call_of(link, frame);
     bool waits = call && call->state == LM_CALL_WAITING;
     LMMessage *message = waits ? lm_call_message(call) : NULL;
     int came = lm_incoming_read(&link->incoming, &link->channel, frame, *parcel, message);
-    bool lacks_memory = waits && (!message || (came == -ENOMEM && frame->kind != LM_FRAME_LENT));
-    if (lacks_memory)
+    bool fatal = came < 0 && (came != -ENOMEM || frame->kind == LM_FRAME_LENT);
+    if (fatal || !waits || came == LM_CAME_PART)
+        return fatal ? came : 0;
+    if (!message || came < 0) {
         lm_call_fail(call, -ENOMEM);
-    if (lacks_memory || came != LM_CAME_ALL || !waits)
-        return came == -ENOMEM && lacks_memory ? 0 : came;
+        return 0;
+    }
     message->head.msgh_id = frame->identifier;
     lm_message_attach(message, parcel);
     lm_call_end(call, LM_CALL_ANSWERED);

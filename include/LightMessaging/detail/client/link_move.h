@@ -68,7 +68,7 @@ LM_SETUP void lm_link_resend(struct lm_link *link, struct lm_request *request, s
 /* A token of `link` for a dead link's call that may go over to it, which is held from then on. 0: it stays. */
 LM_SETUP uint32_t lm_link_invite(struct lm_link *link, struct lm_link *dead, struct lm_call *call)
 {
-    if (!call->may_move(call, dead, link))
+    if (!call->hold_to_move(call, dead, link))
         return 0;
     uint32_t token = lm_table_insert(&link->calls, 0, call, 0);
     if (token == 0)
@@ -154,7 +154,7 @@ LM_SETUP int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
     lm_link_unlock(dead);
     lm_link_put_unsent(link);
     lm_link_hand_over(link);
-    if (result == 0 && lm_producer_must_ring(&link->channel.out))
+    if (result == 0 && lm_producer_claim_bell(&link->channel.out))
         lm_channel_ring_bell(&link->channel);
     lm_link_unlock(link);
     free(payload);

@@ -125,8 +125,8 @@ LM_SETUP void lm_link_enlist(struct lm_link *link)
     const struct lm_fork_part part = {lm_links_hold, lm_links_resume, lm_links_forget};
     lm_process_lock();
     lm_process_prepare();
-    lm_process_1.fork_links = part;
-    lm_process_1.end = lm_links_end;
+    lm_process_2.fork_links = part;
+    lm_process_2.end = lm_links_end;
     lm_list_append(&lm_clients_1.all_links, &link->in_all);
     lm_process_unlock();
 }
@@ -322,7 +322,7 @@ LM_SETUP bool lm_lock_in_time(pthread_mutex_t *lock)
 LM_SETUP struct lm_link *lm_links_next_to_end(bool *opening)
 {
     struct lm_link *found = NULL;
-    if (!lm_lock_in_time(&lm_process_1.lock))
+    if (!lm_lock_in_time(&lm_process_2.lock))
         return NULL;
     struct lm_list *links = &lm_clients_1.links;
     for (struct lm_list *l = lm_list_first(links); l && !found; l = lm_list_next(links, l)) {

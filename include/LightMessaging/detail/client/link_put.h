@@ -52,7 +52,7 @@ LM_INTERNAL void lm_link_hear(struct lm_link *link, struct lm_request *request, 
 LM_INTERNAL void lm_link_publish(struct lm_link *link, struct lm_request *request)
 {
     lm_producer_publish(&link->channel.out);
-    bool asleep = lm_producer_must_ring(&link->channel.out);
+    bool asleep = lm_producer_claim_bell(&link->channel.out);
     if (!asleep && !lm_request_is_left_alone(request))
         return;
     uint64_t now = lm_ticks();
@@ -85,7 +85,7 @@ LM_SETUP void lm_link_say(struct lm_link *link, uint32_t kind, uint32_t token)
     frame.token = token;
     lm_producer_put(&link->channel.out, &frame, "");
     lm_producer_publish(&link->channel.out);
-    if (lm_producer_must_ring(&link->channel.out))
+    if (lm_producer_claim_bell(&link->channel.out))
         lm_channel_ring_bell(&link->channel);
 }
 

@@ -151,7 +151,7 @@ LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline)
     long length = -EAGAIN;
     link->led = true;
     memset(&record, 0, sizeof record);
-    if (lm_consumer_may_sleep(&link->channel.in) && !lm_link_is_newly_welcome(link)) {
+    if (lm_consumer_announce_sleep(&link->channel.in) && !lm_link_is_newly_welcome(link)) {
         lm_link_unlock(link);
         length = lm_channel_listen(&link->channel, &record, sizeof record, deadline);
         lm_link_lock(link);
@@ -179,7 +179,7 @@ LM_INTERNAL void lm_link_follow(struct lm_link *link, struct lm_call *call, bool
 }
 
 /* Whether there is anything to wait for: -EPIPE, -ETIMEDOUT. What has come by the deadline has come in time. */
-LM_INTERNAL int lm_link_may_wait(struct lm_link *link, int64_t deadline)
+LM_INTERNAL int lm_link_check_wait(struct lm_link *link, int64_t deadline)
 {
     if (lm_link_is_cut(link))
         return -EPIPE;
@@ -195,7 +195,7 @@ LM_INTERNAL int lm_link_may_wait(struct lm_link *link, int64_t deadline)
 LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_request *request, struct lm_call *call, int64_t deadline)
 {
     lm_link_ask_once(link, request);
-    int result = lm_link_may_wait(link, deadline);
+    int result = lm_link_check_wait(link, deadline);
     if (result < 0)
         return result;
     bool spun = lm_spin_pays(&link->spin);
@@ -213,7 +213,7 @@ LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_request *request, 
  * come, handed out by a thread that found no follower to wake. */
 LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_request *request, struct lm_call *call, int64_t deadline)
 {
-    int result = lm_link_may_wait(link, deadline);
+    int result = lm_link_check_wait(link, deadline);
     uint32_t news = link->news;
     if (result < 0 || lm_link_spin(link, call == NULL, deadline) || link->news != news)
         return result;
@@ -236,10 +236,18 @@ LM_INTERNAL int lm_link_wait_turn(struct lm_link *link, struct lm_request *reque
     if (!lm_link_turn_is_a_threads(link))
         return lm_link_wait(link, request, NULL, request->deadline);
     lm_link_ask_once(link, request);
-    int result = lm_link_may_wait(link, request->deadline);
+    int result = lm_link_check_wait(link, request->deadline);
     if (result == 0)
         lm_link_follow(link, NULL, true, request->deadline);
     return result;
+}
+
+/* A thread is through with the link. One that was given up meanwhile keeps no descriptor. */
+LM_INTERNAL void lm_link_leave(struct lm_link *link)
+{
+    link->threads--;
+    if (link->threads == 0 && link->given_up)
+        lm_sys_close(&link->channel.socket);
 }
 
 /* --- Handing the lead over --- */
@@ -261,7 +269,7 @@ LM_INTERNAL void lm_link_leave_to_pumps(struct lm_link *link)
         return;
     bool missed = link->pump_missed;
     link->pump_missed = false;
-    if (!lm_consumer_may_sleep(&link->channel.in) || lm_link_is_newly_welcome(link) || missed)
+    if (!lm_consumer_announce_sleep(&link->channel.in) || lm_link_is_newly_welcome(link) || missed)
         lm_link_wake_pumps(link);
 }
 

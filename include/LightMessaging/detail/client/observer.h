@@ -139,7 +139,7 @@ LM_SETUP enum lm_observer_state lm_observer_state(const struct lm_observer *obse
 }
 
 /* Whether there is news to tell. A death is told before a new service is looked for. */
-LM_SETUP bool lm_observer_look(struct lm_observer *observer)
+LM_SETUP bool lm_observer_proceed(struct lm_observer *observer)
 {
     if (observer->link && lm_link_is_cut(observer->link))
         lm_observer_lose(observer);
@@ -158,7 +158,7 @@ LM_SETUP enum lm_wish lm_observer_ready(struct lm_object *object, uint32_t event
     struct lm_observer *observer = LM_CONTAINER(object, struct lm_observer, object);
     (void)events;
     pthread_mutex_lock(&observer->lock);
-    bool news = !observer->over && lm_observer_look(observer);
+    bool news = !observer->over && lm_observer_proceed(observer);
     bool is_there = observer->told == LM_SERVICE_THERE;
     pthread_mutex_unlock(&observer->lock);
     if (!news)
@@ -200,7 +200,7 @@ LM_SETUP struct lm_observer *lm_observer_create(const char *name, struct lm_loop
     lm_watch_init(&observer->arrival, &observer->object, lm_observer_arrived);
     lm_timer_init(&observer->timer, &observer->object, lm_observer_retry);
     strcpy(observer->name, name);
-    observer->process_generation = lm_load_relaxed(&lm_process_1.generation);
+    observer->process_generation = lm_load_relaxed(&lm_process_2.generation);
     observer->presence = -1;
     observer->call.ended = lm_observer_ended;
     lm_retain(&loop->object);
@@ -231,7 +231,7 @@ LM_API kern_return_t LMConnectionObserve(LMConnectionRef connection, CFRunLoopRe
 
 LM_API void LMObserverInvalidate(LMObserverRef observer)
 {
-    if (!observer || observer->process_generation != lm_load_relaxed(&lm_process_1.generation))
+    if (!observer || observer->process_generation != lm_load_relaxed(&lm_process_2.generation))
         return;
     pthread_mutex_lock(&observer->lock);
     bool was_over = observer->over;

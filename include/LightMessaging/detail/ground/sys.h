@@ -77,7 +77,6 @@
 #define LM_CLOCK_MONOTONIC_COARSE 6
 #define LM_S_IFMT                 0170000u
 #define LM_S_IFREG                0100000u
-#define LM_S_IFDIR                0040000u
 #define LM_S_IFSOCK               0140000u
 
 /* The kernel's timespec and timeval, in the width that its classic calls use on every architecture. */

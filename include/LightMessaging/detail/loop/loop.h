@@ -123,7 +123,7 @@ LM_SETUP struct lm_loop *lm_loop_create_with(const struct lm_fork_part *part)
     lm_spin_init(&loop->spin, 0); /* until a watch wants more */
     lm_process_lock();
     lm_process_prepare();
-    lm_process_1.fork_loops = *part;
+    lm_process_2.fork_loops = *part;
     lm_list_append(&lm_loops_1.all, &loop->in_process);
     lm_process_unlock();
     return loop;

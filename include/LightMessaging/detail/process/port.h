@@ -17,7 +17,7 @@ enum lm_port_kind {
 LM_INTERNAL mach_port_t lm_port_create(enum lm_port_kind kind, struct lm_object *object, uint32_t detail)
 {
     lm_process_lock();
-    mach_port_t name = lm_table_insert(&lm_process_1.ports, (uint16_t)kind, object, detail);
+    mach_port_t name = lm_table_insert(&lm_process_2.ports, (uint16_t)kind, object, detail);
     if (name)
         lm_retain(object);
     lm_process_unlock();
@@ -28,7 +28,7 @@ LM_INTERNAL mach_port_t lm_port_create(enum lm_port_kind kind, struct lm_object 
 LM_INTERNAL struct lm_object *lm_port_get(mach_port_t name, enum lm_port_kind kind)
 {
     lm_process_lock();
-    struct lm_entry *entry = lm_table_find(&lm_process_1.ports, name, (uint16_t)kind);
+    struct lm_entry *entry = lm_table_find(&lm_process_2.ports, name, (uint16_t)kind);
     struct lm_object *object = entry ? (struct lm_object *)entry->object : NULL;
     if (object)
         lm_retain(object);
@@ -40,11 +40,11 @@ LM_INTERNAL struct lm_object *lm_port_get(mach_port_t name, enum lm_port_kind ki
 LM_INTERNAL struct lm_object *lm_port_consume(mach_port_t name, enum lm_port_kind kind, uint32_t *detail)
 {
     lm_process_lock();
-    struct lm_entry *entry = lm_table_find(&lm_process_1.ports, name, (uint16_t)kind);
+    struct lm_entry *entry = lm_table_find(&lm_process_2.ports, name, (uint16_t)kind);
     struct lm_object *object = entry ? (struct lm_object *)entry->object : NULL;
     if (object) {
         *detail = entry->detail;
-        lm_table_remove(&lm_process_1.ports, entry);
+        lm_table_remove(&lm_process_2.ports, entry);
     }
     lm_process_unlock();
     return object;
@@ -66,11 +66,11 @@ LM_SETUP bool lm_port_deallocate(mach_port_t name)
     struct lm_object *object = NULL;
     uint32_t detail = 0;
     lm_process_lock();
-    struct lm_entry *entry = lm_table_find_any(&lm_process_1.ports, name);
+    struct lm_entry *entry = lm_table_find_any(&lm_process_2.ports, name);
     if (entry && ((struct lm_object *)entry->object)->deallocated) {
         object = (struct lm_object *)entry->object;
         detail = entry->detail;
-        lm_table_remove(&lm_process_1.ports, entry);
+        lm_table_remove(&lm_process_2.ports, entry);
     }
     lm_process_unlock();
     if (!object)

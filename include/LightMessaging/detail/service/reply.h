@@ -60,12 +60,12 @@ LM_SETUP void lm_session_drop_backlog(struct lm_session *session)
 LM_INTERNAL void lm_session_publish(struct lm_session *session)
 {
     lm_producer_publish(&session->channel.out);
-    if (lm_producer_must_ring(&session->channel.out))
+    if (lm_producer_claim_bell(&session->channel.out))
         lm_channel_ring_bell(&session->channel);
 }
 
-/* Puts as much of the answer as fits until the ring's index is at `enough`, and lets the client see it. LM_PUT_PART: that
- * is enough; where there is no room, the client will ring when there is some, if `will_sleep`. */
+/* Puts as much of the answer as fits until the ring's index is at `enough`, and lets the client see it. LM_PUT_PART:
+ * that is enough; where there is no room, the client will ring when there is some, if `will_sleep`. */
 LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer, uint64_t enough, bool will_sleep)
 {
     int put = LM_PUT_PART;
@@ -195,7 +195,7 @@ LM_SETUP void lm_session_give_up(struct lm_session *session, uint32_t token)
 }
 
 /* Whether nobody waits for the answer to that call. */
-LM_SETUP bool lm_session_has_given_up(struct lm_session *session, uint32_t token)
+LM_SETUP bool lm_session_forget_given_up(struct lm_session *session, uint32_t token)
 {
     for (int i = 0; i < LM_GIVEN_UP_MAX; i++) {
         if (session->given_up[i] != token)
@@ -219,13 +219,13 @@ LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *an
     if (lm_session_is_cut(session) || session->peer_gone)
         return -EPIPE;
     if (session->given_up_next && answer->out.kind != LM_FRAME_LENT &&
-        lm_session_has_given_up(session, answer->out.token))
+        lm_session_forget_given_up(session, answer->out.token))
         return 0;
     bool is_first = lm_list_empty(&session->backlog);
     answer->out.whole_max = is_first ? session->channel.whole_max : LM_PIECE_MAX;
     /* All that fits, in the caller's own time: it costs less than a copy for later. */
     int result = is_first ? lm_session_put(session, answer, UINT64_MAX, true) : lm_session_pass(session, answer);
-    if (result > LM_PUT_LAST)
+    if (result == LM_PUT_RING_FULL || result == LM_PUT_SOCKET_FULL)
         result = lm_session_keep(session, answer);
     if (result < 0)
         lm_session_cut(session); /* half an answer can't be taken back, nor a whole one left out */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests, as a session takes them from its ring: whole, in pieces, lent, with descriptors. With the session's lock. */
+/* Requests, as a session takes them from its ring: whole, in pieces, lent, with descriptors. With its lock. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_REQUEST_H
@@ -7,7 +7,7 @@
 
 #include "reply.h"
 
-/* What lm_session_next found. */
+/* What lm_session_step found. */
 struct lm_arrival {
     uint32_t token; /* 0: one-way */
     int32_t identifier;

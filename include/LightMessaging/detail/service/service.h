@@ -136,7 +136,7 @@ LM_SETUP void lm_service_enlist(struct lm_service *service)
     const struct lm_fork_part part = {lm_services_hold, lm_services_resume, lm_services_forget};
     lm_process_lock();
     lm_process_prepare();
-    lm_process_1.fork_services = part;
+    lm_process_2.fork_services = part;
     lm_list_append(&lm_services_1.all, &service->in_process);
     lm_process_unlock();
 }
@@ -203,7 +203,7 @@ LM_SETUP int lm_service_schedule(struct lm_service *service, struct lm_loop *loo
 }
 
 /* With the lock: accepts no more. */
-LM_SETUP void lm_service_close_door(struct lm_service *service)
+LM_SETUP void lm_service_stop_accepting(struct lm_service *service)
 {
     lm_watch_remove(&service->listener, service->registration.listener);
     if (service->loop)
@@ -216,7 +216,7 @@ LM_SETUP void lm_service_unschedule(struct lm_service *service, struct lm_loop *
 {
     pthread_mutex_lock(&service->lock);
     if (service->loop == loop && lm_service_serving(service)) {
-        lm_service_close_door(service);
+        lm_service_stop_accepting(service);
         for (struct lm_list *l = lm_list_first(&service->sessions); l; l = lm_list_next(&service->sessions, l)) {
             struct lm_session *session = LM_CONTAINER(l, struct lm_session, in_service);
             lm_watch_remove(&session->watch, session->channel.socket);
@@ -283,7 +283,7 @@ LM_SETUP bool lm_service_claim_end(struct lm_service *service, CFMachPortInvalid
     *invalidated = service->invalidated;
     lm_store_release(&service->valid, false);
     if (was_valid)
-        lm_service_close_door(service);
+        lm_service_stop_accepting(service);
     pthread_mutex_unlock(&service->lock);
     return was_valid;
 }

@@ -196,7 +196,7 @@ LM_SETUP struct lm_session *lm_session_find_predecessor(const struct lm_session 
 }
 
 /* Whether requests of the channel before this one are still to be served. */
-LM_INTERNAL bool lm_session_must_wait(struct lm_session *session)
+LM_INTERNAL bool lm_session_await_predecessor(struct lm_session *session)
 {
     if (!session->predecessor || !lm_session_is_cut(session->predecessor))
         return session->predecessor != NULL;
@@ -233,27 +233,35 @@ LM_SETUP int lm_session_judge(struct lm_session *session)
     return 0;
 }
 
+/* Makes the session one of its process's and of its user's. -ENOMEM, -EDQUOT: it is to be ended. */
+LM_SETUP int lm_session_enter(struct lm_service *service, struct lm_session *session)
+{
+    session->predecessor = lm_session_find_predecessor(session);
+    if (session->predecessor)
+        lm_retain(&session->predecessor->object);
+    uint32_t pid = (uint32_t)session->client.pid;
+    int result = pid ? lm_index_add(&service->processes, &session->in_processes, pid) : 0;
+    if (result < 0)
+        return result;
+    return lm_user_enter(&service->users, session->client.uid, &service->quota, &session->user);
+}
+
 /* H4, H5, with the locks of service and session. */
 LM_SETUP int lm_session_welcome(struct lm_service *service, struct lm_session *session)
 {
-    if (lm_session_is_cut(session))
+    if (session->ended || lm_session_is_cut(session))
         return -EPIPE;
     struct lm_hello hello;
     session->channel.borrows = service->borrows && session->client.uid == (uint32_t)geteuid();
     int result = lm_channel_accept(&session->channel, session->refusal, &hello);
     if (result == 0)
-        result = lm_user_enter(&service->users, session->client.uid, &service->quota, &session->user);
+        result = lm_session_enter(service, session);
     if (result < 0)
         return result;
     session->welcomed = session->rings_welcome = true;
     session->largest_reply = hello.largest_reply;
     session->lends = hello.borrows == 1;
     lm_session_finish(service, session);
-    session->predecessor = lm_session_find_predecessor(session);
-    if (session->predecessor)
-        lm_retain(&session->predecessor->object);
-    if (session->client.pid)
-        lm_index_add(&service->processes, &session->in_processes, (uint32_t)session->client.pid);
     lm_channel_welcome(&session->channel, session->incoming.largest);
     return 0;
 }
@@ -312,7 +320,7 @@ LM_INTERNAL int lm_session_rest(struct lm_session *session)
     lm_session_lock(session);
     int result = lm_session_is_cut(session) ? -EPIPE : lm_session_flush(session, true);
     if (result == 0)
-        result = lm_consumer_may_sleep(&session->channel.in) ? LM_TURN_OVER : LM_TURN_MORE;
+        result = lm_consumer_announce_sleep(&session->channel.in) ? LM_TURN_OVER : LM_TURN_MORE;
     lm_session_unlock(session);
     return result;
 }
@@ -384,7 +392,7 @@ LM_SETUP void lm_session_ring_welcome(struct lm_session *session)
 {
     session->rings_welcome = false;
     lm_session_lock(session);
-    if (!lm_session_is_cut(session) && lm_producer_must_ring(&session->channel.out))
+    if (!lm_session_is_cut(session) && lm_producer_claim_bell(&session->channel.out))
         lm_channel_ring_bell(&session->channel);
     lm_session_unlock(session);
 }
@@ -396,7 +404,7 @@ LM_INTERNAL int lm_session_turn(struct lm_session *session, uint32_t events)
     int opened = session->welcomed ? 0 : lm_session_open(session);
     if (opened < 0)
         return opened == -EAGAIN ? (int)LM_TURN_SILENT : opened;
-    int turn = lm_session_must_wait(session) ? (int)LM_TURN_MORE : lm_session_serve(session, events);
+    int turn = lm_session_await_predecessor(session) ? (int)LM_TURN_MORE : lm_session_serve(session, events);
     if (turn >= 0 && session->rings_welcome)
         lm_session_ring_welcome(session);
     return turn;

@@ -99,7 +99,7 @@ LM_SETUP void lm_session_drop_parcels(struct lm_session *session)
         lm_session_count_descriptors(session);
 }
 
-/* Reads one record away, if that is what woke us. Only before the rings are looked at, so that none is read unheeded.
+/* Reads one record away, if that is what woke us. Only before the rings are looked at, so that none is read unanswered.
  * -EPROTO: it was none that belongs there. */
 LM_INTERNAL int lm_session_read_record(struct lm_session *session, uint32_t events)
 {
