@@ -37,8 +37,8 @@ fi
 grep -E 'number_of_executed_units|new_units_added' log
 
 # What GNUstep keeps for ever is looked at by pair_foundation.
-gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address -fexceptions -fobjc-exceptions -D_NATIVE_OBJC_EXCEPTIONS \
-    -fconstant-string-class=NSConstantString -D_GNU_SOURCE -I "$root/include" \
+gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address -fexceptions -fobjc-exceptions \
+    -D_NATIVE_OBJC_EXCEPTIONS -fconstant-string-class=NSConstantString -D_GNU_SOURCE -I "$root/include" \
     -isystem "$(gnustep-config --variable=GNUSTEP_SYSTEM_HEADERS)" "$root/tests/fuzz_foundation.m" -o fuzz_foundation \
     -lgnustep-base -lobjc
 if ! ASAN_OPTIONS=detect_leaks=0 nice ./fuzz_foundation $((seconds / 2)) "$RANDOM" seeds/* >log 2>&1; then

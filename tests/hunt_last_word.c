@@ -191,8 +191,8 @@ static void hunt(const char *name, send_function send, bool apart, uint64_t stre
     for (uint32_t number = 0; number < rounds; number++)
         assert_true(th_get(ARRIVED + number) <= 1);
     th_report("last word, %s: %u rounds, %u refused, the others came once", name, rounds, refused);
-    assert_true(refused < rounds);
-    th_check_echo(&connection); /* what was kept goes, so that nothing stays open */
+    assert_true(refused < rounds || th_quick()); /* of two rounds both may be refused */
+    th_check_echo(&connection);                  /* what was kept goes, so that nothing stays open */
     th_close(&connection);
     th_stop(service);
 }
