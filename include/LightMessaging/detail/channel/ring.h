@@ -4,8 +4,8 @@
  *
  * Both count bytes since the start. Each keeps its own index privately, 64 bits wide, and publishes the low half; what
  * the other publishes is read once and checked. docs/PROTOCOL.md gives the layout and the argument; the labels P1..P6,
- * C1..C7, S1, S2, W1, W2 are its steps. Waiting is left to the caller: lm_producer_announce and lm_consumer_announce_sleep
- * say whether to.
+ * C1..C7, S1, S2, W1, W2 are its steps. Waiting is left to the caller: lm_producer_announce and
+ * lm_consumer_announce_sleep say whether to.
  *
  * Functions return 0 or more, or -EPROTO if the peer broke the protocol, or -ENOMEM.
  */
