@@ -113,12 +113,12 @@ typedef struct LMResponseBuffer {
 } LMResponseBuffer;
 
 /*
- * Looking before sleeping: who waits for a message looks at memory for a while before it sleeps, if its last waits were
- * short enough for that to pay. It makes a call between two busy cores take less than a microsecond instead of tens,
- * and costs up to that many microseconds of processor time before a sleep; who has nothing to do sleeps for good, and a
- * waiter whose looks find nothing looks ever more rarely. Threads in calls on one channel that are more than the cores
- * give theirs away between looks. Nobody looks who is allowed one core only (when it opens the channel, or makes the
- * run loop).
+ * Spinning before sleeping. A thread that waits for a message polls shared memory for a while before it sleeps, if its
+ * last waits were short enough for that to pay. A call between two busy cores then takes less than a microsecond
+ * instead of tens. It costs at most that many microseconds of processor time before a sleep; a waiter that has nothing
+ * to do sleeps until it is woken, and one whose spins find nothing spins ever more rarely. Where more threads are in
+ * calls on one channel than there are cores, they yield theirs between two polls. A thread restricted to one core (when
+ * it opens the channel, or makes the run loop) never spins.
  *
  * Switch it off where the battery or the other programs on the machine matter more: with LM_SPIN_NEVER for a service or
  * a connection, or with LM_SPIN_US=0 in the environment, whose number of microseconds is the upper bound for a process.
@@ -447,7 +447,7 @@ typedef struct {
     uint32_t groupCount;
     LMServicePolicy policy;     /* gets the service's userInfo */
     bool privateCopies;         /* takes no lent buffers: they come as copies. Those of other users always do */
-    uint32_t spinMicroseconds;  /* 1 to 1000, or LM_SPIN_NEVER; 50. See "Looking before sleeping" */
+    uint32_t spinMicroseconds;  /* 1 to 1000, or LM_SPIN_NEVER; 50. See "Spinning before sleeping" */
     LMServiceCallBack callback; /* called in place of the function's own, which may be NULL then and needs no cast */
 } LMServiceOptions;
 
