@@ -224,13 +224,14 @@ LM_SETUP void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool op
     }
 }
 
-/* Nanoseconds in which the kernel has closed all sockets of a dead process, however many clients it had. */
-#define LM_LAST_SOCKET 1000000000
+/* Nanoseconds in which the kernel closes all sockets of a dead process, also if it had 10,000 clients; untuned. */
+#define LM_LAST_SOCKET 200000000
 
 /*
  * Nothing is to be sent before the welcome if the service has sent us away before; or if it is the process that seems
  * to have died, since the kernel closes the sockets of a dead process one after another, and its listener may still be
- * there. A process may also have stopped its service and started it again; so that is waited for only so long.
+ * there. It may also be a launcher, which holds the socket for the next service, or a process that has stopped its
+ * service and started it again; so that is waited for only so long.
  */
 LM_SETUP void lm_link_beware(struct lm_link *link, const struct lm_link *dead)
 {

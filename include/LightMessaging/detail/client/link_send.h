@@ -54,13 +54,14 @@ LM_INTERNAL int lm_link_wait_welcome(struct lm_link *link, struct lm_request *re
     return result;
 }
 
-/* Waits until there is no more reason to be wary. */
+/* Waits until there is no reason to be wary. Only a service that has sent us away may use the request's time up. */
 LM_INTERNAL int lm_link_wait_until_trusted(struct lm_link *link, struct lm_request *request)
 {
+    bool for_ever = link->wary_until == LM_FOREVER;
     bool in_time = request->deadline < link->wary_until;
     int result = lm_link_wait_welcome(link, request, in_time ? request->deadline : link->wary_until);
-    if (result == -ETIMEDOUT && !in_time)
-        result = 0;
+    if (result == -ETIMEDOUT && !for_ever)
+        return 0;
     if (result == 0)
         link->wary = false;
     return result;
