@@ -233,11 +233,13 @@ LM_SETUP void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool op
  * there. It may also be a launcher, which holds the socket for the next service, or a process that has stopped its
  * service and started it again; so that is waited for only so long.
  */
-LM_SETUP void lm_link_beware(struct lm_link *link, const struct lm_link *dead)
+LM_SETUP void lm_link_beware(struct lm_link *link, struct lm_link *dead)
 {
+    lm_link_lock(dead);
     bool same = !dead->given_up && dead->service.pid == link->service.pid && link->service.pid != (int32_t)getpid();
     link->wary = dead->refusal || same;
     link->wary_until = dead->refusal ? LM_FOREVER : lm_now() + LM_LAST_SOCKET;
+    lm_link_unlock(dead);
 }
 
 /* Opens a listed link. On failure `dead` is back in its place, with the messages it keeps. */
