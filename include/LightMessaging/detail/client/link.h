@@ -97,7 +97,8 @@ struct lm_link {
     struct lm_list pumps;  /* the loops that lead when no thread does */
     bool large_turn;       /* a large message is being put in, in pieces */
     bool given_up;         /* cut by this side: the service still gets what is in the ring */
-    bool ended;            /* the process ends, and has seen to it */
+    bool ended;            /* the process ends, and has seen to it; guarded by the process's lock */
+    bool calls_stay;       /* likewise: what is left goes to the next link without its calls */
     kern_return_t refusal; /* what the service said instead of a welcome, or when it sent us away */
     bool told_welcome;     /* to whoever waits for it */
     bool wary;             /* nothing is sent before the welcome, */

@@ -103,7 +103,7 @@ LM_SETUP void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsi
     struct lm_frame frame;
     struct lm_consumer rest = lm_consumer_of_rest(&dead->channel.out, &words);
     while (lm_consumer_peek(&rest, &frame) > 0) {
-        if (frame.kind == LM_FRAME_MESSAGE && frame.token && !dead->ended) {
+        if (frame.kind == LM_FRAME_MESSAGE && frame.token && !dead->calls_stay) {
             lm_link_move_call(link, dead, &rest, &frame, payload);
         } else if (lm_frame_is_whole_one_way(&frame) && lm_consumer_take(&rest)) {
             lm_consumer_copy(&rest, &frame, payload);
@@ -147,7 +147,7 @@ LM_SETUP int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
         result = lm_producer_reserve(&link->channel.out, 0, (uint32_t)(left->tail - left->head));
         if (result == 0)
             lm_link_move_rest(link, dead, payload);
-        if (result == 0 && !dead->ended)
+        if (result == 0 && !dead->calls_stay)
             lm_link_move_line(link, dead);
     }
     link->spin = dead->spin;

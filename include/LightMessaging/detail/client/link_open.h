@@ -349,6 +349,7 @@ LM_SETUP bool lm_link_prepare_end(struct lm_link *link)
         return false;
     bool dead = lm_link_is_cut(link) || lm_sys_hung_up(link->channel.socket);
     bool keeps = dead && lm_link_keeps_messages(link);
+    link->calls_stay = keeps;
     if (keeps)
         lm_channel_cut(&link->channel);
     lm_link_unlock(link);
