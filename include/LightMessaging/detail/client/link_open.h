@@ -126,7 +126,7 @@ LM_SETUP void lm_link_enlist(struct lm_link *link)
     lm_process_lock();
     lm_process_prepare();
     lm_process_2.fork_links = part;
-    lm_process_2.end = lm_links_end;
+    __atomic_store_n(&lm_process_2.end, lm_links_end, __ATOMIC_RELEASE);
     lm_list_append(&lm_clients_1.all_links, &link->in_all);
     lm_process_unlock();
 }

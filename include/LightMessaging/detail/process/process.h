@@ -27,7 +27,7 @@ struct lm_process {
     uint32_t generation;   /* of forks */
     bool prepared;
     struct lm_fork_part fork_links, fork_services, fork_loops;
-    void (*end)(void); /* link_open.h: what is still to be done when the process ends in good order */
+    void (*end)(void); /* link_open.h: what is to be done when the process ends in good order; atomic */
     uint32_t log;      /* log.h */
 };
 
@@ -38,9 +38,9 @@ LM_STATE(struct lm_process, lm_process_2)
 /* At exit, or when a plugin is unloaded. Each unit has one; the first does it. */
 __attribute__((destructor)) LM_INTERNAL void lm_process_ended(void)
 {
-    if (lm_process_2.end)
-        lm_process_2.end();
-    lm_process_2.end = NULL;
+    void (*end)(void) = __atomic_exchange_n(&lm_process_2.end, NULL, __ATOMIC_ACQ_REL);
+    if (end)
+        end();
 }
 
 LM_INTERNAL void lm_process_lock(void)
