@@ -123,10 +123,11 @@ LM_SETUP void lm_links_end(void);
 LM_SETUP void lm_link_enlist(struct lm_link *link)
 {
     const struct lm_fork_part part = {lm_links_hold, lm_links_resume, lm_links_forget};
+    void (*end)(void) = lm_links_end;
     lm_process_lock();
     lm_process_prepare();
     lm_process_2.fork_links = part;
-    __atomic_store_n(&lm_process_2.end, lm_links_end, __ATOMIC_RELEASE);
+    __atomic_store_n(&lm_process_2.end, end, __ATOMIC_RELEASE);
     lm_list_append(&lm_clients_1.all_links, &link->in_all);
     lm_process_unlock();
 }
