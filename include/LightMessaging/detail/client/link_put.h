@@ -35,12 +35,21 @@ LM_INTERNAL bool lm_request_is_left_alone(const struct lm_request *request)
     return !request->call || request->owner;
 }
 
-/* Asks the kernel, or has asked it by a bell: what that says of the service. */
-LM_INTERNAL void lm_link_hear(struct lm_link *link, struct lm_request *request, bool lives)
+/* The kernel was asked at `now`, by a poll or by a bell: what that says of the service. */
+LM_INTERNAL void lm_link_hear(struct lm_link *link, struct lm_request *request, bool lives, uint64_t now)
 {
     request->service_lived |= lives;
-    if (!lives)
+    if (lives)
+        link->lived_at = now;
+    else
         lm_link_die(link);
+}
+
+/* Whether the kernel's last answer still counts: for less time than a successor needs to take the name. A question
+ * takes as long as four messages. */
+LM_INTERNAL bool lm_link_lived_just_now(const struct lm_link *link, uint64_t now)
+{
+    return now - link->lived_at < lm_ticks_few();
 }
 
 /*
@@ -56,24 +65,27 @@ LM_INTERNAL void lm_link_publish(struct lm_link *link, struct lm_request *reques
     if (!asleep && !lm_request_is_left_alone(request))
         return;
     uint64_t now = lm_ticks();
-    if (!asleep && now - link->lived_at < lm_ticks_few()) {
+    if (!asleep && lm_link_lived_just_now(link, now)) {
         request->service_lived = true;
         return;
     }
     lm_link_unlock(link);
     bool lives = asleep ? lm_channel_ring_bell(&link->channel) == 0 : !lm_sys_hung_up(link->channel.socket);
     lm_link_lock(link);
-    if (lives)
-        link->lived_at = now;
-    lm_link_hear(link, request, lives);
+    lm_link_hear(link, request, lives, now);
 }
 
 /* Before a request waits for the first time: a service that is dead now was dead when the send began, or has died while
- * its thread was spinning. */
+ * its thread was spinning. Where many threads wait, one question in some 10 us serves all. */
 LM_INTERNAL void lm_link_ask_once(struct lm_link *link, struct lm_request *request)
 {
-    if (!request->service_lived && !lm_link_is_cut(link))
-        lm_link_hear(link, request, !lm_sys_hung_up(link->channel.socket));
+    if (request->service_lived || lm_link_is_cut(link))
+        return;
+    uint64_t now = lm_ticks();
+    if (lm_link_lived_just_now(link, now))
+        request->service_lived = true;
+    else
+        lm_link_hear(link, request, !lm_sys_hung_up(link->channel.socket), now);
 }
 
 /* Puts a frame that says something about a call, and has room. */

@@ -45,13 +45,16 @@ LM_INTERNAL void lm_prefetch_to_write(const void *line)
     __asm__ __volatile__("prefetchw %0" ::"m"(*(const char *)line)); /* the builtin only reads, without -mprfchw */
 #else
     __builtin_prefetch(line, 1);
+    __asm__ __volatile__(""); /* see below */
 #endif
 }
 
-/* The same for reading. */
+/* The same for reading. gcc takes a function that only prefetches for one without effects, and drops calls of it; the
+ * asm, which is no instruction, has an effect. */
 LM_INTERNAL void lm_prefetch_to_read(const void *line)
 {
     __builtin_prefetch(line, 0);
+    __asm__ __volatile__("");
 }
 
 LM_INTERNAL uint32_t lm_exchange(uint32_t *word, uint32_t value)

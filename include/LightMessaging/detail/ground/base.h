@@ -45,6 +45,9 @@
 /* What hardly ever runs: the same, and kept out of the callers' code. */
 #define LM_COLD static __attribute__((cold, noinline, unused))
 
+/* What runs for each message: made fast, though its caller may run once only, and be made small. */
+#define LM_HOT static __attribute__((hot, noinline, unused))
+
 /* One object for all translation units of a program or plugin, whoever of them brings it. */
 #ifdef __cplusplus
 #define LM_STATE(type, name)                                                                                           \

@@ -620,7 +620,7 @@ LM_INTERNAL void lm_loop_nest(struct lm_loop *loop)
  * One pass: waits until something is ready, a timer is due or the deadline passes, and runs what is ready now, until
  * the loop is stopped. Returns how many watches were called, or a negative errno as lm_loop_wait.
  */
-LM_INTERNAL int lm_loop_pass(struct lm_loop *loop, int64_t deadline)
+LM_HOT int lm_loop_pass(struct lm_loop *loop, int64_t deadline)
 {
     struct lm_harvest harvest;
     uint32_t events = 0;
