@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The Mach functions that the interface speaks in. */
+/* The Mach functions that the public interface uses. */
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_PROCESS_MACH_H
@@ -7,7 +7,7 @@
 
 #include "port.h"
 
-/* Names with the table's last slot, which it never gives out. */
+/* Names in the table's last slot, which the table never uses. */
 #define LM_TASK_PORT      ((mach_port_t)0x001fffffu)
 #define LM_BOOTSTRAP_PORT ((mach_port_t)0x002fffffu)
 
