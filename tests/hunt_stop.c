@@ -77,7 +77,7 @@ static void serve_again_and_again(const struct th_service *me)
     }
 }
 
-/* What was left by a service that was stopped goes to its successor with the next call. */
+/* Messages left by a service that was stopped go to its successor with the next call. */
 static bool has_arrived(void *sent)
 {
     LMResponseBuffer response;
