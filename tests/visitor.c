@@ -119,10 +119,10 @@ static void try_path(const char *path)
 /* A service of this process. */
 struct served {
     const char *name;
-    unsigned one_way; /* messages that came so far */
+    unsigned one_way; /* messages received so far */
 };
 
-/* Says what the kernel says of the caller, and how many one-way messages came before. */
+/* Answers with the caller's user as the kernel reports it, and the number of one-way messages so far. */
 static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
     struct served *served = (struct served *)info;
