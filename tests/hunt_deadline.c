@@ -4,11 +4,11 @@
  * the outcomes, so that both are frequent on any machine. Each call ends in one way, and the service agrees with it:
  *
  *   caller --n--> taken, kept ... answered |                  the answer to n
- *                                          | answered late    MACH_RCV_TIMED_OUT, nobody ever sees the answer
+ *                                          | answered late    MACH_RCV_TIMED_OUT, the answer is never seen
  *   caller --n--> (service at work) ... withdrawn             MACH_SEND_TIMED_OUT, n is never seen
  *
- * Now and then an answer is very late, so that the names of calls have been around meanwhile.
- * At the end both processes have what they had at the start.
+ * Now and then an answer is so late that the names of calls have been used once around meanwhile. At the end both
+ * processes hold what they held at the start.
  */
 #include "harness.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * 200 calls at once, answered by another thread in an order of its own: each caller gets its own answer, whole.
+ * 200 calls at once, answered by another thread in random order: each caller gets its own complete answer.
  *
  *   8 groups: 25 calls each -->  the callback keeps the reply ports until there are 200
  *                                the worker shuffles them and answers
- *   each call:              <--  what only its own request can have led to
+ *   each call:              <--  an answer that follows only from its own request
  *
  * Twice: with a thread for each call, which waits, and with 8 threads whose calls are asynchronous.
  */

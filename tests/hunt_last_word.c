@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A sender's last word: one message after the service was killed, and then nothing more, so that nothing else brings
- * it to the successor. It either was refused, or comes, once.
+ * A sender's last message: one message after the service was killed, and then nothing more, so that no later message
+ * carries it to the successor. Either it is refused, or it arrives once.
  *
  *   sender                          service
  *   calls or one-way messages --->  busy with them, or asleep

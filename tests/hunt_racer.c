@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A racer swaps files, links and directories under a service's feet, as the owner of the directory could at worst:
+ * A racer swaps files, links and directories that a service uses, as the owner of the directory could at worst:
  *
  *   service   registers, serves, unlocks, locks, stops, ...         one client calls, another lists
  *   racer     puts something else in a place, waits a moment, takes it away again, ...
  *
- * What it puts there: links to what is outside, others' directories, sockets that somebody else listens on, files,
- * pipes. However that goes, no client says anything to a wrong server, no socket that somebody listens on is removed,
- * and what is outside stays as it was.
+ * What it puts there: links to files outside, other users' directories, sockets with another listener, files, pipes.
+ * In every case, no client sends anything to a wrong server, no socket with a listener is removed, and the files
+ * outside do not change.
  */
 #include "others.h"
 

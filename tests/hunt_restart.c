@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service is killed and started again, over and over, under clients that never stop. What they were told became of
- * their messages is compared with what the service's callback was entered with.
+ * A service is killed and started again, over and over, under clients that never stop. The results that the clients got
+ * are compared with the messages for which the service's callback was entered.
  *
  *   producers --1, 2, 3, ...-->   --k-->  (unknown service) --k-->   --k, k+1, ...-->
  *   service      takes some | killed                        | started, takes what was left, then k
  *
- * The callback writes into memory that outlives it. A kill may cost the one message that the service had in hand:
- * taken, and its callback not ended. It has either been entered or, if the kill fell just before that, not.
+ * The callback writes into memory that outlives the service. A kill may lose the one message that the service had in
+ * hand: it was taken, but its callback had not ended, or had not begun if the kill came just before.
  */
 #include "harness.h"
 

@@ -5,8 +5,8 @@
  *   A owner | killed                        B owner | both killed, at any moment | C and D start at once: one is owner
  *   B told  | its next attempt: it is owner, C told |                            | the other is told
  *
- * There is always exactly one owner, the one that answers; the other is told; and the name is free as soon as its
- * owner's death can be known: the first attempt after it succeeds.
+ * There is always exactly one owner, the one that answers; the other is told that the name is in use. The name is free
+ * as soon as its owner's death can be known: the first attempt after that succeeds.
  */
 #include "harness.h"
 

@@ -143,7 +143,7 @@ static void what_is_no_socket_is_left_alone(void)
 /*
  * Intent: a service that stops removes its own socket, and no other one that has taken its name.
  *   service A at NAME
- *   A's socket is moved away, a live one of somebody else put there
+ *   A's socket is moved away, another process's live one put there
  *   A stops: the other is still there
  */
 static void a_service_removes_its_own_socket_only(void)

@@ -228,13 +228,12 @@ static void replace_and_check(const char *below, const char *link)
 
 /*
  * Intent: links are not followed at any level, and nothing is created at their targets.
- *   RUNTIME/locked, RUNTIME/unlocked -> elsewhere, or a file: not believed
- *   RUNTIME -> elsewhere: not believed
+ *   RUNTIME/locked, RUNTIME/unlocked -> elsewhere, or a file: not trusted
+ *   RUNTIME -> elsewhere: not trusted
  */
 static void links_are_not_followed(void)
 {
-    const char *const ends[] = {"",   "/",   "/.",
-                                "//", "/./", "/././/."}; /* these would make the kernel follow the link */
+    const char *const ends[] = {"", "/", "/.", "//", "/./", "/././/."}; /* would make the kernel follow it */
     char elsewhere[512], linked[512], end[540];
     keep_loop();
     snprintf(elsewhere, sizeof elsewhere, "%s", th_runtime("elsewhere"));

@@ -232,7 +232,7 @@ static void *call_large(void *count)
 }
 
 /*
- * Intent: a large transfer does not block other callers. Before the large call's end
+ * Intent: a large transfer does not block other callers. Before the large call ends:
  *   thread A --------- large request ------------------>  service  ------- large reply --------->
  *   thread B   --4 bytes-->   service --4 bytes-->   again and again
  */

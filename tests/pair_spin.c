@@ -94,8 +94,7 @@ static void a_yielding_look_ends(void)
     struct lm_poll outlook = {.in = ring, .out = ring, .crowded = true};
     int64_t waited;
     assert_false(lm_poll_yielding(&outlook, 20000, LM_FOREVER, &waited));
-    assert_false(
-        lm_poll_yielding(&outlook, LM_FOREVER, LM_FOREVER, &waited)); /* more time has passed than a spin may take */
+    assert_false(lm_poll_yielding(&outlook, LM_FOREVER, LM_FOREVER, &waited)); /* it took too long for a spin */
     assert_false(lm_poll_yielding(&outlook, LM_FOREVER, lm_now(), &waited));
     words.tail = LM_FRAME_ALIGN;
     assert_false(lm_poll_yielding(&outlook, 0, LM_FOREVER, &waited));
