@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #   fuzz.sh SEEDS-PROGRAM
-# Fuzzes the functions that consume a peer's data: C with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, then
-# Objective-C, with gcc, AddressSanitizer and a mutator of its own. LM_FUZZ_SECONDS (60) is the time for C;
-# Objective-C takes half of it. LM_FUZZ_CORPUS names a folder with inputs to start from, to which new ones are added.
+# Fuzzes the functions that consume a peer's data: C with clang's libFuzzer, AddressSanitizer and
+# UndefinedBehaviorSanitizer, then Objective-C, with gcc, AddressSanitizer and a mutator of its own. LM_FUZZ_SECONDS
+# (60) is the time for C; Objective-C takes half of it. LM_FUZZ_CORPUS names a folder with inputs to start from, to
+# which new ones are added.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 seeds=$(realpath "$1")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Forks in the middle of other threads' calls. All sides continue with the same LMConnection: every answer is right, and
- * the parent is not affected.
+ * Forks in the middle of other threads' calls. All sides continue with the same LMConnection: every answer is right,
+ * and the parent is not affected.
  *
  *   parent  A, B, C, D call all the time, E opens and closes a channel to another service; A and B fork now and then
  *   child   calls with the parent's connection; one in four serves a name of its own first, one in five forks again

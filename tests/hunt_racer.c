@@ -305,7 +305,7 @@ static void swap(uint64_t *random, const char *place, enum thing thing)
         take_back(mine, place);
     }
     if (links_of_decoy() < least)
-        fail_msg("a link to somebody else's socket is gone: thing %d at %s", (int)thing, place);
+        fail_msg("a link to another process's socket is gone: thing %d at %s", (int)thing, place);
     remove_all(mine);
 }
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Checks that installing needs only a C compiler, Meson and Ninja, and builds nothing; and that the installed files work,
-# for the README's service and client with pkg-config, and as a subproject of another Meson project.
+# Checks that installing needs only a C compiler, Meson and Ninja, and builds nothing; and that the installed files
+# work, for the README's service and client with pkg-config, and as a subproject of another Meson project.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Checks that each file of the implementation includes only files of its own layer and lower ones, and that every header
-# compiles alone, as C and C++, or as Objective-C where it needs that. Headers are also compiled without the implementation
-# that a public header includes, so that a file must include what it uses.
+# compiles alone, as C and C++, or as Objective-C where it needs that. Headers are also compiled without the
+# implementation that a public header includes, so that a file must include what it uses.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 include=${1-$root/include}

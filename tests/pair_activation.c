@@ -311,7 +311,7 @@ static const char *find_program(const char *below)
     char *name = strrchr(visitor, '/') + 1;
     snprintf(name, sizeof visitor - (size_t)(name - visitor), "%s", below);
     if (access(visitor, X_OK) != 0)
-        fail_msg("%s is not there", visitor);
+        fail_msg("%s is missing", visitor);
     return visitor;
 }
 

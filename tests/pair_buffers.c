@@ -445,7 +445,7 @@ static void be_somebody_else(const struct th_service *me)
 static void another_users_buffers_are_copied(void)
 {
     if (geteuid() != 0)
-        fail_msg("this test must be root, to become somebody else");
+        fail_msg("this test needs root to change its user");
     assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
     pid_t service = th_start(&(struct th_service){.name = NAME, .program = serve_with_options});
     assert_int_equal(th_reap(th_start(&(struct th_service){.program = be_somebody_else})), 0);

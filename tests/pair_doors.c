@@ -408,7 +408,7 @@ static void unlock_and_lock(void)
     surprised_at = death;
     (void)rocketbootstrap_unlock(NAME);
     (void)LMLockService(NAME);
-    fail_msg("it was to die");
+    fail_msg("the process did not die at the system call");
 }
 
 static void start_and_die(void)
@@ -420,7 +420,7 @@ static void start_and_die(void)
     task_get_bootstrap_port(mach_task_self(), &bootstrap);
     (void)rocketbootstrap_register(bootstrap, NAME, CFMachPortGetPort(port));
     CFMachPortInvalidate(port);
-    fail_msg("it was to die");
+    fail_msg("the process did not die at the system call");
 }
 
 /* Returns the number of entries in both folders that are neither the name's nor its file. */

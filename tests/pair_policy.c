@@ -135,7 +135,7 @@ static pid_t start(const LMServiceOptions *options)
 static void become_nobody(gid_t further_group)
 {
     if (geteuid() != 0)
-        fail_msg("this test must be root, to become somebody else");
+        fail_msg("this test needs root to change its user");
     assert_int_equal(setgroups(further_group != 0, &further_group), 0);
     assert_int_equal(setresgid(NOBODY, NOBODY, NOBODY), 0);
     assert_int_equal(setresuid(NOBODY, NOBODY, NOBODY), 0);

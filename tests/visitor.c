@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The program that tests run in sandboxes. Each argument is a command; each result is a line on the standard output. The
- * program is built without sanitizers, which need more of a system than a sandbox has.
+ * The program that tests run in sandboxes. Each argument is a command; each result is a line on the standard output.
+ * The program is built without sanitizers, which need more of a system than a sandbox has.
  *
  *     call:NAME        the answer to a message with the text "?", as text; or the error's number
  *     send:NAME        a one-way message: the number
