@@ -32,7 +32,7 @@ pid_t child_start(void (*body)(const void *argument), const void *argument)
     if (child == 0)
         run_child(body, argument);
     close(ready_pipe[1]);
-    bool ready = child > 0 && read(ready_pipe[0], &byte, 1) == 1; /* end of file: it failed */
+    bool ready = child > 0 && read(ready_pipe[0], &byte, 1) == 1; /* end of file: the child failed */
     close(ready_pipe[0]);
     if (ready)
         return child;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A program with a service and a client, as the README shows them: what the headers cost it is measured. */
+/* A program with a service and a client, as the README shows them. bench.py measures what the headers cost it. */
 #include <LightMessaging/LightMessaging.h>
 #include <stdio.h>
 

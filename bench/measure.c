@@ -14,7 +14,7 @@ uint64_t measure_now(void)
 
 int measure_core(int n)
 {
-    static cpu_set_t allowed; /* asked for once: pinning changes the answer */
+    static cpu_set_t allowed; /* read once: pinning changes the answer */
     if (CPU_COUNT(&allowed) == 0 && sched_getaffinity(0, sizeof allowed, &allowed) != 0)
         return -1;
     for (int core = 0; core < CPU_SETSIZE; core++) {

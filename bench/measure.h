@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What every measurement needs: a clock, a choice of core, and the order of many durations. */
+/* What every measurement needs: a clock, a choice of core, and percentiles. */
 #ifndef BENCH_MEASURE_H
 #define BENCH_MEASURE_H
 
@@ -8,17 +8,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Nanoseconds on the monotonic clock. */
+/* Returns nanoseconds on the monotonic clock. */
 uint64_t measure_now(void);
 
-/* The n-th core (from 0) on which this process was allowed to run when it was first asked; -1 if it has fewer. */
+/* Returns the n-th core (from 0) that this process was allowed to use at the first call; -1 if there are fewer. */
 int measure_core(int n);
-/* Ties a process to one core; 0 is the caller. */
+/* Restricts a process to one core; process 0 is the caller. */
 bool measure_pin(pid_t process, int core);
 
-/* Sorts the samples, on which the next function relies. */
+/* Sorts the samples, as measure_percentile requires. */
 void measure_sort(double *samples, size_t count);
-/* The sample below which `percent` of them lie. count must not be 0. */
+/* Returns the sample below which `percent` of the samples lie. `count` must not be 0. */
 double measure_percentile(const double *sorted, size_t count, double percent);
 
 #endif

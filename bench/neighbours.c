@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How well a healthy client fares beside others that do not: 64-byte round trips, the medians over rounds of their
- * percentiles, in microseconds. Prints a line a neighbour: its name, p50 and p99 alone, beside a process that only
- * computes, and beside the neighbour, with tabs between.
+ * Measures how well a healthy client fares beside clients and services that misbehave: 64-byte round trips, the medians
+ * over rounds of their percentiles, in microseconds. Prints a line per neighbour, with tabs between: its name, then p50
+ * and p99 of the client alone, beside a process that only computes, and beside the neighbour.
  *
- *   neighbours ROUNDS TRIPS     (an even number of rounds: each order equally often; round trips in one)
+ *     neighbours ROUNDS TRIPS     (an even number of rounds, for each order equally often; round trips per round)
  *
- * The healthy client is this process, on one core; its service is on another. What goes on beside them takes turns, in
- * both orders: nothing, a process that only computes, and the nuisance itself. A flood needs computing time wherever it
- * runs, and it runs on the client's core: what the scheduler takes the client's time for shows beside the mere burner
- * too, which has as many threads, the rest is the service's doing.
+ * The healthy client is this process, on one core; its service is on another. The rounds alternate, in both orders,
+ * between nothing, a process that only computes, and the nuisance itself. A flood needs computing time on any core, and
+ * here it runs on the client's core. The burner, with as many threads, shows how much time the scheduler takes from the
+ * client for it; the rest is due to the service.
  */
 #define _GNU_SOURCE
 #include "child.h"
@@ -58,7 +58,7 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
     static const char large[NEIGHBOUR_LARGE_REPLY];
     mach_port_t reply = message->head.msgh_remote_port;
     (void)port, (void)size, (void)info;
-    if (message->head.msgh_id == NEIGHBOUR_LARGE) /* a client may have been killed */
+    if (message->head.msgh_id == NEIGHBOUR_LARGE) /* the client may have been killed */
         (void)LMSendReply(reply, large, sizeof large);
     else
         (void)LMSendReply(reply, LMMessageGetData(message), LMMessageGetDataLength(message));
@@ -84,7 +84,7 @@ static bool run_trip(size_t number)
 {
     char request[MESSAGE] = {0};
     LMResponseBuffer response;
-    memcpy(request, &number, sizeof number); /* so that no trip can pass for the one before it */
+    memcpy(request, &number, sizeof number); /* so that no reply can be mistaken for that of the previous trip */
     kern_return_t status = LMConnectionSendTwoWay(&connection, NEIGHBOUR_ECHO, request, sizeof request, &response);
     bool same = status == KERN_SUCCESS && LMMessageGetDataLength(&response.message) == sizeof request &&
                 memcmp(LMMessageGetData(&response.message), request, sizeof request) == 0;
@@ -94,7 +94,7 @@ static bool run_trip(size_t number)
     return same;
 }
 
-/* Warms up, and measures `count` trips. */
+/* Warms up, and measures `count` round trips. */
 static bool run_trips(double *trips, size_t count)
 {
     for (size_t i = 0; i < count / 5; i++) {
@@ -183,7 +183,7 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
 static bool run(size_t trips)
 {
     pid_t service = child_start(serve, NULL);
-    /* Connected while it may use all cores: only then does it look before it sleeps, as it does elsewhere. */
+    /* The client connects while it may use all cores: only then does it spin before it sleeps, as it usually does. */
     bool done = service > 0 && run_trip(0) && measure_pin(0, measure_core(0)) && run_rows(trips);
     child_kill(service);
     return done;

@@ -9,7 +9,7 @@
 
 enum {
     THREADS = 4,
-    SETTLE = 20000, /* microseconds, for rings to fill and calls to be blocked */
+    SETTLE = 20000, /* microseconds until rings are full and calls blocked */
     SMALL = 64,
     LARGE = 65536,
 };
@@ -178,7 +178,7 @@ static bool begin_large_replies(void)
     return start_troublemaker(ask_in_several_threads, NULL);
 }
 
-/* With several threads some calls are always under way, whose replies are more than a ring holds. */
+/* Several threads keep some calls under way at all times, whose replies are more than a ring holds. */
 static bool begin_stopped_client(void)
 {
     if (!begin_large_replies())

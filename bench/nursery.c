@@ -11,7 +11,7 @@ enum { BATCH = 64 }; /* clients that start at the same time */
 
 static int order_pipe[2];
 static int report_pipe[2];
-static int ready_pipe[2]; /* a byte from each client: whether it could connect */
+static int ready_pipe[2]; /* a byte from each client: whether it connected */
 
 static bool connect_quietly(const Nursery *nursery)
 {
@@ -32,7 +32,7 @@ static void be_quiet(const Nursery *nursery)
         pause();
 }
 
-/* The last client's pid; -1 if one could not connect. */
+/* Returns the last client's pid; -1 if a client could not connect. */
 static pid_t start_batch(const Nursery *nursery, uint32_t count)
 {
     pid_t newest = -1;
@@ -55,7 +55,7 @@ static void run(const void *argument)
     uint32_t wanted;
     uint32_t there = 0;
     pid_t newest = 0;
-    close(order_pipe[1]); /* else this would not end with its parent's end */
+    close(order_pipe[1]); /* otherwise this process would not end with its parent */
     if (pipe(ready_pipe) != 0)
         return;
     child_ready();

@@ -10,14 +10,14 @@ typedef struct Nursery {
     const Peer *peer;
     const char *folder;
     pid_t process;
-    int orders;       /* to it: how many quiet clients there shall be */
-    int reports;      /* from it: the pid of one of them, -1 if it failed */
-    uint32_t clients; /* that there are, */
-    pid_t client;     /* and one of them */
+    int orders;       /* to the nursery: the number of quiet clients wanted */
+    int reports;      /* from the nursery: the pid of one of them, -1 if it failed */
+    uint32_t clients; /* that exist now */
+    pid_t client;     /* one of them */
 } Nursery;
 
 bool nursery_start(Nursery *nursery, const Peer *peer, const char *folder);
-/* Until there are that many. False, after peer_error, if there can't be. */
+/* Adds clients until there are that many. Returns false, after peer_error, if that fails. */
 bool nursery_grow(Nursery *nursery, uint32_t clients);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A peer is one way for two processes to talk, behind the few functions that the benchmark calls. A program peer_NAME
- * holds one or more of them (peers of one library, used in several ways) and the works of work.c, which are the same
- * for all; bench.py starts it, and has a line for each peer in its table.
+ * A peer is one way for two processes to communicate, behind the few functions that the benchmark calls. A program
+ * peer_NAME holds one or more of them (peers of one library, used in several ways) and the works of work.c, which are
+ * the same for all. bench.py starts the program, and has a line for each peer in its table.
  */
 #ifndef BENCH_PEER_H
 #define BENCH_PEER_H
@@ -12,15 +12,15 @@
 
 enum { PEER_LARGEST = 16 << 20 }; /* bytes in the longest message of any work */
 
-/* Every message begins with it; a stream needs no other frame. */
+/* The head of every message; a stream needs no other framing. */
 typedef struct PeerHead {
     uint32_t length; /* of the message, this head included */
-    uint32_t reply;  /* how long the answer is, or one of these */
-    uint64_t number; /* so that no trip can pass for the one before it */
+    uint32_t reply;  /* length of the answer, or one of these */
+    uint64_t number; /* so that no reply can be mistaken for that of the previous trip */
 } PeerHead;
 enum { PEER_NO_REPLY = 0, PEER_COUNT = 1 };
 
-/* What a peer can't do, and why: said in the results. */
+/* A work that a peer does not support, and the reason, which the results show. */
 typedef struct PeerLack {
     const char *work; /* as in work.c; NULL ends the list */
     const char *why;
@@ -28,35 +28,38 @@ typedef struct PeerLack {
 
 typedef struct Peer {
     const char *name;
-    /* In the server's process: says `ready` once a client may connect, then answers each message as peer_answer says.
-     * Returns only on an error. */
+    /* In the server's process: calls `ready` once a client may connect, then answers each message with peer_answer.
+     * Returns only after an error. */
     void (*serve)(const char *folder, void (*ready)(void));
-    /* In the client's process. False, after peer_error, on an error; likewise below. */
+    /* In the client's process. Returns false, after peer_error, on an error; so do the functions below. */
     bool (*connect)(const char *folder);
-    /* One request and its reply of known length. */
+    /* Sends a request and receives its reply of known length. */
     bool (*call)(const void *request, uint32_t length, void *reply, uint32_t reply_length);
-    /* One way. */
+    /* Sends a one-way message. */
     bool (*send)(const void *message, uint32_t length);
-    /* A request of that length in memory that the peer lends, only its head written, and a reply of a head. */
+    /* Sends a request of that length in memory that the peer lends, of which only the head is written, and receives a
+     * reply that is a head. */
     bool (*lend)(const PeerHead *head);
-    /* A picture of so many rows of 4096 pixels of 4 bytes, which the server draws in memory that the peer lends:
-     * only its head is written, and compared. NULL: the peer has no pictures. */
+    /* Receives a picture of so many rows of 4096 pixels of 4 bytes, which the server draws in memory that the peer
+     * lends: only its head is written and compared. NULL: the peer has no pictures. */
     bool (*picture)(uint32_t rows);
     void (*disconnect)(void);
-    bool has_thread_safe_call; /* else a lock is held around it */
-    uint32_t largest;          /* message; 0: any */
+    bool has_thread_safe_call; /* otherwise a lock is held around `call` */
+    uint32_t largest;          /* longest message; 0: no limit */
     uint32_t most_connections;
     const PeerLack *lacks;
 } Peer;
 
-/* The peers of this program, NULL at the end. */
+/* The peers of this program, with a NULL at the end. */
 extern const Peer *const peers[];
 
-/* Server: what to answer to a request of which the head is enough; borrowed until the next call. NULL: nothing. */
+/* Server: returns the answer to a request, of which only the head is read; valid until the next call. NULL: no
+ * answer. */
 const void *peer_answer(const void *request, uint32_t *length);
-/* Says on behalf of a function above what went wrong. Returns false. */
+/* Reports the error of a function above. Returns false. */
 bool peer_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Starts a program that helps the peer, a daemon; it ends with this process. False, after peer_error, if it can't. */
+/* Starts a helper program of the peer, such as a daemon, which ends with this process. Returns false, after peer_error,
+ * if that fails. */
 bool peer_start_helper(const char *const *arguments);
 
 #endif

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What nothing can be faster than: a cache line that two spinning processes hand to each other, whatever the length of
- * the message; and one memcpy of the message, which nobody is told about.
- */
+/* Lower bounds for any peer: a cache line that two spinning processes hand to each other, whatever the length of the
+ * message; and one memcpy of the message, without telling the other process. */
 #define _GNU_SOURCE
 #include "peer.h"
 #include <errno.h>
@@ -15,10 +13,10 @@
 
 /* --- The cache line --- */
 
-enum { LINE = 64, BOUNCED = 48 /* of them beside the turn, as a multiple of 16 */ };
+enum { LINE = 64, BOUNCED = 48 /* bytes of them beside the turn, as a multiple of 16 */ };
 
 typedef struct Line {
-    _Alignas(LINE) uint64_t turn; /* odd: the server's */
+    _Alignas(LINE) uint64_t turn; /* odd: the server's turn */
     char data[BOUNCED];
 } Line;
 
@@ -108,8 +106,8 @@ static bool copy_connect(const char *folder)
 static bool copy_call(const void *request, uint32_t length, void *reply, uint32_t reply_length)
 {
     memcpy(copy, request, length);
-    __asm__ volatile("" : : "r"(copy) : "memory"); /* so that it is not left out */
-    memcpy(reply, copy, reply_length);             /* small; of the same data when it is checked */
+    __asm__ volatile("" : : "r"(copy) : "memory"); /* so that the copy is not optimised away */
+    memcpy(reply, copy, reply_length);             /* small; copied from the same data when the copy is checked */
     return true;
 }
 

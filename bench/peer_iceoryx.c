@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * iceoryx through its C binding: a client and a server that poll, and the same with wait sets. A request is copied
- * once, into the chunk it lends; `lend` does without. The server reads it in place.
- */
+/* iceoryx through its C binding: a client and a server that poll, and the same with wait sets. `call` copies a request
+ * once, into the chunk that the library lends; `lend` does not copy. The server reads the request in place. */
 #define _GNU_SOURCE
 #include "peer.h"
 #include <stdio.h>
@@ -15,7 +13,7 @@
 #include <iceoryx_binding_c/wait_set.h>
 
 #define SERVICE "bench", "echo", "call"
-enum { QUEUE = 128 /* requests; all of them and those in the callers' hands fit the pools below */ };
+enum { QUEUE = 128 /* requests; the pools below hold these and those that the callers use */ };
 
 static bool sleeps;
 static iox_ws_storage_t set_storage;
@@ -56,7 +54,7 @@ static bool start_daemon(const char *folder)
     return write_config(path) && peer_start_helper(arguments);
 }
 
-/* The runtime would wait for it in whole seconds. */
+/* Waits for the daemon here, since the runtime would wait in steps of whole seconds. */
 static void wait_for_daemon(const char *folder)
 {
     char path[256];
@@ -169,7 +167,7 @@ static bool send_one(const void *message, uint32_t length)
     return send_filled(message, length, length);
 }
 
-/* The length of a chunk is not known to its receiver; the head that comes back says that it is the right one. */
+/* The receiver does not know a chunk's length; the head that comes back shows that it is the right one. */
 static bool take(void *reply, uint32_t reply_length)
 {
     const void *response;

@@ -15,7 +15,7 @@ static bool check(const char *what, kern_return_t error)
     return error == KERN_SUCCESS || peer_error("%s: %s", what, mach_error_string(error));
 }
 
-/* The request is a head, whose `reply` is how many rows. */
+/* Answers with a picture. The request is a head, whose `reply` is the number of rows. */
 static void answer_picture(LMMessage *message)
 {
     PeerHead head;
@@ -40,7 +40,7 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
         return;
     }
     const void *reply = peer_answer(LMMessageGetData(message), &length);
-    if (reply) /* a client may have been killed */
+    if (reply) /* the client may have been killed */
         (void)LMSendReply(message->head.msgh_remote_port, reply, length);
 }
 
@@ -96,7 +96,7 @@ static bool lend(const PeerHead *head)
     memcpy(LMBufferGetBytes(buffer), head, sizeof *head);
     kern_return_t error = LMConnectionSendTwoWayBuffer(&connection, CALL, &buffer, &response);
     if (!check("send a buffer", error)) {
-        LMBufferFree(buffer); /* NULL if it was taken */
+        LMBufferFree(buffer); /* NULL if it was sent */
         return false;
     }
     bool same = LMMessageGetDataLength(&response.message) == sizeof *head &&

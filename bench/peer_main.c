@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- *   peer_NAME PEER FOLDER CLIENT-CORE SERVER-CORE      (-1: any)
+ *     peer_NAME PEER FOLDER CLIENT-CORE SERVER-CORE      (-1: any)
  *
- * The program around a peer. This process is the client; a child is the server, another the nursery of further, quiet
- * clients. Orders come in as lines "WORK A B MILLISECONDS". Each gets a line as its answer, and so has connecting
- * before the first: "= NUMBER...", or "- WHY" if the peer has no such thing, or "! WHAT" if it went wrong.
+ * The program around a peer. This process is the client; one child is the server, another is the nursery of further,
+ * quiet clients. Orders are lines "WORK A B MILLISECONDS". The program answers with a line once it has connected, and
+ * then after each order: "= NUMBER...", or "- WHY" if the peer does not support the work, or "! WHAT" after an error.
  */
 #define _GNU_SOURCE
 #include "child.h"
@@ -34,13 +34,13 @@ bool peer_error(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    if (reason[0] == '\0') /* the first is the cause of the others */
+    if (reason[0] == '\0') /* the first error causes the others */
         vsnprintf(reason, REASON, format, arguments);
     va_end(arguments);
     return false;
 }
 
-/* What a helper has to say would be taken for answers. */
+/* Redirects the output of helpers, which would otherwise be taken for answers. */
 static bool log_helper(void)
 {
     char path[256];
@@ -116,7 +116,7 @@ static const Peer *find_peer(const char *name)
     return NULL;
 }
 
-/* Ten thousand connections are as many descriptors. */
+/* Ten thousand connections need as many descriptors. */
 static void raise_limit(void)
 {
     struct rlimit limit;
@@ -140,7 +140,7 @@ static int run(const Peer *peer, int client_core)
         peer->disconnect();
     child_kill(place.nursery.process);
     child_kill(place.server);
-    while (wait(NULL) > 0) /* helpers, too: the next program may need one of the same name */
+    while (wait(NULL) > 0) /* waits for helpers, too: the next program may need one of the same name */
         ;
     return goes_on ? 0 : 1;
 }
@@ -158,7 +158,7 @@ int main(int argc, char **argv)
     if (reason == MAP_FAILED)
         return 1;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    prctl(PR_SET_CHILD_SUBREAPER, 1); /* of helpers and quiet clients */
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* adopts helpers and quiet clients */
     signal(SIGPIPE, SIG_IGN);
     raise_limit();
     return run(peer, atoi(argv[3]));

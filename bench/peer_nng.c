@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* nng over ipc: with its pair protocol, which has the least to do, and with requests and replies, for many clients. */
+/* nng over ipc: with its pair protocol, which does the least, and with requests and replies, for many clients. */
 #define _GNU_SOURCE
 #include "peer.h"
 #include <nng/nng.h>
@@ -122,6 +122,6 @@ static const Peer req = {.name = "req",
                          .connect = req_connect,
                          .call = nng_call,
                          .disconnect = disconnect,
-                         .most_connections = 1000, /* each is a process with a dozen threads more */
+                         .most_connections = 1000, /* each process has a dozen more threads */
                          .lacks = req_lacks};
 const Peer *const peers[] = {&pair, &req, NULL};

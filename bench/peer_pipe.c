@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Two named pipes, one each way. */
+/* Two named pipes, one for each direction. */
 #define _GNU_SOURCE
 #include "peer.h"
 #include "stream.h"
@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CAPACITY = 1 << 20 }; /* the most that a user who is not root may ask for */
+enum { CAPACITY = 1 << 20 }; /* the most that a user other than root may request */
 
 static int requests = -1;
 static int replies = -1;
@@ -22,7 +22,7 @@ static int open_pipe(const char *folder, const char *name)
     if (mkfifo(path, 0600) != 0 && errno != EEXIST)
         return -1;
     int descriptor = open(path, O_RDWR | O_CLOEXEC);
-    if (descriptor >= 0) /* without it a long message goes through in more pieces */
+    if (descriptor >= 0) /* if this fails, a long message is only split into more pieces */
         (void)fcntl(descriptor, F_SETPIPE_SZ, CAPACITY);
     return descriptor;
 }

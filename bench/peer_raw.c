@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The yardstick: bare AF_UNIX sockets with blocking send and recv, and nothing else. SOCK_SEQPACKET carries no message
- * longer than the socket's buffer; SOCK_STREAM carries the long ones. The third has epoll before it, for many clients.
- */
+/* The baseline: plain AF_UNIX sockets with blocking send and recv. SOCK_SEQPACKET carries no message longer than the
+ * socket's buffer; SOCK_STREAM carries long messages. The third peer adds epoll, for many clients. */
 #define _GNU_SOURCE
 #include "peer.h"
 #include "stream.h"

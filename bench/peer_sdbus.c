@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* D-Bus by sd-bus: from peer to peer, and through each of the two daemons, which this program starts. */
+/* D-Bus with sd-bus: peer to peer, and through each of the two daemons, which this program starts. */
 #define _GNU_SOURCE
 #include "peer.h"
 #include "unix_socket.h"
@@ -10,7 +10,7 @@
 #include <systemd/sd-bus.h>
 #include <unistd.h>
 
-#define NAME   "bench.Echo" /* of the service, and of its interface */
+#define NAME   "bench.Echo" /* the names of the service and of its interface */
 #define OBJECT "/bench"
 
 static sd_bus *connection;
@@ -45,7 +45,7 @@ static int answer(sd_bus_message *request, void *argument, sd_bus_error *error)
     return result < 0 ? result : 1;
 }
 
-/* Until the connection ends. */
+/* Serves until the connection ends. */
 static bool serve_bus(sd_bus *bus)
 {
     for (;;) {
@@ -97,7 +97,7 @@ static bool bus_call(const void *request, uint32_t length, void *reply, uint32_t
     return done;
 }
 
-/* Without a flush what the socket does not take would be queued, without bound and in a slow queue. */
+/* Flushes, since sd-bus would otherwise queue what the socket does not take, without a limit and in a slow queue. */
 static bool bus_send(const void *data, uint32_t length)
 {
     uint64_t queued;
@@ -132,7 +132,7 @@ static void disconnect(void)
     connection = sd_bus_flush_close_unref(connection);
 }
 
-/* --- From peer to peer --- */
+/* --- Peer to peer --- */
 
 static void serve_client(int client)
 {
@@ -203,10 +203,11 @@ static void daemon_serve(const char *folder, void (*ready)(void))
     serve_name(folder, ready);
 }
 
-/* dbus-broker gets its listening socket from a controller, for which systemd need not run. */
+/* dbus-broker gets its listening socket from a controller; systemd need not run. */
 static int append_policy(sd_bus_message *message)
 {
-    /* For any uid everything is allowed, at priority 1; nothing for gids, SELinux and AppArmor; a session's bus. */
+    /* A session bus's policy: everything is allowed for every uid, at priority 1; nothing for gids, SELinux and
+     * AppArmor. */
     static const char type[] = "(a(u(bta(btbs)a(btssssuutt)a(btssssuutt)))a(buu(bta(btbs)a(btssssuutt)a(btssssuutt)))"
                                "a(ss)bs)";
     const uint64_t priority = 1;
@@ -235,7 +236,7 @@ static bool add_listener(sd_bus *controller, int listener)
     return result >= 0 || peer_error("dbus-broker: %s", error.message ? error.message : strerror(-result));
 }
 
-/* The controller's connection stays open: the broker ends with it. */
+/* The controller's connection stays open: the broker ends when it is closed. */
 static bool control_broker(int end, int listener)
 {
     sd_bus *controller = NULL;

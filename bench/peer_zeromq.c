@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ZeroMQ over ipc: DEALER and ROUTER, which know requests, one-way messages and many clients. */
+/* ZeroMQ over ipc: DEALER and ROUTER, which support requests, one-way messages and many clients. */
 #define _GNU_SOURCE
 #include "peer.h"
 #include <stdio.h>
@@ -91,6 +91,6 @@ static const Peer zeromq = {.name = "zeromq",
                             .call = zeromq_call,
                             .send = zeromq_send,
                             .disconnect = disconnect,
-                            .most_connections = 1000, /* each is a process with two threads more */
+                            .most_connections = 1000, /* each process has two more threads */
                             .lacks = lacks};
 const Peer *const peers[] = {&zeromq, NULL};

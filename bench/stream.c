@@ -31,7 +31,7 @@ bool stream_read(int descriptor, void *data, uint32_t length)
     return true;
 }
 
-/* Answers the whole messages in the buffer; the number of bytes that they took, -1 if the client is gone. */
+/* Answers the complete messages in the buffer. Returns the bytes that they take, -1 if the client is gone. */
 static ssize_t answer_all(int out, const char *buffer, size_t filled)
 {
     size_t done = 0;
@@ -62,7 +62,7 @@ bool stream_answer(int in, int out)
         if (done < 0)
             return false;
         filled -= (size_t)done;
-        memmove(buffer, buffer + done, filled); /* part of a message at most */
+        memmove(buffer, buffer + done, filled); /* at most a part of a message */
     } while (filled > 0);
     return true;
 }

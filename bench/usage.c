@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The number after a label in a file of lines "label: number". */
+/* Returns the number after a label in a file of lines "label: number". */
 static uint64_t read_number(const char *path, const char *label)
 {
     char line[256];
@@ -24,12 +24,12 @@ static void add_thread(Usage *sum, pid_t process, const char *thread)
 {
     char path[300];
     snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", (int)process, thread);
-    sum->cpu += read_number(path, ""); /* its first number */
+    sum->cpu += read_number(path, ""); /* the file's first number */
     snprintf(path, sizeof path, "/proc/%d/task/%s/status", (int)process, thread);
     sum->switches += read_number(path, "voluntary_ctxt_switches:");
 }
 
-/* Calls `visit`, if there is one, for each entry of a folder of /proc; returns how many there are. */
+/* Calls `visit`, if it is not NULL, for each entry of a folder of /proc; returns the number of entries. */
 static uint64_t list(pid_t process, const char *name, void (*visit)(Usage *, pid_t, const char *), Usage *sum)
 {
     char path[64];
@@ -56,7 +56,7 @@ Usage usage_of(pid_t process)
     return sum;
 }
 
-/* Of the two files the first is exact, the other rounded by up to some hundred KiB. */
+/* Reads two files: the first is exact, the other is rounded by up to some hundred KiB. */
 uint64_t usage_resident(pid_t process)
 {
     char path[64];

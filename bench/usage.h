@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What /proc says about a process, all its threads together. */
+/* What /proc reports about a process, summed over its threads. */
 #ifndef BENCH_USAGE_H
 #define BENCH_USAGE_H
 
@@ -8,11 +8,11 @@
 
 typedef struct Usage {
     uint64_t cpu;      /* nanoseconds */
-    uint64_t switches; /* how often it gave up the processor to wait: each is a wake-up */
+    uint64_t switches; /* number of times it gave up the processor to wait: each is a wake-up */
 } Usage;
 
 Usage usage_of(pid_t process);
-/* Bytes in memory, shared memory included. */
+/* Returns the bytes in memory, with shared memory. */
 uint64_t usage_resident(pid_t process);
 uint64_t usage_descriptors(pid_t process);
 

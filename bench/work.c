@@ -24,14 +24,14 @@ static bool trip(const Peer *peer, char *request, uint32_t length, char *reply, 
     return memcmp(reply, &head, sizeof head) == 0 || peer_error("the reply differs from the request");
 }
 
-/* A pattern in which no two places near each other look alike. */
+/* Fills the data with a pattern in which no two nearby places are alike. */
 static void fill(char *data, uint32_t length)
 {
     for (uint32_t i = 0; i < length; i++)
         data[i] = (char)((i * UINT32_C(2654435761)) >> 24);
 }
 
-/* Every byte there and back, which the trips that are timed leave out. It takes the page faults, too. */
+/* Checks every byte in both directions, which the timed trips do not. This also takes the page faults. */
 static bool is_faithful(WorkPlace *place, uint32_t length)
 {
     fill(place->request, length);
@@ -63,11 +63,11 @@ static bool connect_once(WorkPlace *place, const WorkOrder *order)
     return done;
 }
 
-/* --- Again and again --- */
+/* --- Repetition --- */
 
 typedef bool Once(WorkPlace *, const WorkOrder *);
 
-/* Does it for so many nanoseconds, at least a few times, and notes how long each time takes. */
+/* Repeats `once` for so many nanoseconds, but at least a few times, and records each duration. */
 static int64_t repeat(WorkPlace *place, const WorkOrder *order, Once *once, uint64_t duration, int64_t fewest)
 {
     int64_t count = 0;
@@ -88,7 +88,7 @@ static uint64_t order_duration(const WorkOrder *order)
     return order->milliseconds * UINT64_C(1000000);
 }
 
-/* Warm-up and measurement; puts the quantiles into `values`. */
+/* Warms up and measures; stores the quantiles in `values`. */
 static int64_t repeat_warm(WorkPlace *place, const WorkOrder *order, Once *once, double *values)
 {
     uint64_t duration = order_duration(order);
@@ -129,7 +129,7 @@ static int64_t connects(WorkPlace *place, const WorkOrder *order)
 
 /* --- One way --- */
 
-/* Waits until the server has taken all that was sent before, and asks how much that was. */
+/* Waits until the server has taken all that was sent before, and checks how much that was. */
 static bool all_arrived(WorkPlace *place, uint64_t sent)
 {
     PeerHead head = {sizeof head, PEER_COUNT, 0};
@@ -151,7 +151,7 @@ static bool send_batch(WorkPlace *place, uint32_t length)
     return true;
 }
 
-/* Sends that long. The messages a second, less than 0 if it went wrong. */
+/* Sends for that time. Returns the messages per second, less than 0 after an error. */
 static double send_for(WorkPlace *place, uint32_t length, uint64_t duration)
 {
     static uint64_t sent;
@@ -202,7 +202,7 @@ static void *call_until_end(void *argument)
     return NULL;
 }
 
-/* So many threads call that long. The calls a second, less than 0 if it went wrong. */
+/* Calls from so many threads for that time. Returns the calls per second, less than 0 after an error. */
 static double call_from_threads(WorkPlace *place, uint32_t count, uint64_t duration)
 {
     Worker workers[MOST_THREADS];
@@ -237,7 +237,7 @@ static int64_t threads(WorkPlace *place, const WorkOrder *order)
 
 /* --- Many connections, and quiet ones --- */
 
-/* Connect, first call and close, beside so many others. */
+/* Connect, first call and close, beside so many other clients. */
 static int64_t joining(WorkPlace *place, const WorkOrder *order)
 {
     return nursery_grow(&place->nursery, order->a - 1) ? connects(place, order) : -1;
@@ -248,7 +248,7 @@ static int64_t connections(WorkPlace *place, const WorkOrder *order)
     WorkOrder small = *order;
     small.a = small.b = SMALL;
     uint32_t before = place->nursery.clients;
-    if (!nursery_grow(&place->nursery, order->a - 1) || !call_once(place, &small)) /* this process has one, too */
+    if (!nursery_grow(&place->nursery, order->a - 1) || !call_once(place, &small)) /* this process is a client, too */
         return -1;
     if (place->nursery.clients > before)
         usleep(SETTLE);
@@ -258,7 +258,7 @@ static int64_t connections(WorkPlace *place, const WorkOrder *order)
     return count < 0 ? -1 : count + 2;
 }
 
-/* Wake-ups a second, of the server and of another client than this. */
+/* Wake-ups per second of the server and of one quiet client. */
 static int64_t quiet(WorkPlace *place, const WorkOrder *order)
 {
     if (!nursery_grow(&place->nursery, place->nursery.clients ? place->nursery.clients : 1))
@@ -273,7 +273,7 @@ static int64_t quiet(WorkPlace *place, const WorkOrder *order)
     return 2;
 }
 
-/* One message a second: the server's nanoseconds of computing per second, and the client's. */
+/* One message per second: the server's nanoseconds of computing per second, and the client's. */
 static int64_t beat(WorkPlace *place, const WorkOrder *order)
 {
     uint32_t seconds = order->milliseconds / 1000;
@@ -295,15 +295,14 @@ static const struct {
     const char *name;
     int64_t (*run)(WorkPlace *, const WorkOrder *);
 } works[] = {
-    {"calls", calls},      /* a: bytes of the request; b: of the reply. Gives quantiles */
-    {"oneway", one_way},   /* a: bytes. Gives messages a second */
-    {"connect", connects}, /* connect, first call and close. Gives quantiles */
-    {"connections",
-     connections},        /* a: how many. Gives the server's growth in bytes and in descriptors, and quantiles */
-    {"joining", joining}, /* a: among how many. Connect, first call and close. Gives quantiles */
-    {"threads", threads}, /* a: how many. Gives calls a second */
-    {"lend", lend},       /* a: bytes. Gives quantiles */
-    {"picture", picture}, /* a: rows. Gives quantiles */
+    {"calls", calls},             /* a: bytes of the request; b: of the reply. Gives quantiles */
+    {"oneway", one_way},          /* a: bytes. Gives messages per second */
+    {"connect", connects},        /* connect, first call and close. Gives quantiles */
+    {"connections", connections}, /* a: number. Gives the server's growth in bytes and in descriptors, and quantiles */
+    {"joining", joining},         /* a: number of clients. Connect, first call and close. Gives quantiles */
+    {"threads", threads},         /* a: number. Gives calls per second */
+    {"lend", lend},               /* a: bytes. Gives quantiles */
+    {"picture", picture},         /* a: rows. Gives quantiles */
     {"quiet", quiet},
     {"beat", beat},
 };

@@ -6,15 +6,15 @@
 #include "nursery.h"
 
 enum {
-    WORK_MOST_TRIPS = 200000, /* that are noted at a time */
+    WORK_MOST_TRIPS = 200000, /* recorded at most */
     WORK_QUANTILES = 1001     /* from the 0th to the 100th percentile, in tenths */
 };
 
 typedef struct WorkOrder {
     char work[32];
-    uint32_t a; /* what they mean is in the table of work.c */
+    uint32_t a; /* their meaning is in the table of work.c */
     uint32_t b;
-    uint32_t milliseconds; /* how long to go on */
+    uint32_t milliseconds; /* how long to measure */
 } WorkOrder;
 
 typedef struct WorkPlace {
@@ -22,7 +22,7 @@ typedef struct WorkPlace {
     const char *folder;
     pid_t server;
     Nursery nursery;
-    uint64_t resident_before; /* of the server, before there were any clients */
+    uint64_t resident_before; /* of the server, before the first client */
     uint64_t descriptors_before;
     double values[WORK_QUANTILES + 2];
     double *durations; /* WORK_MOST_TRIPS */
@@ -30,11 +30,11 @@ typedef struct WorkPlace {
     char *reply;
 } WorkPlace;
 
-/* After the server was started, before anything else. */
+/* Called after the server was started, before anything else. */
 bool work_prepare(WorkPlace *place);
-/* False, after peer_error, if the peer has no such thing. */
+/* Returns false, after peer_error, if the peer does not support the work. */
 bool work_can(const Peer *peer, const WorkOrder *order);
-/* Does it; the number of values, -1 after peer_error. */
+/* Does the work. Returns the number of values, -1 after peer_error. */
 int64_t work_run(WorkPlace *place, const WorkOrder *order);
 
 #endif

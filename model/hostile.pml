@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An honest side of a ring against a peer that may write anything into the shared words at any time, rings as it likes,
- * and ends some time. So each load finds anything: here it does. The honest side reads and writes only inside the ring,
- * ends with an error if it finds one, and wakes when the peer has gone. Follows lm_consumer_peek and
+ * An honest side of a ring against a peer that may write anything into the shared words at any time, rings at will, and
+ * ends at some time. So each load may return any value, as it does here. The honest side reads and writes only inside
+ * the ring, ends with an error if it finds one, and wakes when the peer has ended. Follows lm_consumer_peek and
  * lm_producer_prepare. Frames are counted in units, of which the header is the first; indices are modulo MODULUS. The
- * origin is not here: whatever it is, an index less the origin is taken modulo the size.
+ * model omits the origin: for any origin, an index minus the origin is taken modulo the size.
  *
  * run: consumer quick -DCONSUMER
  * run: producer quick -DPRODUCER
@@ -25,7 +25,7 @@ active proctype peer()
     gone = true
 }
 
-/* A shared index, as the distance from one of ours, or to it, on the circle. */
+/* Loads a shared index as its distance, on the circle, from one of this side's indices or to it. */
 #define load_distance_from(distance, from) \
     select(found : 0 .. MODULUS - 1); \
     distance = (found + MODULUS - (from)) % MODULUS; found = 0
@@ -34,7 +34,7 @@ active proctype peer()
     select(found : 0 .. MODULUS - 1); \
     distance = ((to) + MODULUS - found) % MODULUS; found = 0
 
-/* S3 and W3: a bell, as long as the peer is there to ring it, or the end. */
+/* S3 and W3: wakes by a bell, while the peer is alive to ring it, or by the end of the socket. */
 inline sleep_on_socket()
 {
     if
@@ -92,7 +92,7 @@ over:
 #endif
 
 #ifdef PRODUCER
-/* P1 or W2, lm_producer_accept_head; a mutant loads the word once to check it and once to use it. */
+/* P1 or W2, lm_producer_accept_head. A mutant loads the word twice: once to check it and once to use it. */
 inline accept_head()
 {
     load_distance_to(distance, tail);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lent segments: the sender writes a message into one, stores `lent` = 1 and passes it in a frame; the receiver looks
- * at it there and stores 0 when the message is freed, in any thread and any order; the sender uses it again when it
- * loads 0. A sender that withdraws the frame stores 0 itself. When the link has ended, what is lent is given up, since the
- * receiver may be alive and still look at it. Death of either side at any step.
+ * Lent segments. The sender writes a message into a segment, stores `lent` = 1 and passes the segment in a frame. The
+ * receiver reads the message there and stores 0 when the message is freed, in any thread and any order. The sender uses
+ * the segment again when it loads 0. A sender that withdraws the frame stores 0 itself. When the link has ended, lent
+ * segments are given up, since the receiver may be alive and still read them. Either side may die at any step.
  *
- * The ring is two slots with P5 and C5 ordered; its words are not the point here. Store buffers hold the segments'
- * content and `lent`. `owner` is for the model's eyes only: 0 the sender's, else the message that holds the segment.
+ * The ring is two slots with P5 and C5 ordered; this model does not check its words. Store buffers hold the segments'
+ * content and `lent`. `owner` is for the model's bookkeeping only: 0 the sender, else the message that holds the
+ * segment.
  *
  * run: all quick
  * mutant all: LENT_NOT_STORED LENT_AFTER_P5 WRITTEN_AFTER_P5 LENT_NOT_LOADED WRITTEN_BEFORE_LOAD
@@ -36,7 +37,7 @@ bool the_sender_writes_only_what_is_its_own, what_is_taken_is_what_was_sent, it_
 byte state[SLOTS], frame_segment[SLOTS], frame_message[SLOTS];
 byte head;
 byte owner[SEGMENTS];
-byte holds[SEGMENTS]; /* the receiver's messages: 0, or the number of the one that is in the segment */
+byte holds[SEGMENTS]; /* the receiver's messages: 0, or the number of the message in the segment */
 bool ended;           /* the link: one side is dead, or the receiver has cut it */
 bool killed[2];
 bool sender_done, receiver_done;
@@ -67,7 +68,7 @@ inline publish()
 #endif
 }
 
-/* Takes the frame that was just sent back, unless it was taken: see take.pml. */
+/* Withdraws the frame that was just sent, unless it was taken: see take.pml. */
 inline withdraw()
 {
     d_step {
@@ -121,7 +122,7 @@ active proctype sender()
                 plain_store(SENDER, CONTENT(segment), message);
 #endif
                 if
-                :: true /* it is answered */
+                :: true /* the call is answered */
                 :: true -> /* the deadline has passed */
                     withdraw();
                     if
@@ -133,7 +134,7 @@ active proctype sender()
 #ifndef WITHDRAWN_NOT_TAKEN_BACK
                         plain_store(SENDER, LENT(segment), 0);
 #endif
-                        /* It loads the word again: what it stored itself, wherever that is. */
+                        /* Loads the word again: the sender's own store, wherever it is. */
                         empty(buffer[SENDER])
                     :: else
                     fi;
@@ -142,7 +143,7 @@ active proctype sender()
 #ifdef REUSED_AFTER_THE_END
             :: ended -> write_content(); break
 #endif
-            :: words[LENT(segment)] != 0/* another one, or a copy in the ring */
+            :: words[LENT(segment)] != 0/* uses another segment, or a copy in the ring */
             fi
         od
     } unless { killed[SENDER] };
@@ -180,14 +181,14 @@ active proctype receiver()
             head++; /* C5 */
             d_step { segment = 0; message = 0; was = 0 }
         :: sender_done && head == words[TAIL] -> break
-        :: ended = true; break /* it cuts the link, and keeps its messages */
+        :: ended = true; break /* cuts the link, and keeps its messages */
         od
     } unless { killed[RECEIVER] };
     skip;
     d_step { empty(buffer[RECEIVER]) -> receiver_done = true; ended = ended || killed[RECEIVER] }
 }
 
-/* Whoever looks at the receiver's messages and frees them. */
+/* The receiver's program: reads its messages and frees them. */
 active proctype holder()
 {
     byte segment, message;

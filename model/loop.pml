@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service's loop: channels that it keeps hot, in memory, and quiet ones, that epoll watches. Follows loop.h,
- * serving.h and reply.h. Before the loop sleeps in epoll, each hot channel is called once more and announces the sleep
- * (S1, S2, and W1, W2 if answers wait for room). Each client sends FRAMES requests and waits for them, or leaves without
- * waiting; with ANSWERS each request has an answer, which another thread of the service gives some time, into a ring of one.
- * The two orders of ring.pml are taken for granted.
+ * A service's loop: hot channels, which the loop polls in memory, and quiet channels, which epoll watches. Follows
+ * loop.h, serving.h and reply.h. Before the loop sleeps in epoll, each hot channel is called once more and announces
+ * the sleep (S1, S2, and W1, W2 if answers wait for room). Each client sends FRAMES requests and waits for them, or
+ * leaves without waiting. With ANSWERS, another thread of the service answers each request at some time, into a ring
+ * with room for one answer. The two orders that ring.pml checks are assumed here.
  *
  * run: requests quick -DCHANNELS=2 -DFRAMES=2
  * run: answers quick -DCHANNELS=1 -DFRAMES=3 -DANSWERS
@@ -24,7 +24,7 @@ byte tail[CHANNELS], head[CHANNELS];           /* requests */
 bool consumer_sleeps[CHANNELS];
 byte answers[CHANNELS];                        /* in the reply ring */
 bool producer_waits[CHANNELS];
-/* The sessions', guarded by their locks. */
+/* Each session's, guarded by its lock. */
 byte due[CHANNELS];                            /* calls without an answer */
 byte backlog[CHANNELS];                        /* answers that wait for room */
 bool locked[CHANNELS];
@@ -63,14 +63,14 @@ active [CHANNELS] proctype client()
 #else
     :: sent == FRAMES && head[c] == FRAMES -> break
 #endif
-    :: sent > 0 && sent < FRAMES -> break /* it leaves, or dies */
+    :: sent > 0 && sent < FRAMES -> break /* the client leaves, or dies */
     od;
     gone[c] = true
 }
 
 /* --- Answers --- */
 
-/* lm_session_flush; it announces that it waits if it `will_sleep`. */
+/* lm_session_flush; announces the wait for room if `will_sleep`. */
 inline flush(will_sleep)
 {
 #ifdef ANSWERS
@@ -103,7 +103,7 @@ inline flush(will_sleep)
 #endif
 
 #ifdef ANSWERS
-/* lm_session_send, in any thread */
+/* lm_session_send, in any thread. */
 active [CHANNELS] proctype answerer()
 {
     byte c, given;
@@ -136,7 +136,7 @@ active [CHANNELS] proctype answerer()
 
 /* --- The loop --- */
 
-/* lm_session_rest: 1 there is something to do */
+/* lm_session_rest: 1 if there is something to do. */
 inline rest()
 {
     lock();
@@ -179,7 +179,7 @@ inline call()
     do
     :: tail[c] != head[c] -> d_step { head[c]++; due[c]++ } /* C1 to C7 */
     :: tail[c] == head[c] -> break
-    :: tail[c] != head[c] -> again = true; break /* it is others' turn */
+    :: tail[c] != head[c] -> again = true; break /* the other sessions' turn */
     od;
 #ifdef DEATH_ENDS_AT_ONCE
     fi;
@@ -215,7 +215,7 @@ inline call()
 #endif
 #define has_come(c) (hot[c] && (tail[c] != head[c] || (backlog[c] > 0 && answers[c] == 0)))
 
-/* What epoll has; it may give it up before the next look at the channels. */
+/* The events that epoll holds; it may deliver them before the next poll of the channels. */
 inline harvest()
 {
     d_step {
@@ -263,7 +263,7 @@ active proctype loop()
 {
     byte c;
     bool event, again, peer_gone;
-    /* Each is called once when it is new. */
+    /* Each session is called once when it is new. */
     d_step {
         ready[0] = true;
 #if CHANNELS > 1
@@ -300,11 +300,11 @@ active proctype loop()
 #ifdef ASLEEP_WHILE_READY
         :: any(ready) -> any_event -> harvest()
 #else
-        :: any(ready) -> harvest() /* a glance at epoll */
+        :: any(ready) -> harvest() /* asks epoll without waiting */
 #endif
         :: any(ready) /* not yet */
         fi;
-        /* The rest of lm_loop_pass */
+        /* The rest of lm_loop_pass. */
         if
         :: ready[0] && !over[0] -> c = 0; call()
         :: else

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One ring: a producer, a consumer, their sleep and wake protocol in both directions, and death of either at any step.
- * Follows ring.h; who sleeps does so as link_wait.h and session.h do. Frames have 1 to LONGEST units, the ring SIZE;
- * private indices are modulo WIDE, published ones modulo MODULUS, and both go round without end.
- * Each unit of a frame holds the position that it was written for. An empty ring may start again at its first unit.
+ * Follows ring.h; the sleeps follow link_wait.h and serving.h. Frames have 1 to LONGEST units, and the ring has SIZE.
+ * Private indices are modulo WIDE, published ones modulo MODULUS, and both wrap endlessly. Each unit of a frame holds
+ * the position that it was written for. An empty ring may restart at its first unit.
  *
  * run: death quick -DSIZE=2 -DLONGEST=2 -DDEATH
  * run: service -DSIZE=2 -DLONGEST=2 -DDEATH -DSERVICE
@@ -46,19 +46,19 @@ byte slot_extent[SIZE];
 
 byte bells[2];
 bool killed[2];
-bool gone[2];    /* its end of the socket is closed: the other reads end-of-file after the bells */
-bool ringing[2]; /* has published, and not yet looked whether to ring */
+bool gone[2];    /* its end of the socket is closed: the other side reads end-of-file after the bells */
+bool ringing[2]; /* has published, and not yet decided whether to ring */
 
 bool asleep;     /* the consumer is in S3, */
-byte awaits;     /* the producer in W3 for so many units; SIZE + 1: until everything was taken */
-byte the_head;   /* and what they know there */
+byte awaits;     /* the producer is in W3 for so many units; SIZE + 1: until everything was taken */
+byte the_head;   /* and the indices that they know there */
 byte the_tail;
-byte published;  /* the wide tail */
+byte published;  /* the tail before it is reduced to its published half */
 
 /* Units from `from` to `to` on the published circle. */
 #define distance(from, to) ((((to) % MODULUS) + MODULUS - ((from) % MODULUS)) % MODULUS)
 #define wide_distance(from, to) (((to) + WIDE - (from)) % WIDE)
-/* Where an index is, in the view of the process that says so. */
+/* The place of an index, with the origin that the calling process knows. */
 #define slot(index) (((index) + SIZE - origin) % SIZE)
 #define fits(units) (SIZE - wide_distance(head, tail) >= (units))
 
@@ -75,10 +75,10 @@ inline refresh_head()
     }
 }
 
-/* Whether what is published says that there are so many units free; SIZE + 1: that nothing is left in the ring. */
+/* Returns whether, by the published indices, so many units are free; SIZE + 1: whether the ring is empty. */
 #define has_room(in_ring, units) ((in_ring) == 0 || (in_ring) + (units) <= SIZE)
 
-/* What the mutants leave out. */
+/* The steps that mutants leave out. */
 #ifdef NO_P6
 #define rings_at_p6 false
 #else
@@ -236,7 +236,7 @@ active proctype producer()
             flag = 0;
             ringing[P] = false
         od;
-        /* lm_link_wait_taken: the last one is awaited, or not. */
+        /* lm_link_wait_taken: waits for the last frame, or not. */
         do
         :: break
         :: true ->
@@ -258,7 +258,7 @@ inline move_on(units)
 {
     d_step {
         n2 = 0;
-        do /* what is released is anybody's */
+        do /* a released place may hold anything */
         :: n2 < units -> slot_position[slot(head + n2)] = NOTHING; slot_extent[slot(head + n2)] = 0; n2++
         :: else -> break
         od;
@@ -291,7 +291,7 @@ inline ring_if_awaited()
     ringing[C] = false
 }
 
-/* C3: all of it must be what the producer wrote. */
+/* C3: every unit must be what the producer wrote. */
 inline copy_payload()
 {
     d_step {
@@ -379,7 +379,7 @@ look:   skip;
         :: else
         fi;
         if
-        :: goto look /* it spins before S1 */
+        :: goto look /* the consumer spins before S1 */
         :: true
         fi;
 #ifndef S2_BEFORE_S1
@@ -418,7 +418,7 @@ look:   skip;
         :: else
         fi;
 #endif
-#ifndef SERVICE /* which leaves the flag set */
+#ifndef SERVICE /* the flag stays set */
         plain_store(C, CONSUMER_SLEEPS, 0); /* lm_consumer_awake */
 #endif
         goto look;

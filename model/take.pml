@@ -3,8 +3,8 @@
  * Taken or withdrawn: the sender's threads, each with a deadline that may pass at any time, against the receiver's C4,
  * and the receiver's death at any step. Follows lm_producer_withdraw, lm_producer_taken and lm_consumer_take. A message
  * takes up one slot, and its number is its position. A message that was withdrawn may be sent again to a successor, so
- * it must never be taken, then or later. What decides is one word, changed only by exchanges: sequential consistency
- * loses nothing here.
+ * it must never be taken, then or later. The decision is one word, changed only by exchanges, so the model loses
+ * nothing by assuming sequential consistency.
  *
  * run: all quick
  * mutant all: WITHDRAWN_WITHOUT_EXCHANGE TAKEN_WITHOUT_EXCHANGE WITHDRAWN_WITHOUT_LOCK PLACE_NOT_CHECKED
@@ -25,12 +25,12 @@ byte state[SLOTS], number[SLOTS];
 byte tail, head;
 bool locked, killed, gone;
 byte at_work = 2; /* threads */
-bool is_taken[MESSAGES], is_withdrawn[MESSAGES]; /* for the model's eyes only */
+bool is_taken[MESSAGES], is_withdrawn[MESSAGES]; /* for the model's bookkeeping only */
 
 #define lock() d_step { !locked -> locked = true }
 #define unlock() locked = false
 
-/* lm_producer_taken: the receiver has gone past the frame, or holds it. */
+/* lm_producer_taken: the receiver has passed the frame, or holds it. */
 inline look_whether_taken()
 {
 #ifdef PLACE_NOT_CHECKED

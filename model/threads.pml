@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A client's threads on one link: who leads, who follows, who has the turn for a large message, and the line of an
- * asynchronous call, whose run loop reads the socket when no thread does. Follows link_wait.h, link_send.h, link_put.h
- * and async.h. What a thread does with the lock between two looks at shared memory is one step; the rings' own steps
- * are ring.pml's business, and only their order with the lock is here. A large message has two parts, the ring room for
- * ROOM frames. The service takes, answers and welcomes when it likes, but may keep the asynchronous call for ever, so
- * that nobody may depend on its answer. With TOGETHER it answers nobody before it has taken all messages, so that
- * nobody's message may depend on another's answer; with LAST it answers the first thread when the others have done.
+ * A client's threads on one link: which thread leads and which follow, which has the turn for a large message, and the
+ * line of an asynchronous call, whose run loop reads the socket while no thread does. Follows link_wait.h, link_send.h,
+ * link_put.h and async.h. Whatever a thread does with the lock between two accesses to shared memory is one step.
+ * ring.pml checks the rings' own steps; here only their order with respect to the lock matters. A large message has two
+ * parts, and the ring has room for ROOM frames. The service takes, answers and welcomes at any time, but may keep the
+ * asynchronous call for ever, so no thread may depend on its answer. With TOGETHER it answers nothing before it has
+ * taken all messages, so no message may depend on the answer to another. With LAST it answers the first thread when the
+ * others are done.
  *
  * CALLERS threads send small calls, the next LARGE threads large ones. With ASYNC there is a large asynchronous call.
- * With LATE the first thread's deadline may pass at any time, with CANCEL the asynchronous call may be given up at any
- * time, with DEATH the service may die at any time; whether it will is decided first, so that what might still happen
- * does not hide that somebody waits for ever. For smaller searches, with NO_LOOKS nobody looks before sleeping, and
- * with WELCOMED the service has let us in already.
+ * With LATE the first thread's deadline may pass at any time, with CANCEL the asynchronous call may be cancelled at any
+ * time, with DEATH the service may die at any time. Whether it will is decided first, so that an event that is still
+ * possible does not hide that a thread waits for ever. For smaller searches, with NO_LOOKS no thread spins before it
+ * sleeps, and with WELCOMED the client is welcome from the start.
  *
  * run: calls quick -DCALLERS=2 -DLARGE=0 -DLATE -DDEATH
  * run: turns -DCALLERS=0 -DLARGE=2 -DLATE
@@ -33,13 +34,13 @@
  * mutant cancelled: TURN_KEPT_AT_CANCEL
  */
 #ifndef PARTS
-#define PARTS 2 /* of the asynchronous call */
+#define PARTS 2 /* parts of the asynchronous call */
 #endif
 #ifndef ROOM
 #define ROOM 1
 #endif
 #define THREADS (CALLERS + LARGE)
-#define THE_CALL THREADS /* the asynchronous one, among the threads' calls */
+#define THE_CALL THREADS /* the number of the asynchronous call, after those of the threads' calls */
 #define PART 255         /* a frame that is not a message's last */
 #define PROCESSORS 0
 #include "common.pml"
@@ -56,21 +57,21 @@ byte bells[1];
 bool replied[THREADS + 1]; /* the reply ring */
 bool news_in_ring;         /* tail != head */
 
-/* The link's, guarded by the lock. */
+/* The link's state, guarded by its lock. */
 bool locked, led, large_turn, cut, pump_missed;
 bool answered[THREADS + 1];
 bool following[THREADS + 1], waits_for_reply[THREADS + 1], waits_for_thread[THREADS + 1], woken[THREADS + 1];
-bool news[THREADS + 1]; /* something has happened since the thread looked last */
+bool news[THREADS + 1]; /* something has happened since the thread last checked */
 byte finished;
 
-/* The run loop's. */
+/* The run loop's state. */
 bool asynchronous;     /* the call is under way, */
-byte line;             /* so many of its parts stand in line, */
-bool line_begun;       /* and not all */
+byte line;             /* number of its parts that stand in line, */
+bool line_begun;       /* and whether some were put already */
 bool pump_on, pump_edge, pump_woken, job_woken;
 bool held;             /* the service keeps the call */
 #ifdef ASYNC
-bool over; /* the run loop has done with it */
+bool over; /* the run loop is done with it */
 #else
 #define over true
 #endif
@@ -189,7 +190,7 @@ inline wake_followers()
     }
 }
 
-/* lm_link_collect: all that has come */
+/* lm_link_collect: takes all replies that have come. */
 inline collect()
 {
     d_step {
@@ -229,7 +230,7 @@ inline die()
     fi
 }
 
-/* P5, P6: the lock is given up for a bell, or to ask whether the service lives. */
+/* P5, P6: the lock is released for a bell, or to ask whether the service lives. */
 inline publish(frame)
 {
     requests!frame;
@@ -299,7 +300,8 @@ inline attend(dead)
     put_unsent()
 }
 
-/* What of the welcome is new to who announces a sleep. */
+/* The state of the welcome that a thread that announces a sleep compares with: the state at the last time that the
+ * asynchronous calls were told; in the mutants, the state when it began to lead. */
 #ifdef WELCOME_READ_LATE
 #define welcome_known_to_leader was_welcomed
 #else
@@ -360,24 +362,24 @@ inline follow(for_reply, for_thread)
     d_step { following[me] = false; woken[me] = false; waits_for_reply[me] = false; waits_for_thread[me] = false }
 }
 
-/* What a thread is about. */
-#define LINE 0    /* to wait until nobody stands in line, lm_link_wait_line */
-#define WELCOME 1 /* with a large message, to wait for the service's limits, lm_link_admit */
-#define TURN 2    /* likewise, to take its turn, lm_link_take_turn */
-#define FIRST 3   /* likewise, to put its first part, lm_link_put */
-#define LAST 4    /* to put the last part, or all of a small message */
-#define ANSWER 5  /* to wait for the answer, lm_link_call */
+/* What a thread is waiting to do. */
+#define LINE 0    /* wait until the line is empty, lm_link_wait_line */
+#define WELCOME 1 /* large message: wait for the service's limits, lm_link_admit */
+#define TURN 2    /* large message: take its turn, lm_link_take_turn */
+#define FIRST 3   /* large message: put its first part, lm_link_put */
+#define LAST 4    /* put the last part, or all of a small message */
+#define ANSWER 5  /* wait for the answer, lm_link_call */
 
-/* lm_link_spin: the lock is given up meanwhile; afterwards the caller looks again if anything has happened. */
+/* lm_link_spin: the lock is released meanwhile; afterwards the caller checks again whether anything has happened. */
 inline look()
 {
     news[me] = false;
     if
-    :: true /* it does not pay */
+    :: true /* spinning does not pay */
 #ifndef NO_LOOKS
     :: unlock();
         if
-        :: true /* found nothing */
+        :: true /* the spin found nothing */
         :: news_in_ring || (phase != ANSWER && nfull(requests)) -> attends = true
         fi;
         lock()
@@ -392,7 +394,7 @@ inline look()
 #endif
 }
 
-/* For room, W1 and W2 are after the look. */
+/* For room, W1 and W2 come after the spin. */
 inline announce_wait_for_room()
 {
     if
@@ -461,7 +463,7 @@ inline leave_to_pumps()
 
 #define can_lead(thread) (following[thread] && !waits_for_thread[thread])
 
-/* lm_link_hand_over, to any of those that can lead */
+/* lm_link_hand_over, to any follower that can lead. */
 inline hand_over()
 {
 #ifndef NO_HAND_OVER

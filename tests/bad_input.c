@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a careless caller may pass: the documented error, and nothing else happens. */
+/* Careless callers: each mistake gets the documented error and has no other effect. */
 #include "harness.h"
 
 #include <sys/stat.h>
@@ -92,7 +92,7 @@ static void services_refuse_bad_arguments(void)
     assert_int_equal(start_in_all_ways(NULL, loop, callback), KERN_INVALID_ARGUMENT);
     assert_int_equal(start_in_all_ways("bad.fine", NULL, callback), KERN_INVALID_ARGUMENT);
     assert_int_equal(start_in_all_ways("bad.fine", loop, NULL), KERN_INVALID_ARGUMENT);
-    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false), kCFRunLoopRunFinished); /* no source stayed */
+    assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false), kCFRunLoopRunFinished); /* no source left */
     LMConnection connection = th_connection("bad.fine");
     assert_int_equal(LMConnectionSendEmptyOneWay(&connection, 1), BOOTSTRAP_UNKNOWN_SERVICE);
 }
@@ -121,7 +121,7 @@ static void odd_names_work(void)
     }
 }
 
-/* In a service: answers 1 if all made-up ports are refused and the true one still works. */
+/* In a service: answers 1 if all made-up ports are refused and the true port still works. */
 static void try_ports(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
     static mach_port_t stale;
@@ -150,7 +150,7 @@ static void try_ports(CFMachPortRef port, LMMessage *message, CFIndex size, void
 }
 
 /*
- * Intent: nobody replies to what he was not asked.
+ * Intent: only the reply port of a request can be replied to.
  *   client             service
  *   call ----------->  replies to forged and stale ports: invalid right
  *   <-------------- 1  replies to its own
@@ -180,7 +180,7 @@ static void reply_null_with_length(CFMachPortRef port, LMMessage *message, CFInd
 }
 
 /*
- * Intent: a senseless reply uses the port up and ends the wait.
+ * Intent: an invalid reply uses the port up and ends the wait.
  *   client             service
  *   call ----------->  replies NULL, 8 bytes: invalid argument
  *   dead port          replies again: invalid right
@@ -227,7 +227,7 @@ static void cfdata_refuses_bad_lengths(void)
     assert_non_null(bytes);
     CFDataRef owner = CFDataCreateWithBytesNoCopy(kCFAllocatorDefault, bytes, 10, kCFAllocatorMalloc);
     assert_ptr_equal(CFDataGetBytePtr(owner), bytes);
-    CFRelease(owner); /* a leak or a double free is the memory checkers' to see */
+    CFRelease(owner); /* the memory checkers find a leak or a double free */
 }
 
 static void every_error_has_its_own_sentence(void)
@@ -284,7 +284,7 @@ static void check_runtime_directory(const char *path, kern_return_t service, ker
     assert_int_equal(LMConnectionSendEmptyOneWay(&connection, 1), client);
 }
 
-/* Intent: a runtime directory that can't be used is an error that says so, and is not touched. */
+/* Intent: an unusable runtime directory gives an error that says so, and is not changed. */
 static void bad_runtime_directories_are_refused(void)
 {
     char here[PATH_MAX], path[PATH_MAX + 32], long_path[2 * PATH_MAX];
@@ -300,7 +300,7 @@ static void bad_runtime_directories_are_refused(void)
     assert_int_equal(mkdir(path, 0777), 0);
     assert_int_equal(chmod(path, 0777), 0);
     check_runtime_directory(path, BOOTSTRAP_NOT_PRIVILEGED, BOOTSTRAP_NOT_PRIVILEGED);
-    assert_int_equal(rmdir(path), 0); /* nothing was made in it */
+    assert_int_equal(rmdir(path), 0); /* nothing was created in it */
     assert_int_equal(setenv("LM_RUNTIME_DIR", here, 1), 0);
 }
 

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Whether the headers are what they promise: usable by every compiler without a warning, alone and in any order with
-# libc's, by several units and a plugin of one program, and without names of their own beyond the documented prefixes.
+# Checks the headers' promises: every compiler accepts them without a warning, alone and in any order with libc's;
+# several units and a plugin of one program can use them; and they define no names outside the documented prefixes.
 #   build_matrix.sh [PART...]
 # A PART is the name of a function below without its check_; all by default. With LM_MATRIX=small in the environment
-# what differs in its standard, its order or its libc only is parsed and not compiled, which misses nothing but unused
-# functions, what the linker says and what the optimiser warns of.
+# builds that differ only in the standard, the order or the libc are parsed and not compiled; this misses only unused
+# functions, and errors of the linker and warnings of the optimiser.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d) || exit 1
@@ -14,7 +14,7 @@ cd "$work" || exit 1
 strict=(-Wall -Wextra -Wpedantic -Wconversion -Werror -I "$root/include")
 public=(LightMessaging/LightMessaging.h LightMessaging/CoreFoundation.h LightMessaging/CFMachPort.h
     LightMessaging/Mach.h rocketbootstrap/rocketbootstrap.h)
-# What is included on demand, and needs no other library.
+# The headers that are included on demand and need no other library.
 helpers=(LightMessaging/CFMessagePort.h LightMessaging/Data.h LightMessaging/String.h LightMessaging/Integer.h
     LightMessaging/Image.h)
 failures=0
@@ -27,7 +27,7 @@ fail()
     failures=$((failures + 1))
 }
 
-# expect_builds WHAT COMMAND...: succeeds and says nothing
+# expect_builds WHAT COMMAND...: the command must succeed and print nothing
 expect_builds()
 {
     local what=$1 output
@@ -98,7 +98,7 @@ check_compilers()
     done
 }
 
-# talks WHAT: whether ./client gets ./server's answer
+# talks WHAT: ./client must get ./server's answer
 talks()
 {
     local server said
@@ -116,7 +116,7 @@ talks()
     wait $server 2>/dev/null
 }
 
-# What is built must also work, with each libc.
+# The built programs must also work, with each libc.
 check_pair_runs()
 {
     local compiler
@@ -127,7 +127,7 @@ check_pair_runs()
     done
 }
 
-# A service whose callback needs no cast calls no function as another type.
+# If a service's callback needs no cast, no function is called as another type.
 check_function_types()
 {
     cat >typed.cpp <<'SOURCE'
@@ -154,8 +154,8 @@ SOURCE
     talks 'a service with a typed callback'
 }
 
-# The library's code in one unit, declarations in the others, each in C or C++; beside them one that keeps code of its
-# own.
+# The library's code in one unit, declarations in the others, each in C or C++; and one unit that keeps code of
+# its own.
 check_separate()
 {
     local c=(gcc -std=c11 -O2 "${strict[@]}" -Wmissing-prototypes -DLIGHTMESSAGING_SEPARATE -c)
@@ -191,7 +191,7 @@ check_separate()
 libc_headers=(stdio.h stdlib.h string.h unistd.h errno.h fcntl.h pthread.h signal.h time.h sys/socket.h sys/un.h
     sys/stat.h sys/mman.h sys/epoll.h sys/time.h sys/uio.h sys/syscall.h poll.h stddef.h stdint.h limits.h)
 
-# Each header alone, and before and after libc's.
+# Each header alone, and before and after libc's headers.
 check_orders()
 {
     local header standard
@@ -215,7 +215,7 @@ check_orders()
     done
 }
 
-# Each header after each other one.
+# Each header after each of the others.
 check_order_of_two()
 {
     local one two
@@ -234,8 +234,8 @@ check_order_of_two()
 prefixes='^(LM|lm_|CF|kCF|mach_|MACH_|KERN_|BOOTSTRAP_|LIGHTMESSAGING_|ROCKETBOOTSTRAP_|rocketbootstrap_|msgh_)'
 names='^(task_get_bootstrap_port|name_t|kern_return_t|Boolean|UInt8|SInt32|UInt32)$'
 
-# The system's headers that LightMessaging.h includes, by themselves: what they bring doesn't count. Other libraries' it
-# includes only on demand.
+# The system headers that LightMessaging.h includes, alone: the names that they define do not count. Headers of other
+# libraries are included only on demand.
 write_baseline()
 {
     grep -rhoE '^ *# *include <[^>]*>' "$root/include" |
@@ -249,7 +249,7 @@ macros()
     gcc -std=c11 -I "$root/include" -dM -E "$1" | sed -E 's/^#define ([A-Za-z_0-9]+).*/\1/' | sort -u
 }
 
-# Functions, objects, types, tags and enumerators at file scope, from our files only.
+# Functions, objects, types, tags and enumerators at file scope, from the library's files only.
 declared()
 {
     gcc -std=c11 -g -fno-eliminate-unused-debug-types -fno-eliminate-unused-debug-symbols -fkeep-static-functions \
@@ -261,7 +261,7 @@ declared()
             name = $0; sub(/.*DW_AT_name +: /, "", name); sub(/^\(.*\): /, "", name); sub(/ +$/, "", name)
             if (wanted) print name
         }' | sort -u >every.name
-    nm --undefined-only --format=just-symbols names.o | sort -u >libc.name # what ours use of libc is not ours
+    nm --undefined-only --format=just-symbols names.o | sort -u >libc.name # libc's own do not count
     comm -23 every.name libc.name
 }
 
@@ -294,7 +294,7 @@ check_units_and_plugin()
     [ "$shared" -eq 1 ] || fail "the program has $shared shared states, not 1"
 }
 
-# Objective-C, with Foundation and without. Foundation's own headers don't pass.
+# Objective-C, with and without Foundation. Foundation's own headers cause warnings.
 check_objective_c()
 {
     local objective_c=(gcc -x objective-c -std=gnu11 "${strict[@]}") side
@@ -349,7 +349,7 @@ SOURCE
     expect_builds "RocketBootstrap's helpers in C++" g++ -std=c++17 "${strict[@]}" helpers_of_rocketbootstrap.cpp -o out
 }
 
-# Another library that has CoreFoundation's names.
+# Beside another library that has CoreFoundation's names.
 check_aside()
 {
     local compile=(gcc -std=c11 -D_POSIX_C_SOURCE=200809L -DLIGHTMESSAGING_USE_COREFOUNDATION=1 -I "$root/tests/aside"

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #   fuzz.sh SEEDS-PROGRAM
-# Fuzzes what consumes a peer's data: C with clang's libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, then
-# Objective-C, with gcc, AddressSanitizer and a mutator of its own. LM_FUZZ_SECONDS (60) says for how long in C, and
-# half as long in Objective-C; LM_FUZZ_CORPUS names a folder to go on from and to keep what was found in.
+# Fuzzes the functions that consume a peer's data: C with clang's libFuzzer, AddressSanitizer and
+# UndefinedBehaviorSanitizer, then Objective-C, with gcc, AddressSanitizer and a mutator of its own. LM_FUZZ_SECONDS
+# (60) is the time for C; Objective-C takes half of it. LM_FUZZ_CORPUS names a folder with inputs to start from, to
+# which new ones are added.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 seeds=$(realpath "$1")
@@ -36,7 +37,7 @@ if ! nice ./fuzz_consume -max_total_time="$seconds" -max_len=65536 -timeout=20 -
 fi
 grep -E 'number_of_executed_units|new_units_added' log
 
-# What GNUstep keeps for ever is looked at by pair_foundation.
+# pair_foundation checks the memory that GNUstep never frees.
 gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=address -fexceptions -fobjc-exceptions \
     -D_NATIVE_OBJC_EXCEPTIONS -fconstant-string-class=NSConstantString -D_GNU_SOURCE -I "$root/include" \
     -isystem "$(gnustep-config --variable=GNUSTEP_SYSTEM_HEADERS)" "$root/tests/fuzz_foundation.m" -o fuzz_foundation \

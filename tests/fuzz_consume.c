@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * libFuzzer's target for what consumes a peer's data: property lists, strings, pictures, integers. The first byte says
- * which. fuzz.sh runs it for a minute, or as long as it is told.
- */
+/* libFuzzer's target for the functions that consume a peer's data: property lists, strings, pictures, integers. The
+ * first byte selects one. fuzz.sh runs it for a minute, or for the time it is given. */
 #include <LightMessaging/Image.h>
 #include <LightMessaging/Integer.h>
 #include <LightMessaging/PropertyList.h>
 #include <LightMessaging/String.h>
 
-/* The data as a response that came, in memory of its own so that a read beyond them is noticed. */
+/* Makes the data a received response, in memory of its own so that a read beyond them is noticed. */
 static bool fill(LMResponseBuffer *response, const uint8_t *data, size_t size)
 {
     lm_message_init(&response->message);
@@ -26,7 +24,7 @@ static unsigned deeper(plist_t list, unsigned depth)
     return other > depth ? other : depth;
 }
 
-/* Containers within each other. */
+/* Returns the depth of nested containers. */
 static unsigned depth_of(plist_t list)
 {
     plist_array_iter in_array = NULL;
@@ -52,7 +50,7 @@ static unsigned depth_of(plist_t list)
     return depth + 1;
 }
 
-/* A list that was taken is no deeper than it may be, can be sent, and is the same then. */
+/* An accepted list is within the depth limit, can be sent, and is unchanged then. */
 static void consume_list(LMResponseBuffer *response)
 {
     plist_t list = LMResponseConsumePropertyList(response);
@@ -67,7 +65,7 @@ static void consume_list(LMResponseBuffer *response)
     plist_free(list);
 }
 
-/* Every byte that a picture's numbers promise can be read. */
+/* Reads every byte that a picture's numbers promise. */
 static void consume_image(LMResponseBuffer *response)
 {
     LMImage *image = LMResponseConsumeImage(response);
@@ -75,7 +73,7 @@ static void consume_image(LMResponseBuffer *response)
     for (size_t i = 0; image && i < (size_t)image->bytesPerRow * image->height; i++)
         sum += ((const uint8_t *)image->pixels)[i];
     if (sum == UINT32_MAX)
-        abort(); /* never, but the sum must be made */
+        abort(); /* never true, but the sum must be computed */
     LMImageFree(image);
 }
 

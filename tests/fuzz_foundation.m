@@ -91,11 +91,11 @@ static unsigned depth_of(id list)
     return deepest + 1;
 }
 
-/* A list that was taken is no deeper than it may be, and can be said and sent. */
+/* Returns whether the list is accepted; an accepted list is within the depth limit, and can be described and sent. */
 static bool consume(const struct text *text)
 {
     NSAutoreleasePool *pool = [[NSAutoreleasePool alloc] init];
-    uint8_t *bytes = (uint8_t *)malloc(text->length + 1); /* of its own, so that a read beyond its end is noticed */
+    uint8_t *bytes = (uint8_t *)malloc(text->length + 1); /* separate, so that a read beyond its end is noticed */
     memcpy(bytes, text->bytes, text->length);
     id list = LMPropertyListForData([NSData dataWithBytesNoCopy:bytes length:text->length freeWhenDone:NO]);
     if (list && depth_of(list) > LM_PROPERTY_LIST_DEPTH)
@@ -123,7 +123,7 @@ static bool try_one(struct text *text)
 
 /* --- Files --- */
 
-/* Those of lists only; the first byte says so. */
+/* Reads the seeds of lists only; the first byte tells. */
 static void read_seed(const char *path)
 {
     struct text *seed = &seeds[seed_count];

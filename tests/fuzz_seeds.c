@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Writes what fuzz_consume.c starts from into the folder that is its argument: good ones of each kind, and bad ones
- * that once went through. */
+/* Writes the seeds of fuzz_consume.c into the folder that is its argument: good ones of each kind, and bad ones that
+ * were once accepted. */
 #include "lists.h"
 
 #include <LightMessaging/Image.h>
@@ -20,7 +20,7 @@ static void write_seed(const char *folder, const char *name, char kind, const vo
 static void write_lists(const char *folder)
 {
     static uint8_t bytes[1 << 16];
-    char *text = NULL; /* libplist makes nothing of a pointer that is set */
+    char *text = NULL; /* libplist does nothing if the pointer is set */
     uint32_t length;
     plist_t list = ls_make();
     plist_to_bin(list, &text, &length);
@@ -38,7 +38,7 @@ static void write_lists(const char *folder)
     write_seed(folder, "small", 0, "<plist><dict><key>a</key><integer>1</integer></dict></plist>", 60);
 }
 
-/* The tricks with depth, without most of it. */
+/* The tricks that hide depth, with little depth. */
 static void write_tricks(const char *folder)
 {
     char name[32], *text;

@@ -15,12 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Seconds that a body or a wait takes at most on an idle machine, and how much slower a busy one may be. */
+/* Seconds that a body or a wait takes at most on an idle machine, and the factor for a busy one. */
 enum { TH_SECONDS = 25, TH_LONG_SECONDS = 1800, TH_WAIT_SECONDS = 20, TH_SLOWNESS = 12, TH_LEAKED = 97 };
 
 static int th_extra_descriptors;
 
-/* Not an assertion of cmocka's, because it is used outside of bodies too. */
+/* Not a cmocka assertion, because it is also used outside of bodies. */
 static void th_require(bool holds, const char *what)
 {
     if (holds)
@@ -101,7 +101,7 @@ static bool th_is_socket(const char *target)
 
 unsigned th_descriptors(void)
 {
-    return th_count(th_is_any) - 1; /* without the folder itself */
+    return th_count(th_is_any) - 1; /* without the folder's own descriptor */
 }
 
 unsigned th_sockets(void)
@@ -143,7 +143,7 @@ uint64_t th_hung_at(void)
     return th_now_ms() + 1000 * TH_WAIT_SECONDS * th_slowness();
 }
 
-/* Most of what is waited for comes soon. */
+/* Waits actively at first, since most conditions become true soon. */
 void th_wait_until(bool (*condition)(void *), void *info)
 {
     uint64_t end = th_hung_at();
@@ -153,7 +153,7 @@ void th_wait_until(bool (*condition)(void *), void *info)
     }
 }
 
-/* --- Words that all processes of a test see --- */
+/* --- Words that all processes of a test share --- */
 
 static uint32_t *th_words;
 
@@ -200,8 +200,8 @@ enum th_operation { TH_START, TH_WAIT, TH_WAIT_STOPPED };
 struct th_order {
     enum th_operation operation;
     pid_t process;
-    struct th_service service; /* its pointers mean the same on both sides: one program, forked */
-    char name[300];            /* but a name may be on the test's stack or heap */
+    struct th_service service; /* its pointers are valid on both sides: one program, forked */
+    char name[300];            /* copied, since a name may be on the test's stack or heap */
     bool has_name;
 };
 
@@ -277,7 +277,7 @@ static pid_t th_fork_service(struct th_order *order, int channel)
     char byte;
     ssize_t got = read(ready[0], &byte, 1);
     close(ready[0]);
-    return got == 1 ? process : -process; /* negative: it ended before it was ready */
+    return got == 1 ? process : -process; /* negative: the process ended before it was ready */
 }
 
 static void th_run_nursery(int channel)
@@ -378,10 +378,8 @@ void th_resume(pid_t service)
     assert_int_equal(kill(service, SIGCONT), 0);
 }
 
-/*
- * Opened and closed behind ThreadSanitizer's back: it sees only one side when a descriptor's number goes from here to
- * the library, which calls the kernel directly, and would report a race.
- */
+/* Opens and closes without ThreadSanitizer noticing. It sees only one side when a descriptor's number passes from here
+ * to the library, which calls the kernel directly, and would report a race. */
 static int th_open(const char *path)
 {
     int file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
@@ -389,7 +387,7 @@ static int th_open(const char *path)
     return file;
 }
 
-/* Of a process, its first thread. */
+/* Returns whether a thread, given by its id, sleeps. */
 static bool th_thread_sleeps(pid_t thread)
 {
     char path[64], line[512] = "";
@@ -438,7 +436,7 @@ static bool th_others_sleep(void *least)
 
 void th_await_others_asleep(unsigned least)
 {
-    for (int looks = 0; looks < 2; looks++, th_sleep_ms(1)) /* a lock may make one sleep for a moment */
+    for (int looks = 0; looks < 2; looks++, th_sleep_ms(1)) /* twice: a lock may make a thread sleep for a moment */
         th_wait_until(th_others_sleep, &least);
 }
 
@@ -468,7 +466,7 @@ static void th_be_body(const struct th_case *test)
         _exit(TH_LEAKED);
     }
     close(th_nursery);
-    exit(0); /* not _exit: leak checkers look now */
+    exit(0); /* not _exit: leak checkers run at exit */
 }
 
 const char *th_outcome(const struct th_case *test)
@@ -488,7 +486,7 @@ const char *th_outcome(const struct th_case *test)
     siginfo_t info;
     memset(&info, 0, sizeof info);
     th_require(waitid(P_PID, (id_t)process, &info, WEXITED | WNOWAIT) == 0, "waitid");
-    kill(-process, SIGKILL); /* its services; the body's zombie keeps the group's number ours */
+    kill(-process, SIGKILL); /* kills its services; the body's zombie keeps the group's number in use */
     int status;
     th_require(waitpid(process, &status, 0) == process, "waitpid");
     nftw(folder, th_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
@@ -626,7 +624,7 @@ void th_report(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fputs("# ", stdout); /* a comment to readers of TAP */
+    fputs("# ", stdout); /* a comment in TAP */
     vprintf(format, arguments);
     putchar('\n');
     fflush(stdout);

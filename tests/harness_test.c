@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The harness notices what it is for: a body that fails, in whatever way, a descriptor left open, a hang. */
+/* Tests the harness: it must notice a body that fails, in whatever way, a descriptor left open, and a hang. */
 #include "harness.h"
 
 #include <fcntl.h>
@@ -207,7 +207,7 @@ static void words_are_shared_and_fresh(void **state)
     expect(body_that_reads_words, NULL);
 }
 
-/* Intent: ThreadSanitizer's run can fail: in the test's process, and in a service's. */
+/* Intent: ThreadSanitizer's run can fail, in the test's process and in a service's. */
 static void a_data_race_is_reported(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Evil peers in both roles, built on raw sockets and memory after docs/PROTOCOL.md: the structures below are the
+ * Hostile peers in both roles, built on raw sockets and memory after docs/PROTOCOL.md: the structures below are the
  * document's, not the library's. Whatever they do, the victim neither crashes nor hangs, and serves the next honest
  * peer.
  */
@@ -70,7 +70,7 @@ static int make_good_memory(void)
     return make_memory(MEMORY, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 }
 
-/* One record with that many copies of the descriptor. */
+/* Sends one record with that many copies of the descriptor. */
 static void send_record(int socket, const void *record, size_t length, int descriptor, unsigned copies)
 {
     union {
@@ -101,7 +101,7 @@ static int connect_raw(void)
     return evil;
 }
 
-/* Whether the peer closes the connection before that hangs; whatever else it sends is read away. */
+/* Returns whether the peer closes the connection in time; reads and drops whatever else it sends. */
 static bool is_closed(int socket)
 {
     char bytes[64];
@@ -130,7 +130,7 @@ static void map(struct peer *peer, int memory)
     peer->replies = peer->requests + RING;
 }
 
-/* A client that has done everything right until here. */
+/* Opens a channel as an honest client does up to here. */
 static struct peer open_channel(void)
 {
     struct peer peer = {.socket = connect_raw()};
@@ -169,7 +169,7 @@ static void echo(CFMachPortRef port, LMMessage *message, CFIndex size, void *inf
         th_add(UNREAD_ANSWERS);
 }
 
-/* The victim and an honest client of it, who sees whether it lives and what it has open. */
+/* The victim, and an honest client that checks that it lives and counts its descriptors. */
 struct victim {
     pid_t process;
     LMConnection connection;
@@ -250,7 +250,7 @@ static void a_wrong_hello_closes_the_connection(void)
 }
 
 /*
- * Intent: a version that is not known is refused with a word.
+ * Intent: an unknown version is answered with a refusal.
  *   evil client              victim
  *   hello, version 2 ----->
  *   <------------- refusal
@@ -273,7 +273,7 @@ static void another_version_gets_a_refusal(void)
 }
 
 /*
- * Intent: a record of another size is no hello.
+ * Intent: a record of another size is not a hello.
  *   evil client                       victim
  *   1, 8, 31, 33 or 4096 bytes ---->
  *   closed
@@ -344,7 +344,7 @@ static void another_number_of_descriptors_closes_the_connection(void)
 }
 
 /*
- * Intent: who connects and says nothing keeps nobody out; the oldest go.
+ * Intent: connections that send nothing keep no client out; the oldest of them are closed.
  *   evil client            victim                  honest client
  *   300 connections ---->
  *                          answers  <------------  call
@@ -479,14 +479,14 @@ static void pieces_that_dont_add_up_close_the_connection(void)
     end_victim(&victim);
 }
 
-/* Each a way to be wrong about descriptors: what is sent, then a bell. */
+/* Ways to be wrong about descriptors: each sends something, then a bell. */
 enum parcel_way {
     HOARD,             /* hundreds that no message ever claims */
     OTHER_NUMBER,      /* fewer than the message says */
-    NONE_IN_PARCEL,    /* a parcel without any */
-    IN_A_BELL,         /* after a notice, a bell with some */
-    NO_PARCEL,         /* a message with some, nothing on the socket */
-    BEFORE_THE_NOTICE, /* the kernel drops what nobody expects: like no parcel at all */
+    NONE_IN_PARCEL,    /* a parcel without descriptors */
+    IN_A_BELL,         /* after a notice, a bell with descriptors */
+    NO_PARCEL,         /* a message with descriptors, nothing on the socket */
+    BEFORE_THE_NOTICE, /* the kernel drops descriptors that are not expected: like no parcel at all */
     PARCEL_WAYS
 };
 
@@ -529,7 +529,8 @@ static void wrong_parcels_close_the_connection(void)
 }
 
 /*
- * Intent: this test's own frames are right, else those above would prove nothing: a good call is answered by hand.
+ * Intent: this test's own frames are right, otherwise the tests above would prove nothing: an honest call made by hand
+ * is answered.
  *   client by hand                       victim
  *   an ignorable frame, two pieces --->
  *   <----------------------- the whole
@@ -566,7 +567,7 @@ struct lease {
     uint64_t size;
 };
 
-/* Lends `length` bytes in a segment, whose memory comes with it unless that is -1. */
+/* Lends `length` bytes in a segment, and sends its memory, unless that is -1. */
 static void lend(struct peer *evil, const struct lease *lease, uint32_t length, int memory, unsigned copies)
 {
     struct frame frame = {.kind = 6, .length = sizeof *lease, .token = 7, .total = length, .descriptors = copies};
@@ -579,7 +580,7 @@ static void lend(struct peer *evil, const struct lease *lease, uint32_t length, 
 }
 
 /*
- * Intent: a segment is checked like the channel's memory, and what is in it against its size.
+ * Intent: a segment is checked like the channel's memory, and its message against its size.
  *   evil client                                 victim
  *   lends what is unknown, unsafe, too small ->
  *   closed                                      has none of them open
@@ -591,10 +592,10 @@ static void hostile_leases_close_the_connection(void)
         struct lease lease;
         uint32_t length;
         unsigned copies;
-        size_t size; /* of the memory that comes */
+        size_t size; /* size of the memory that is sent */
         int seals;
     } wrong[] = {
-        {{0, 0, SIZE}, 100, 0, SIZE, SEALS}, /* never seen */
+        {{0, 0, SIZE}, 100, 0, SIZE, SEALS}, /* no memory was ever sent */
         {{7, 0, SIZE}, 100, 0, SIZE, SEALS},
         {{8, 0, SIZE}, 100, 1, SIZE, SEALS}, /* no such number */
         {{UINT32_MAX, 0, SIZE}, 100, 1, SIZE, SEALS},
@@ -624,7 +625,7 @@ static void hostile_leases_close_the_connection(void)
 }
 
 /*
- * Intent: the same lease in order is answered, and given back: else the test above would prove nothing.
+ * Intent: a correct lease is answered, and given back: otherwise the test above would prove nothing.
  *   client by hand                victim
  *   lends 100 bytes ----------->
  *   <----------------- the whole
@@ -653,7 +654,7 @@ static void a_lease_made_by_hand_is_answered(void)
 }
 
 /*
- * Intent: a hostile head of the reply ring is noticed by the victim, who produces there.
+ * Intent: a hostile head of the reply ring is noticed by the victim, which is the producer there.
  *   evil client                     victim
  *   head out of range
  *   calls ------------------------> answers, until it looks at the head
@@ -668,7 +669,7 @@ static void hostile_reply_heads_close_the_connection(void)
         store(&evil.memory->replies.head, heads[i]);
         bool closed = false;
         uint32_t tail = 0;
-        for (int calls = 0; calls < 400 && !closed; calls++) { /* the head is looked at when the ring seems full */
+        for (int calls = 0; calls < 400 && !closed; calls++) { /* the victim loads the head when the ring seems full */
             struct frame frame = {.kind = 1, .length = 480, .total = 480, .token = 1};
             memcpy(evil.requests + tail % RING, &frame, sizeof frame);
             store(&evil.memory->requests.tail, tail += 512);
@@ -704,7 +705,7 @@ static void *flip(void *argument)
 }
 
 /*
- * Intent: whatever changes between two looks of the victim's, it does not crash.
+ * Intent: whatever changes between two loads by the victim, it does not crash.
  *   evil thread                     evil client                     victim
  *   flips bits of the first frames  publishes them, rings, ... ---> closes, or not
  *   and again over the next channel, for two seconds
@@ -735,7 +736,7 @@ static void flipping_bits_harms_nobody(void)
 }
 
 /*
- * Intent: a client that reads no replies loses its connection, and costs the others nothing.
+ * Intent: a client that reads no replies loses its connection, and does not disturb the others.
  *   evil client                victim
  *   calls, 60 kB each ------>  answers, until it keeps 256 MiB of them: no buffer
  *   closed                     serves an honest client
@@ -772,7 +773,7 @@ static bool is_welcomed(void *argument)
 }
 
 /*
- * Intent: what comes over the socket after the hello is a bell of one byte, a notice of two, or the end.
+ * Intent: after the hello, the socket carries bells of one byte, notices of two, or its end.
  *   evil client               victim
  *   hello ----------------->  welcomes it
  *   0, 3, 4, ... bytes ---->
@@ -795,7 +796,7 @@ static void records_that_are_no_bells_close_the_connection(void)
 }
 
 /*
- * Intent: descriptors that come with bells don't stay.
+ * Intent: descriptors that come with bells are closed.
  *   evil client                      victim
  *   hello ------------------------>  welcomes it
  *   bells with 1 and 253 of them ->  has as many open as before
@@ -822,7 +823,7 @@ static void expect_zeroes(const void *bytes, size_t length)
             fail_msg("byte %zu of %zu is 0x%x", i, length, ((const uint8_t *)bytes)[i]);
 }
 
-/* That a frame has its message's bytes, and zeroes behind them; where the next one is. */
+/* Checks that a frame holds its message's bytes, and zeroes behind them; returns the place of the next one. */
 static const uint8_t *expect_frame(const uint8_t *at, struct frame expected, const void *payload)
 {
     const size_t extent = extent_of(expected.length);
@@ -874,7 +875,7 @@ enum evil_way {
     WAYS
 };
 
-/* The runtime directory as the library makes it. */
+/* Creates the runtime directory as the library does. */
 static void make_folders(void)
 {
     char path[100];
@@ -938,7 +939,7 @@ static void scribble(struct memory *memory, const struct hello *hello, enum evil
     }
 }
 
-/* Takes the first request, if it is to, and sends a record of a size that means nothing. */
+/* Takes the first request, if TAKES_FIRST says so, and sends a record of an undefined size. */
 static void send_no_bell(int client, struct memory *memory)
 {
     static const char record[4096];
@@ -1040,7 +1041,7 @@ static void a_server_that_never_answers(void)
 }
 
 /*
- * Intent: one that breaks the protocol is dropped, whatever the timeout. So are all that follow.
+ * Intent: a server that breaks the protocol is disconnected, whatever the timeout. So are those in the tests below.
  *   client             evil server         good server
  *   call, for ever ->  nonsense
  *   error              killed              started
@@ -1078,7 +1079,7 @@ static void a_server_with_a_bad_frame(void)
 
 static void a_server_with_a_bad_head(void)
 {
-    suffer(BAD_HEAD, 50); /* the client need not look at the head while its ring has room */
+    suffer(BAD_HEAD, 50); /* the client need not load the head while its ring has room */
 }
 
 /*
@@ -1104,7 +1105,7 @@ static void a_server_that_mixes_replies(void)
 }
 
 /*
- * Intent: a client that is open takes only bells from its server, and tells whether its call had been taken.
+ * Intent: after the welcome, a client accepts only bells from its server, and knows whether its call had been taken.
  *   client                         evil server
  *   call ----------------------->  welcomes it; takes the call or not
  *   <-------- 3, 4, ... bytes

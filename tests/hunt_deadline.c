@@ -4,11 +4,11 @@
  * the outcomes, so that both are frequent on any machine. Each call ends in one way, and the service agrees with it:
  *
  *   caller --n--> taken, kept ... answered |                  the answer to n
- *                                          | answered late    MACH_RCV_TIMED_OUT, nobody ever sees the answer
+ *                                          | answered late    MACH_RCV_TIMED_OUT, the answer is never seen
  *   caller --n--> (service at work) ... withdrawn             MACH_SEND_TIMED_OUT, n is never seen
  *
- * Now and then an answer is very late, so that the names of calls have been around meanwhile.
- * At the end both processes have what they had at the start.
+ * Now and then an answer is so late that the names of calls have been used once around meanwhile. At the end both
+ * processes hold what they held at the start.
  */
 #include "harness.h"
 
@@ -21,7 +21,7 @@ static const char NAME[] = "hunt.deadline";
 enum { CALLERS = 16, CALLS_MAX = 1100000, TIMEOUT_MAX_MS = 1000, STEP_US = 20, JITTER_US = 150, LONG_US = 80000 };
 enum { ASK = 1, STALL, MEASURE };
 
-/* What a process holds. Resident memory has some slack: malloc keeps what it once had, in one arena for each thread. */
+/* What a process holds. Resident memory has some slack: malloc keeps freed memory, in one arena per thread. */
 struct holdings {
     uint32_t descriptors;
     uint32_t names;    /* of ports, and of calls */
@@ -29,7 +29,7 @@ struct holdings {
 };
 enum { SLACK_KIB = 2048 }; /* two bytes for each call of the long form */
 
-/* Times that the callback was entered with a call's number; it outlives nobody, but is looked at when all is over. */
+/* Times that the callback was entered with a call's number. Shared by both processes, and read at the end. */
 static uint8_t *entered;
 
 static uint32_t resident_kib(void)
@@ -47,7 +47,7 @@ static uint32_t names_in(const struct lm_table *table)
     return table->used == 0 ? 0 : table->used - 1 - table->free_count;
 }
 
-/* While the process makes no calls. */
+/* Called while the process makes no calls. */
 static struct holdings measure(void)
 {
     lm_process_lock();
@@ -77,7 +77,7 @@ static struct kept kept[CALLS_MAX / 16];
 static unsigned kept_count;
 static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* The first that is due, taken out. */
+/* Takes out the first answer that is due. */
 static bool take_due(struct kept *due)
 {
     uint64_t now = th_now_us();
@@ -112,7 +112,7 @@ static void start_answering(void)
 {
     pthread_t thread;
     unsigned sum = 0;
-    for (size_t i = 0; i < CALLS_MAX; i++) /* have all of it resident */
+    for (size_t i = 0; i < CALLS_MAX; i++) /* makes all of it resident */
         sum += entered[i];
     assert_int_equal(sum, 0);
     assert_int_equal(pthread_create(&thread, NULL, answer_when_due, NULL), 0);
@@ -143,13 +143,13 @@ static void serve(CFMachPortRef port, LMMessage *message, CFIndex size, void *in
         keep(reply, &question);
         return;
     }
-    usleep(question.delay_us); /* and all others wait, until it is time for them to be withdrawn */
+    usleep(question.delay_us); /* all other calls wait, until it is time for them to be withdrawn */
     assert_int_equal(LMSendReply(reply, &question.number, sizeof question.number), 0);
 }
 
 /* --- The callers --- */
 
-/* Where a caller aims: so that the answer comes about when the timeout passes. */
+/* The delay that a caller aims at, so that the answer comes about when the timeout passes. */
 struct aim {
     uint32_t timeout_ms; /* 1, if the machine is fast enough to be in time at all */
     uint32_t delay_us;
@@ -210,7 +210,7 @@ static void *call_many(void *argument)
     }
 }
 
-/* `numbers_used` may be beyond. */
+/* `numbers_used` may be higher. */
 static void call_until(uint32_t count)
 {
     pthread_t callers[CALLERS];
@@ -234,7 +234,7 @@ static bool nothing_is_kept(void *info)
 
 static void take_stock(struct holdings *service, struct holdings *client)
 {
-    th_wait_until(nothing_is_kept, service); /* answers that are late are still on their way */
+    th_wait_until(nothing_is_kept, service); /* late answers are still on their way */
     *client = measure();
 }
 
@@ -244,7 +244,7 @@ static void check_holdings(const char *whose, const struct holdings *before, con
               before->descriptors, after->descriptors, before->names, after->names, before->resident, after->resident);
     assert_int_equal(after->descriptors, before->descriptors);
     assert_int_equal(after->names, before->names);
-    if (!th_sanitized() && !TH_THREAD_SANITIZER && !th_on_valgrind()) /* which keep what was freed, or notes on it */
+    if (!th_sanitized() && !TH_THREAD_SANITIZER && !th_on_valgrind()) /* these keep freed memory, or notes on it */
         assert_true(after->resident <= before->resident + SLACK_KIB);
 }
 
@@ -262,12 +262,11 @@ static void check_outcomes(uint32_t count)
     assert_int_equal(wrong, 0);
     if (th_quick())
         return;
-    assert_true(times[ANSWERED] >= count / 20); /* else nothing was raced */
+    assert_true(times[ANSWERED] >= count / 20); /* otherwise nothing was raced */
     assert_true(times[WITHDRAWN] + times[TOO_LATE] >= count / 20);
 }
 
-/* Intent: exactly one of answer and time-out, which the service agrees with; no late answer is seen; nothing is left.
- */
+/* Intent: exactly one of answer and timeout, on which the service agrees; no late answer is seen; nothing is left. */
 static void replies_race_deadlines(void)
 {
     struct holdings service_before, service_after, client_before, client_after;
@@ -276,7 +275,7 @@ static void replies_race_deadlines(void)
     memset(outcomes, NOT_USED, CALLS_MAX);
     pid_t service = th_start(&(struct th_service){.name = NAME, .callback = serve, .prepare = start_answering});
     uint64_t start = th_now_ms();
-    call_until(first); /* malloc and the stacks have what they need after that */
+    call_until(first); /* after these calls malloc and the stacks have what they need */
     take_stock(&service_before, &client_before);
     call_until(count);
     take_stock(&service_after, &client_after);

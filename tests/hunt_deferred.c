@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * 200 calls at once, answered by another thread in an order of its own: each caller gets its own answer, whole.
+ * 200 calls at once, answered by another thread in random order: each caller gets its own complete answer.
  *
  *   8 groups: 25 calls each -->  the callback keeps the reply ports until there are 200
  *                                the worker shuffles them and answers
- *   each call:              <--  what only its own request can have led to
+ *   each call:              <--  an answer that follows only from its own request
  *
  * Twice: with a thread for each call, which waits, and with 8 threads whose calls are asynchronous.
  */
@@ -17,7 +17,7 @@ static const char NAME[] = "hunt.deferred";
 
 enum { GROUPS = 8, CALLS_PER_GROUP = 25, CALLS = GROUPS * CALLS_PER_GROUP, ASK = 1, ASK_ANSWERED };
 
-/* What is asked. The answer is made of it, by a rule that both sides know. */
+/* The question. The answer follows from it by a rule that both sides know. */
 struct question {
     uint32_t round;
     uint32_t caller;
@@ -44,7 +44,7 @@ struct kept {
     struct question question;
 };
 
-/* `filling` is the callback's, `ready` the worker's; who calls waits for its answer, so one of each is enough. */
+/* The callback uses `filling`, the worker `ready`. Each caller waits for its answer, so one of each is enough. */
 static struct kept batches[2][CALLS];
 static struct kept *filling = batches[0], *ready = batches[1];
 static unsigned filled;
@@ -70,7 +70,7 @@ static void answer_one(const struct kept *kept)
     assert_int_equal(LMSendReply(kept->reply, bytes, length), 0);
 }
 
-/* The signal that ends the service may fall on any thread. */
+/* The signal that ends the service may arrive at any thread. */
 static void await(sem_t *semaphore)
 {
     while (sem_wait(semaphore) != 0)
@@ -147,7 +147,7 @@ static struct call calls[CALLS];
 static uint64_t bytes_received;
 static bool asynchronous;
 
-/* A call has come back. In any thread. */
+/* Called in any thread when a call has ended. */
 static void end_call(struct call *call, kern_return_t status, LMResponseBuffer *response)
 {
     uint32_t length = answer_length(&call->question);
@@ -159,7 +159,7 @@ static void end_call(struct call *call, kern_return_t status, LMResponseBuffer *
     sem_post(&call->group->ended);
 }
 
-/* A call that waits takes up a thread, so each has one. */
+/* A waiting call needs a thread, so each has one. */
 static void *be_call(void *argument)
 {
     struct call *call = argument;
@@ -178,7 +178,7 @@ static void end_asynchronous(LMCallRef reference, kern_return_t status, LMRespon
     end_call(info, status, response);
 }
 
-/* Has end_call called when the answer has come. This and await_calls are all that knows how a call is made. */
+/* Has end_call called when the answer has come. Only this function and await_calls know how a call is made. */
 static void start_call(struct call *call)
 {
     if (asynchronous)
@@ -214,7 +214,7 @@ static void *be_group(void *argument)
 
 static void start_callers(void)
 {
-    pthread_attr_t small; /* valgrind's and the sanitizers' threads are dear enough */
+    pthread_attr_t small; /* threads are expensive on valgrind and with sanitizers */
     pthread_attr_init(&small);
     pthread_attr_setstacksize(&small, 256 * 1024);
     for (uint32_t i = 0; i < CALLS; i++) {
@@ -258,13 +258,13 @@ static void run_rounds(void)
     th_stop(service);
 }
 
-/* Intent: however many wait, and in whatever order they are answered, nobody gets another's answer, or two, or none. */
+/* Intent: however many calls wait, and in whatever order they are answered, each caller gets its own answer, once. */
 static void each_of_200_threads_gets_its_own_answer(void)
 {
     run_rounds();
 }
 
-/* Intent: the same for calls that don't wait. */
+/* Intent: the same for asynchronous calls. */
 static void each_of_200_asynchronous_calls_gets_its_own_answer(void)
 {
     asynchronous = true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Forks in the middle of other threads' calls. All sides go on with the same LMConnection: every answer is right, and
- * the parent notices nothing.
+ * Forks in the middle of other threads' calls. All sides continue with the same LMConnection: every answer is right,
+ * and the parent is not affected.
  *
  *   parent  A, B, C, D call all the time, E opens and closes a channel to another service; A and B fork now and then
  *   child   calls with the parent's connection; one in four serves a name of its own first, one in five forks again
@@ -21,7 +21,7 @@ enum { CALLERS = 4, FORKERS = 2, GRANDCHILD_CALLS = 50, CHILD_SERVICE_CALLS = 50
 
 static LMConnection connection = {MACH_PORT_NULL, "hunt.fork"};
 
-/* Counts of all processes. */
+/* Counts over all processes. */
 static struct counts {
     uint64_t parent_calls;
     uint64_t child_calls;
@@ -80,7 +80,8 @@ static void call_once(LMConnectionRef to, uint64_t *random)
 
 /* --- A child --- */
 
-/* Memory that other threads held at the fork is lost in a child. Valgrind would say so at any exit but this. */
+/* Ends a child without a leak check: memory that other threads held at the fork is lost in the child, and valgrind
+ * would report it at any other exit. */
 static void end_child(void)
 {
     if (th_on_valgrind())
@@ -90,7 +91,7 @@ static void end_child(void)
 
 struct child {
     pid_t process;
-    int ready; /* readable when its service, if it has one, can be called */
+    int ready; /* readable once the child's service, if it has one, can be called */
     bool serves;
     char name[64];
 };
@@ -194,7 +195,7 @@ static void call_and_note(struct caller *caller)
     count(&counts->parent_calls);
 }
 
-/* Forks at a moment of its own, and calls until the child has ended. */
+/* Forks at a random moment, and calls until the child has ended. */
 static void fork_once(struct caller *caller)
 {
     for (uint64_t i = th_random_in(&caller->random, 0, 20); i > 0; i--)
@@ -220,7 +221,7 @@ static void *call_all_the_time(void *argument)
     return NULL;
 }
 
-/* So that forks find a channel half open. */
+/* Opens and closes a channel all the time, so that forks find one half open. */
 static void *open_all_the_time(void *argument)
 {
     uint64_t random = th_seed(CALLERS);
@@ -234,8 +235,8 @@ static void *open_all_the_time(void *argument)
     return NULL;
 }
 
-/* AddressSanitizer's allocator is of no use to a child when another thread was in it at the fork: then there is none.
- */
+/* AddressSanitizer's allocator is unusable in a child if another thread was in it at the fork. Then there is only one
+ * caller. */
 static uint32_t count_callers(void)
 {
     return th_sanitized() ? 1 : CALLERS;
@@ -251,7 +252,7 @@ static void start_callers(struct caller *callers)
     }
 }
 
-/* The one-way messages that they sent. */
+/* Ends the callers; returns the number of one-way messages that they sent. */
 static uint32_t end_callers(struct caller *callers)
 {
     uint32_t sent = 0;
@@ -262,7 +263,7 @@ static uint32_t end_callers(struct caller *callers)
     return sent;
 }
 
-/* Intent: whatever the other threads are doing at a fork, both sides call on as if there had been none. */
+/* Intent: whatever the other threads are doing at a fork, both sides can call afterwards as if it had not happened. */
 static void forks_during_calls_disturb_nobody(void)
 {
     pid_t service = th_serve(NAME, answer), second_service = th_serve(SECOND_NAME, th_echo);
@@ -285,15 +286,15 @@ static void forks_during_calls_disturb_nobody(void)
         counts->forks, counts->grandchildren, (unsigned long long)counts->parent_calls,
         (unsigned long long)counts->child_calls, (unsigned long long)counts->calls_to_children, sent,
         (unsigned long long)counts->openings, (unsigned long long)(th_now_ms() - start));
-    assert_int_equal(th_ask(&connection, NOTED), (int)sent); /* all, and each caller's in order */
-    assert_int_equal(th_sockets(), other_sockets + 1);       /* still the one channel */
+    assert_int_equal(th_ask(&connection, NOTED), (int)sent); /* all of them, and each caller's in order */
+    assert_int_equal(th_sockets(), other_sockets + 1);       /* still one channel */
     assert_int_equal(counts->child_calls, (uint64_t)counts->forks * th_hunt(300, 10000));
     th_close(&connection);
     th_stop(service);
     th_stop(second_service);
 }
 
-/* Whether a child forked now holds one of the parent's channels. */
+/* Returns whether a child forked now holds one of the parent's channels. */
 static bool child_holds_a_socket(unsigned other_sockets)
 {
     int status;
@@ -306,7 +307,7 @@ static bool child_holds_a_socket(unsigned other_sockets)
     return WEXITSTATUS(status) != 0;
 }
 
-/* Intent: a child holds no channel of its parent's, not even one that was being opened or closed when it was forked. */
+/* Intent: a child holds no channel of its parent, not even one that was being opened or closed at the fork. */
 static void a_half_open_channel_stays_with_the_parent(void)
 {
     pid_t second_service = th_serve(SECOND_NAME, th_echo);
@@ -361,7 +362,7 @@ static void serve_and_fork(const struct th_service *me)
     while (!__atomic_load_n(&loop, __ATOMIC_ACQUIRE))
         th_sleep_ms(1);
     th_ready();
-    th_await(0, 1); /* the clients are there */
+    th_await(0, 1); /* the clients have connected */
     for (unsigned i = 0; i < forks; i++)
         holders += child_holds_a_socket(other_sockets);
     th_report("fork: %u forks of a service, %llu channels opened, %u children with a socket of the parent's", forks,
@@ -369,7 +370,7 @@ static void serve_and_fork(const struct th_service *me)
     _exit(holders != 0);
 }
 
-/* Intent: a service's child holds none of its clients' channels, not even one that was being accepted or ended. */
+/* Intent: a service's child holds no channel of its clients, not even one that was being accepted or ended. */
 static void a_services_channels_stay_with_it(void)
 {
     memset(counts, 0, sizeof *counts);

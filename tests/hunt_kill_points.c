@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * One side is killed at its n-th system call, for each n until it comes to its end. What it was about to do then is not
- * done, and what it did before has to be enough for the others.
- */
+/* Kills one side at its n-th system call, for each n until it comes to its end. The call at which it dies is not made;
+ * what it did before must be enough for the others. */
 #define LM_TEST_SYSCALL die_at_point
 #include "harness.h"
 
@@ -15,7 +13,7 @@ static const char NAME[] = "hunt.points";
 
 enum { ECHO = 1, KEEP, ANSWER_KEPT, NOTE, QUIT, DESCRIPTORS, STEPS = 10, WAITER = STEPS, MESSAGES, LONGEST = 200000 };
 
-/* --- What outlives everybody --- */
+/* --- Shared memory, which outlives all processes --- */
 
 static struct seen {
     uint32_t point; /* the system call at which the victim is killed, from 1 on */
@@ -24,9 +22,9 @@ static struct seen {
     volatile uint32_t times[MESSAGES]; /* that the callback was entered with a message, */
     uint32_t queued[MESSAGES];         /* one-way messages, says their sender */
     uint32_t latest;                   /* the latest of them, */
-    uint32_t put;                      /* the victim was killed when it was to ring for this whole answer, plus 1 */
+    uint32_t put; /* plus 1: the whole answer for which the victim was to ring when it was killed */
     uint32_t disorder;
-    uint32_t wrong; /* and payloads that were not as they should be */
+    uint32_t wrong; /* and payloads that were wrong */
 } * seen;
 
 static bool victim;
@@ -70,7 +68,7 @@ static void enter(LMMessage *message)
     seen->latest = number;
 }
 
-/* At most one call: a client that died may have left another. */
+/* Keeps at most one call: a client that died may have left another. */
 static void keep(mach_port_t reply)
 {
     if (kept != MACH_PORT_NULL)
@@ -80,7 +78,7 @@ static void keep(mach_port_t reply)
 
 static void answer_kept(void)
 {
-    (void)LMSendReply(kept, "kept", 4); /* its caller may be dead */
+    (void)LMSendReply(kept, "kept", 4); /* the caller may be dead */
     kept = MACH_PORT_NULL;
 }
 
@@ -101,7 +99,7 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
         answer_kept();
         break;
     case QUIT:
-        if (victim) /* not its successor */
+        if (victim) /* only the victim, not its successor */
             CFMachPortInvalidate(port);
         return;
     default:
@@ -113,7 +111,7 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
     replying = 0;
 }
 
-/* Ready before it has a name, so that it can be killed on the way. */
+/* It is ready before it has a name, so that it can be killed while it registers. */
 static void serve_until_quit(const struct th_service *me)
 {
     victim = me->info != NULL;
@@ -169,7 +167,7 @@ static void *wait_for_an_answer(void *argument)
     return NULL;
 }
 
-/* All steps, with another thread that waits, from when there is a service, or none will ever be. */
+/* Takes all steps, beside another thread that waits, once there is a service or it is clear that there will be none. */
 static void take_all_steps(void)
 {
     pthread_t waiter;
@@ -200,7 +198,7 @@ static void begin(uint32_t point)
     seen->point = point;
 }
 
-/* Whether it ended by itself. */
+/* Returns whether the process ended by itself. */
 static bool ended_well(pid_t process)
 {
     int status = th_reap(process);
@@ -209,14 +207,15 @@ static bool ended_well(pid_t process)
     return WIFEXITED(status);
 }
 
-/* Whether the error, if there is one, is that of a dead service. */
+/* Returns whether the error, if any, is that of a dead service. */
 static bool is_right(kern_return_t result, bool one_way)
 {
     return result == 0 || result == BOOTSTRAP_UNKNOWN_SERVICE || result == MACH_SEND_INVALID_DEST ||
            (result == MACH_RCV_PORT_DIED && !one_way);
 }
 
-/* A message whose sender was told that it was taken, or queued, and that was not entered, was in hand. */
+/* A message that its sender was told was taken or queued, and for which the callback was not entered, was in hand at
+ * the death. */
 static void check_results(bool died)
 {
     uint32_t in_hand = 0;
@@ -288,8 +287,7 @@ static int32_t count_descriptors(void)
     return LMResponseConsumeInteger(&response);
 }
 
-/* Asked over a fresh channel: it is accepted after the dead client's, which is thus counted until all that it left is
- * served. */
+/* Asks over a fresh channel: it is accepted after the dead client's, which counts until all that it left is served. */
 static bool holds_nothing_more(void *info)
 {
     (void)info;
@@ -310,7 +308,7 @@ static bool client_dies_at(uint32_t point)
     return died;
 }
 
-/* Intent: wherever a client dies, what it had sent arrives, and the service gives up what it had for it. */
+/* Intent: wherever a client dies, what it had sent arrives, and the service frees what it held for it. */
 static void a_client_may_die_at_any_system_call(void)
 {
     uint32_t point = 1, died = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A sender's last word: one message after the service was killed, and then nothing more, so that nothing else brings
- * it to the successor. It either was refused, or comes, once.
+ * A sender's last message: one message after the service was killed, and then nothing more, so that no later message
+ * carries it to the successor. Either it is refused, or it arrives once.
  *
  *   sender                          service
  *   calls or one-way messages --->  busy with them, or asleep
@@ -47,10 +47,10 @@ static void warm_up(LMConnectionRef connection, uint64_t *random)
             th_check_echo(connection);
     }
     if (kind == 3)
-        th_sleep_ms(1); /* not to wait for something: in most rounds the service goes to sleep */
+        th_sleep_ms(1); /* not to wait for something: in most rounds the service falls asleep */
 }
 
-/* --- The last word: each way to send one returns what it was told --- */
+/* --- The last message: each way to send one returns the result it got --- */
 
 static kern_return_t send_plain(LMConnectionRef connection, uint32_t round)
 {
@@ -121,7 +121,7 @@ static void *send_later(void *argument)
     return NULL;
 }
 
-/* The sender in a process of its own, which ends when it has said its word. */
+/* Runs the sender in a process of its own, which ends when it has sent its message. */
 static void send_and_end(const struct th_service *me)
 {
     (void)me;
@@ -137,7 +137,7 @@ static void send_and_end(const struct th_service *me)
     exit(0);
 }
 
-/* What was said to be sent comes, and nothing else does. */
+/* A message that was reported as sent arrives, and nothing else does. */
 static void check_round(const struct round *round, unsigned *refused)
 {
     kern_return_t result = (kern_return_t)th_get(RESULT);
@@ -147,7 +147,7 @@ static void check_round(const struct round *round, unsigned *refused)
     *refused += result != 0;
 }
 
-/* The sender stays in this process, and its connection is used by nobody else before the message has come. */
+/* Runs the sender in this process; its connection is not used for anything else before the message has come. */
 static pid_t play_here(struct round *round, pid_t service, LMConnectionRef connection)
 {
     pthread_t thread;
@@ -175,7 +175,8 @@ static pid_t play_apart(struct round *round, pid_t service)
 
 /* --- At the moment of the death --- */
 
-/* Its call ends with the service: it sends before the kernel has closed all that the service had. */
+/* Calls, and sends when the call has ended with the service: the kernel has then not yet closed all of the service's
+ * sockets. */
 static void *call_and_send(void *argument)
 {
     struct round *round = argument;
@@ -224,9 +225,9 @@ static void hunt(const char *name, send_function send, enum sender sender, uint6
     for (uint32_t number = 0; number < rounds; number++)
         assert_true(th_get(ARRIVED + number) <= 1);
     th_report("last word, %s: %u rounds, %u refused, the others came once", name, rounds, refused);
-    /* Of two rounds both may be refused; and at the death no successor is there yet. */
+    /* At most one of two rounds may be refused; at the death, all may be, since no successor is there yet. */
     assert_true(refused < rounds || th_quick() || sender == AT_ONCE);
-    th_check_echo(&connection); /* what was kept goes, so that nothing stays open */
+    th_check_echo(&connection); /* sends what was kept, so that nothing stays open */
     th_close(&connection);
     th_stop(service);
 }
@@ -237,7 +238,7 @@ static void a_lone_message_comes_or_is_refused(void)
     hunt("one-way", send_plain, HERE, 1);
 }
 
-/* Intent: the same if its sender is gone at once, in good order or not. */
+/* Intent: the same if its sender ends at once, in good order or not. */
 static void the_message_of_a_sender_that_ends_comes_or_is_refused(void)
 {
     hunt("one-way, and the sender ends", send_plain, APART, 2);
@@ -255,7 +256,7 @@ static void a_lone_asynchronous_call_comes_or_is_refused(void)
     hunt("asynchronous", send_asynchronously, HERE, 4);
 }
 
-/* Intent: the same for a message that is sent the moment its sender hears of the death, while the kernel may not have
+/* Intent: the same for a message that is sent as soon as its sender learns of the death, while the kernel may not have
  * closed the service's listener. */
 static void a_message_at_the_death_comes_or_is_refused(void)
 {

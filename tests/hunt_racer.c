@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A racer swaps files, links and directories under a service's feet, as the owner of the directory could at worst:
+ * A racer swaps files, links and directories that a service uses, as the owner of the directory could at worst:
  *
  *   service   registers, serves, unlocks, locks, stops, ...         one client calls, another lists
  *   racer     puts something else in a place, waits a moment, takes it away again, ...
  *
- * What it puts there: links to what is outside, others' directories, sockets that somebody else listens on, files,
- * pipes. However that goes, no client says anything to a wrong server, no socket that somebody listens on is removed,
- * and what is outside stays as it was.
+ * What it puts there: links to files outside, other users' directories, sockets with another listener, files, pipes.
+ * In every case, no client sends anything to a wrong server, no socket with a listener is removed, and the files
+ * outside do not change.
  */
 #include "others.h"
 
@@ -22,9 +22,9 @@ static const char NAME[] = "hunt.racer";
 
 /* Words. */
 enum { SAID_TO_DECOY, REGISTERED, CALLED, ANSWERED, WRONG_ANSWERS, LISTED, OVER };
-/* Numbers of renameat2. */
+/* Flags of renameat2. */
 enum { NOREPLACE = 1, EXCHANGE = 2 };
-/* To the decoy's socket, outside. */
+/* Links to the decoy's socket, outside. */
 enum { DECOYS_LINKS = 3 };
 
 static char here[256], outside[300], stash[300];
@@ -33,12 +33,12 @@ static const char *at(const char *folder, const char *name)
 {
     static char paths[4][700];
     static unsigned next;
-    char path[sizeof paths[0]]; /* the folder may be in one of those */
+    char path[sizeof paths[0]]; /* the folder may be in one of these */
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return memcpy(paths[next++ % 4], path, sizeof path);
 }
 
-/* --- Those who go on meanwhile --- */
+/* --- Processes that run meanwhile --- */
 
 static void say_mine(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
@@ -75,7 +75,7 @@ static void serve(int ready, void *info)
     }
 }
 
-/* A service of the same name elsewhere, whose directory the racer puts in the other's place. */
+/* Runs a service of the same name elsewhere, whose directory the racer puts in place of the other. */
 static void stand_by(int ready, void *info)
 {
     CFMachPortContext context = {.info = info};
@@ -90,7 +90,7 @@ static void stand_by(int ready, void *info)
     CFRunLoopRun();
 }
 
-/* Both answers are right ones: the name, in a directory of this user's. */
+/* Both answers are right: the name is in a directory of this user. */
 static bool is_right(LMMessage *message)
 {
     return LMMessageGetDataLength(message) == 4 &&
@@ -128,7 +128,7 @@ static void list(int ready, void *info)
         (void)LMListServices(count_entry, NULL);
 }
 
-/* --- What is outside --- */
+/* --- The files outside --- */
 
 static uint64_t mixed(uint64_t sum, uint64_t value)
 {
@@ -154,7 +154,7 @@ static uint64_t inode_of(const char *path)
     return status.st_ino;
 }
 
-/* Of a folder and all that is in it, two deep; in an order that doesn't matter. */
+/* Hashes a folder and its contents, two levels deep, independent of their order. */
 static uint64_t fingerprint(const char *folder, int depth)
 {
     uint64_t sum = fingerprint_of(folder, 1);
@@ -180,7 +180,7 @@ static void make_file(const char *path)
     assert_int_equal(close(file), 0);
 }
 
-/* A folder like a runtime directory's, with sockets that are somebody else's. */
+/* Makes a folder like a runtime directory, with sockets that another process listens on. */
 static pid_t make_outside(void)
 {
     assert_int_equal(mkdir(outside, 0755), 0);
@@ -211,7 +211,7 @@ enum thing {
     LAST_WITHOUT_SOCKET = EMPTY_FOLDER
 };
 
-/* Makes the thing at a fresh path of the stash. */
+/* Makes the thing at a new path of the stash. */
 static void make_thing(enum thing thing, const char *path)
 {
     switch (thing) {
@@ -251,7 +251,7 @@ static int rename_as(const char *from, const char *to, unsigned how)
     return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, how) == 0 ? 0 : -errno;
 }
 
-/* Puts what is at `thing` into the place, and what was there, if anything, to `thing`. */
+/* Moves `thing` to the place, and the place's previous entry, if any, to `thing`. */
 static bool put(const char *thing, const char *place)
 {
     return rename_as(thing, place, EXCHANGE) == 0 || rename_as(thing, place, NOREPLACE) == 0;
@@ -280,8 +280,8 @@ static nlink_t links_of_decoy(void)
     return status.st_nlink;
 }
 
-/* What was put into the place, back to `thing`. The service may just hold it under a name that nobody knows, to look at
- * it, and then puts it back. */
+/* Moves the racer's thing from the place back to `thing`. The service may hold it under a temporary name to check it,
+ * and then puts it back. */
 static void take_back(const char *thing, const char *place)
 {
     for (int i = 0; i < 200; i++) {
@@ -291,13 +291,13 @@ static void take_back(const char *thing, const char *place)
     }
 }
 
-/* A swap and its undoing. The links to the decoy's socket that the racer made are all there as long as it says so. */
+/* Swaps and swaps back. The racer's links to the decoy's socket all exist while it says so. */
 static void swap(uint64_t *random, const char *place, enum thing thing)
 {
     static unsigned number;
     nlink_t least = DECOYS_LINKS + (thing == OTHERS_SOCKET || thing == OTHERS_FOLDER ? 1u : 0u);
     char mine[340];
-    snprintf(mine, sizeof mine, "%s/%u", stash, number++); /* an older one may still be in use, if it was believed */
+    snprintf(mine, sizeof mine, "%s/%u", stash, number++); /* an older one may still be in use, if it was trusted */
     make_thing(thing, mine);
     if (put(mine, place)) {
         th_spin_us(th_random_in(random, 0, 60));
@@ -305,11 +305,11 @@ static void swap(uint64_t *random, const char *place, enum thing thing)
         take_back(mine, place);
     }
     if (links_of_decoy() < least)
-        fail_msg("a link to somebody else's socket is gone: thing %d at %s", (int)thing, place);
+        fail_msg("a link to another process's socket is gone: thing %d at %s", (int)thing, place);
     remove_all(mine);
 }
 
-/* What could not be taken back goes, so that the service goes on. */
+/* Removes what could not be taken back, so that the service continues. */
 static void clear(const char *below)
 {
     char place[400];
@@ -319,7 +319,7 @@ static void clear(const char *below)
         remove_all(place);
 }
 
-/* The directory of a live service of this user comes into the place and goes again. */
+/* Puts the directory of a live service of this user into the place, and takes it away again. */
 static void swap_bystander(uint64_t *random, const char *folder)
 {
     char theirs[340], ours[340];
@@ -331,10 +331,8 @@ static void swap_bystander(uint64_t *random, const char *folder)
     assert_int_equal(rename_as(theirs, ours, EXCHANGE), 0);
 }
 
-/*
- * Takes away one of the names that nobody looks up, while one is in use. What it puts there may be removed instead of
- * what was there, since the kernel has no removal but by name; so it puts no socket there.
- */
+/* Takes away a temporary name while it is in use. The kernel removes only by name, so what the racer puts there may be
+ * removed instead of what was there; therefore it puts no socket there. */
 static void swap_temporary(uint64_t *random)
 {
     char folder[300], found[300] = "", place[620];
@@ -414,7 +412,7 @@ static void check_all_is_well_again(void)
     th_branch_end(service);
 }
 
-/* Intent: as the file says. */
+/* Intent: as in the comment at the top. */
 static void a_racer_gains_nothing(void)
 {
     static char mine[] = "mine", also[] = "also";
@@ -428,7 +426,7 @@ static void a_racer_gains_nothing(void)
     unsigned round = 0;
     for (; round < rounds || th_get(REGISTERED) == 0 || th_get(ANSWERED) == 0; round++) { /* slow ones need more */
         race_once(&random);
-        th_spin_us(th_random_in(&random, 0, 100)); /* all is well, for a moment */
+        th_spin_us(th_random_in(&random, 0, 100)); /* undisturbed for a moment */
         if (round % 100 == 0) {
             clear("locked/hunt.racer");
             clear("unlocked/hunt.racer");
@@ -448,7 +446,7 @@ static void a_racer_gains_nothing(void)
     clear("locked/hunt.racer");
     clear("unlocked/hunt.racer");
     assert_true(links_of_decoy() >= DECOYS_LINKS);
-    assert_true(inode_of(at(here, "bystander/locked/hunt.racer")) == bystanders); /* unlocked or locked, maybe */
+    assert_true(inode_of(at(here, "bystander/locked/hunt.racer")) == bystanders); /* unlocked or locked */
     check_all_is_well_again();
     th_branch_end(decoy);
     th_branch_end(bystander);

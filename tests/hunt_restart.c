@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service is killed and started again, over and over, under clients that never stop. What they were told became of
- * their messages is compared with what the service's callback was entered with.
+ * A service is killed and started again, over and over, under clients that never stop. The results that the clients got
+ * are compared with the messages for which the service's callback was entered.
  *
  *   producers --1, 2, 3, ...-->   --k-->  (unknown service) --k-->   --k, k+1, ...-->
  *   service      takes some | killed                        | started, takes what was left, then k
  *
- * The callback writes into memory that outlives it. A kill may cost the one message that the service had in hand:
- * taken, and its callback not ended. It has either been entered or, if the kill fell just before that, not.
+ * The callback writes into memory that outlives the service. A kill may lose the one message that the service had in
+ * hand: it was taken, but its callback had not ended, or had not begun if the kill came just before.
  */
 #include "harness.h"
 
@@ -18,7 +18,7 @@ static const char NAME[] = "hunt.restart";
 enum { MESSAGES_MAX = 8000000, KILLS_MAX = 100, PRODUCERS_MAX = 2, CALLERS = 6, KEPT_MAX = 2, PAYLOAD_MAX = 200000 };
 enum { NOTE = 1, CALL, FLUSH, ENTERED };
 
-/* --- What outlives the service --- */
+/* --- Shared memory, which outlives the service --- */
 
 struct entry {
     uint32_t producer;
@@ -26,24 +26,24 @@ struct entry {
 };
 
 struct counts {
-    uint32_t entered; /* callbacks, */
-    uint32_t ended;   /* and how many of them came to their end */
+    uint32_t entered; /* callbacks that were entered, */
+    uint32_t ended;   /* and how many of them ended */
     uint32_t wrong;   /* payloads that are not their number's */
-    uint32_t flushed; /* no reply port is to be kept any more */
-    uint32_t pace;    /* microseconds that a callback takes at most */
+    uint32_t flushed; /* no reply port is to be kept any longer */
+    uint32_t pace;    /* most microseconds that a callback takes */
     uint64_t random;  /* where the next service begins */
 };
 
 struct seen {
     struct counts counts;
     struct entry entries[MESSAGES_MAX];
-    uint8_t times[MESSAGES_MAX];    /* that a number was entered, for calls, */
+    uint8_t times[MESSAGES_MAX];    /* whether a number was entered, for calls, */
     uint8_t answered[MESSAGES_MAX]; /* and that its answer was sent */
 };
 
 static struct seen *seen;
 
-/* --- The payload: a number, and more bytes that tell whether they are its own --- */
+/* --- The payload: a number, and more bytes that are derived from it --- */
 
 struct head {
     uint32_t producer;
@@ -55,7 +55,7 @@ static uint64_t filling_seed(struct head head)
     return (uint64_t)head.producer << 32 | head.number;
 }
 
-/* Mostly short; now and then in pieces, for which the sender waits. */
+/* Mostly short; sometimes in pieces, for which the sender waits. */
 static uint32_t choose_length(uint64_t *random)
 {
     uint64_t kind = th_random_in(random, 0, 999);
@@ -104,7 +104,7 @@ static struct head enter(LMMessage *message)
 static void answer_number(mach_port_t reply, uint32_t number)
 {
     const uint32_t answer[2] = {number, ~number};
-    assert_int_equal(LMSendReply(reply, answer, sizeof answer), 0); /* though the caller may have given up */
+    assert_int_equal(LMSendReply(reply, answer, sizeof answer), 0); /* although the caller may have given up */
     seen->answered[number] = 1;
 }
 
@@ -116,7 +116,7 @@ static void answer_kept(void)
     }
 }
 
-/* Answers, or keeps the call for a while, so that a kill finds calls that wait for what was taken long ago. */
+/* Answers, or keeps the call for a while, so that a kill finds calls that wait although they were taken long ago. */
 static void answer_or_keep(mach_port_t reply, uint32_t number)
 {
     uint64_t choice = th_random_in(&service_random, 0, 15);
@@ -153,8 +153,8 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
 /* --- Killing --- */
 
 static struct kill {
-    uint32_t entered; /* until then */
-    uint32_t unended; /* 1 if the callback was at work */
+    uint32_t entered; /* entered so far */
+    uint32_t unended; /* 1 if a callback was running */
     uint32_t missing; /* taken, but not entered */
 } kills[KILLS_MAX];
 static unsigned kill_count;
@@ -168,7 +168,7 @@ static pid_t start_service(uint64_t *random)
     return th_start(&(struct th_service){.name = NAME, .callback = answer, .prepare = seed_service});
 }
 
-/* Starts and kills; the service that is left. */
+/* Starts and kills services; returns the one that is left. */
 static pid_t kill_many(uint64_t stream)
 {
     uint64_t random = th_seed(stream);
@@ -202,7 +202,7 @@ static unsigned lost_in_hand(void)
 
 /* --- One-way messages --- */
 
-/* When a send began and when it had returned, on one clock of all producers. */
+/* The times when a send began and when it returned, on one clock for all producers. */
 struct stamps {
     uint32_t begun;
     uint32_t returned;
@@ -224,7 +224,7 @@ static uint32_t stamp(void)
     return __atomic_add_fetch(&clock_of_stamps, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Repeats until it is queued: a message that was refused was not, and keeps its number. */
+/* Repeats until the message is queued: a refused message was not queued, and keeps its number. */
 static void send_one(struct producer *producer, const uint8_t *bytes, uint32_t length, uint64_t *random)
 {
     struct stamps *stamps = &producer->stamps[producer->sent + 1];
@@ -242,7 +242,7 @@ static void send_one(struct producer *producer, const uint8_t *bytes, uint32_t l
     producer->sent++;
 }
 
-/* In bursts, some longer than the queue, so that kills find it empty, full and between. */
+/* Sends in bursts, some longer than the queue, so that kills find it empty, full and in between. */
 static void *produce(void *argument)
 {
     struct producer *producer = argument;
@@ -267,8 +267,8 @@ struct verdict {
     unsigned missing, duplicates, disorder, overtaken;
 };
 
-/* A producer's numbers `from` up to `to` never came, and kills from `first` up to `last` are what may have cost them:
- * at most one each. What they did not cost is missing. */
+/* A producer's numbers from `from` up to `to` never came; kills from `first` up to `last` may each have cost one of
+ * them. The rest is missing. */
 static void blame_kills(struct verdict *verdict, uint32_t from, uint32_t to, unsigned first, unsigned last)
 {
     uint32_t lost = to - from;
@@ -285,7 +285,7 @@ static struct verdict judge(unsigned count)
 {
     struct verdict verdict = {0, 0, 0, 0};
     uint32_t next[PRODUCERS_MAX] = {1, 1}, latest_begun = 0;
-    unsigned lives[PRODUCERS_MAX] = {0, 0}, life = 0; /* kills before the last entry of each, and before this one */
+    unsigned lives[PRODUCERS_MAX] = {0, 0}, life = 0; /* kills before each producer's last entry, and before this one */
     for (uint32_t i = 0; i < seen->counts.entered; i++) {
         const struct entry *entry = &seen->entries[i];
         while (life < kill_count && i >= kills[life].entered)
@@ -336,14 +336,14 @@ static void hunt_one_way(unsigned count)
     memset(&seen->counts, 0, sizeof seen->counts);
     for (uint32_t i = 0; i < count; i++) {
         producers[i].number = i;
-        producers[i].stamps = calloc(MESSAGES_MAX, sizeof *producers[i].stamps); /* touched as far as it is used */
+        producers[i].stamps = calloc(MESSAGES_MAX, sizeof *producers[i].stamps); /* only the used part is touched */
         assert_non_null(producers[i].stamps);
         assert_int_equal(pthread_create(&producers[i].thread, NULL, produce, &producers[i]), 0);
     }
     pid_t service = kill_many(count);
     for (uint32_t i = 0; i < count; i++)
         pthread_join(producers[i].thread, NULL);
-    int32_t entered = th_ask(&connection, ENTERED); /* it comes after all of them */
+    int32_t entered = th_ask(&connection, ENTERED); /* this call comes after all of them */
     assert_int_equal(entered, (int)seen->counts.entered);
     struct verdict verdict = judge(count);
     report_and_check(count, &verdict);
@@ -353,13 +353,13 @@ static void hunt_one_way(unsigned count)
     th_stop(service);
 }
 
-/* Intent: of one producer's messages nothing is lost but what was in hand, nothing comes twice, nothing overtakes. */
+/* Intent: of one producer's messages none is lost but what was in hand, none comes twice, none overtakes another. */
 static void a_producer_outlives_its_service(void)
 {
     hunt_one_way(1);
 }
 
-/* Intent: the same for two on one connection, and what one has sent before the other comes before the other's. */
+/* Intent: the same for two on one connection; what one sent before the other comes before the other's. */
 static void two_producers_outlive_their_service(void)
 {
     hunt_one_way(2);
@@ -371,7 +371,7 @@ enum outcome { NOT_USED = 0, ANSWERED, QUEUED, NEVER_TAKEN, TAKEN, TIMED_OUT, OU
 
 static uint32_t numbers_used;
 static uint8_t *outcomes;
-/* How often each result came; the last is for any that must not come. */
+/* How often each result came; the last counts results that must not come. */
 static struct result {
     kern_return_t number;
     enum outcome outcome;
@@ -442,7 +442,7 @@ static void compare_outcomes(void)
         entered[outcomes[number]] += seen->times[number] != 0;
     }
     unsigned not_entered =
-        unentered[QUEUED] + unentered[TAKEN] + unentered[TIMED_OUT]; /* each of which was in a service's hand */
+        unentered[QUEUED] + unentered[TAKEN] + unentered[TIMED_OUT]; /* each of these was in a service's hand */
     th_report("restart, calls: %u answered, %u one-way, %u never taken, %u taken; lost in hand before the callback %u, "
               "kills %u",
               entered[ANSWERED], entered[QUEUED], unentered[NEVER_TAKEN], entered[TAKEN] + entered[TIMED_OUT],
@@ -457,8 +457,8 @@ static void compare_outcomes(void)
     assert_true(not_entered <= kill_count);
 }
 
-/* Intent: 0 was entered once; MACH_SEND_... and BOOTSTRAP_... never; MACH_RCV_... once, and not answered in time;
- * whatever dies when. */
+/* Intent: 0 was entered once; MACH_SEND_... and BOOTSTRAP_... never; MACH_RCV_... once, without an answer in time;
+ * whichever side dies at whatever time. */
 static void calls_know_what_became_of_them(void)
 {
     pthread_t callers[CALLERS];

@@ -5,8 +5,8 @@
  *   A owner | killed                        B owner | both killed, at any moment | C and D start at once: one is owner
  *   B told  | its next attempt: it is owner, C told |                            | the other is told
  *
- * There is always exactly one owner, the one that answers; the other is told; and the name is free as soon as its
- * owner's death can be known: the first attempt after it succeeds.
+ * There is always exactly one owner, the one that answers; the other is told that the name is in use. The name is free
+ * as soon as its owner's death can be known: the first attempt after that succeeds.
  */
 #include "harness.h"
 
@@ -16,8 +16,8 @@
 
 static const char NAME[] = "hunt.rivals";
 
-/* Words: how many have become owner, and how often one was told that it is not; deaths that can be known by now;
- * attempts that failed although nobody was there; the last owner's process; the barrier that two start at. */
+/* Words: the number of owners so far, and of refusals; deaths that can be known by now; attempts that failed although
+ * the name was free; the last owner's process; the barrier that two start at. */
 enum { OWNERS, TOLD, DEATHS, WRONG, OWNER, BARRIER };
 
 static kern_return_t attempt(void)
@@ -64,7 +64,7 @@ static pid_t start(void (*program)(const struct th_service *))
     return th_start(&(struct th_service){.program = program});
 }
 
-/* Exactly one is the owner, and it is the one that answers. */
+/* Exactly one process is the owner, and it is the one that answers. */
 static pid_t check_owner(const pid_t *rivals, uint32_t owners)
 {
     th_await(OWNERS, owners);
@@ -74,13 +74,13 @@ static pid_t check_owner(const pid_t *rivals, uint32_t owners)
     assert_int_equal(owner, th_get(OWNER));
     assert_true(owner == rivals[0] || owner == rivals[1]);
     uint32_t told = th_get(TOLD);
-    th_await(TOLD, told + 2); /* the other goes on being told */
+    th_await(TOLD, told + 2); /* the other continues to be refused */
     assert_int_equal(th_get(OWNERS), owners);
     assert_int_equal(th_get(WRONG), 0);
     return owner;
 }
 
-/* Intent: the owner is killed, the other takes the name at its next attempt, a third is told. */
+/* Intent: the owner is killed, the other takes the name at its next attempt, and a third is refused. */
 static void the_other_takes_over(void)
 {
     unsigned rounds = th_hunt(100, 1000);
@@ -104,7 +104,8 @@ static void the_other_takes_over(void)
     th_kill(rivals[1]);
 }
 
-/* Intent: both are killed at any moment of their starting; of the next two one is the owner and one is told. */
+/* Intent: both are killed at any moment of their starting; of the next two, one becomes the owner and one is
+ * refused. */
 static void of_two_at_once_one_is_owner(void)
 {
     unsigned rounds = th_hunt(100, 1000);

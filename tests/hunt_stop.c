@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A service is stopped in good order by another thread and started again, over and over, while a client sends one-way
- * messages: each that was queued arrives once and in order, since taking one and being called with it are the same.
+ * messages: each queued message arrives once and in order, since the callback runs for every message taken.
  *
  *   client   --1, 2, 3, ...-->
  *   service  takes some | invalidated by another thread | started, takes the rest
@@ -77,7 +77,7 @@ static void serve_again_and_again(const struct th_service *me)
     }
 }
 
-/* What was left by a service that was stopped goes to its successor with the next call. */
+/* Messages left by a service that was stopped go to its successor with the next call. */
 static bool has_arrived(void *sent)
 {
     LMResponseBuffer response;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Installing needs a C compiler, Meson and Ninja, and builds nothing. What is installed works: for the README's service
-# and client by pkg-config, and as a subproject of another Meson project.
+# Checks that installing needs only a C compiler, Meson and Ninja, and builds nothing; and that the installed files
+# work, for the README's service and client with pkg-config, and as a subproject of another Meson project.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
@@ -15,7 +15,7 @@ fail()
     exit 1
 }
 
-# Nothing else is found: no C++ and no Objective-C, no pkg-config, no GNUstep, no cmocka.
+# Hides everything else: no C++ and no Objective-C, no pkg-config, no GNUstep, no cmocka.
 mkdir "$work/bin"
 for tool in gcc as ld ar meson ninja; do
     ln -s "$(command -v $tool)" "$work/bin/$tool"

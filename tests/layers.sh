@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Whether a file of the implementation includes only its own layer's and lower ones, and every header compiles by
-# itself, as C and C++, or as Objective-C where it needs that; also without the implementation that a public header
-# brings along: so that a file includes what it uses.
+# Checks that each file of the implementation includes only files of its own layer and lower ones, and that every header
+# compiles alone, as C and C++, or as Objective-C where it needs that. Headers are also compiled without the
+# implementation that a public header includes, so that a file must include what it uses.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 include=${1-$root/include}
@@ -18,7 +18,7 @@ fail()
     failures=$((failures + 1))
 }
 
-# The place of a layer in the list above; nothing if it is not there.
+# Prints the index of a layer in the list above; nothing if it is not in it.
 rank_of()
 {
     local i
@@ -27,7 +27,7 @@ rank_of()
     done
 }
 
-# check_includes FILE: what it includes of other layers stands below it.
+# check_includes FILE: the other layers that it includes must come before its own.
 check_includes()
 {
     local file=$1 rank other
@@ -38,7 +38,7 @@ check_includes()
     done
 }
 
-# compiles FILE COMPILER...: without a complaint. A function of the interface that is only declared is none.
+# compiles FILE COMPILER...: must print nothing. Warnings about public functions that are only declared are ignored.
 compiles()
 {
     local file=$1 complaints
@@ -61,7 +61,7 @@ check_alone()
     fi
 }
 
-# The checks themselves: each must find what is put before it.
+# Tests of the checks: each must find its fault.
 check_the_checks()
 {
     local folder=$work/LightMessaging/detail
@@ -81,7 +81,7 @@ finds()
 {
     local what=$1 said
     shift
-    said=$("$@") # in a subshell: its failures don't count
+    said=$("$@") # in a subshell, so that its failures do not count
     grep -q "$what" <<<"$said" || fail "not found: $what"
 }
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Lengths of 32 bits where size_t has no more: nothing wraps. The program is static, so that it needs no libraries of
-# its architecture. Where the kernel runs no programs of 32 bits, QEMU does; without it, the program only has to build.
+# Checks that lengths do not wrap where size_t has 32 bits. The program is static, so that it needs no libraries of its
+# architecture. If the kernel runs no 32-bit programs, QEMU does; without QEMU, the program only has to build.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d) || exit 1

@@ -159,7 +159,7 @@ size_t ls_write_value(uint8_t *to, const void *value, size_t length)
 
 char *ls_write_trick(unsigned way)
 {
-    /* What is before the arrays, what they are, and what is behind them. */
+    /* Each trick: what precedes the arrays, the arrays' tags, and what follows them. */
     static const char *const tricks[][4] = {
         {XML "<plist version=\"><!--\">", "<array>", "</array>", "<!-- --></plist>"},
         {XML "<plist version='><!--'>", "<array>", "</array>", "<!-- --></plist>"},
@@ -311,10 +311,10 @@ const struct ls_value ls_values[] = {
     {false, 9, "\x33\x42\x4d\x62\xd2\x3c\x80\x00\x00"}, /* the year 10000 */
     {false, 9, "\x33\xc2\x6d\x1a\x94\xa2\0\0\0"},       /* -1e12 s */
     {false, 9, "\x33\x42\x6d\x1a\x94\xa2\0\0\0"},       /* 1e12 s */
-    {false, 9, "\x33\x7f\xf8\0\0\0\0\0\0"},             /* no number of seconds */
-    {false, 9, "\x33\xff\xf0\0\0\0\0\0\0"},             /* for ever */
-    {false, 1, "\x60"},                                 /* no text, in the form for wide ones */
-    {false, 3, "\x61\xd8\0"},                           /* half a character */
+    {false, 9, "\x33\x7f\xf8\0\0\0\0\0\0"},             /* not a number */
+    {false, 9, "\x33\xff\xf0\0\0\0\0\0\0"},             /* infinite */
+    {false, 1, "\x60"},                                 /* empty text in the form for long ones */
+    {false, 3, "\x61\xd8\0"},                           /* half of a surrogate pair */
     {false, 6, "\x84\1\1\1\1\1"},                       /* a UID of five bytes */
     {false, 1, "\x00"},
     {false, 1, "\x0f"},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Property lists to send about, made with libplist, for the tests of both languages. */
+/* Property lists for tests of both languages, made with libplist. */
 #ifndef TESTS_LISTS_H
 #define TESTS_LISTS_H
 
@@ -7,37 +7,35 @@
 
 #include <plist/plist.h>
 
-/* What a service of ls_answer does: the list comes back, or a list made there is compared with it. */
+/* What a service of ls_answer does: sends the list back, or compares it with one made there. */
 enum { LS_ECHO = 1, LS_COMPARE, LS_COUNT };
 
-/* Every type, with the values at which they change their width, nested, and empty ones. */
+/* Returns a list with every type, with the values at which their width changes, nested, and empty ones. */
 plist_t ls_make(void);
-/* The same with only what Foundation knows: no UIDs. */
+/* The same with only the types that Foundation has: no UIDs. */
 plist_t ls_make_for_foundation(void);
-/* Some 10 MB; 6 where allocations are watched. */
+/* Returns a list of some 10 MB; 6 where allocations are watched. */
 plist_t ls_make_large(void);
-/* `depth` arrays in each other. */
+/* Returns `depth` nested arrays. */
 plist_t ls_make_deep(unsigned depth);
-/*
- * A binary list of arrays, value i of which refers to the value i + 1 `times` times, and the last to value `back`, or
- * to nothing (-1). 16-bit references, 32-bit offsets.
- */
+/* Writes a binary list of arrays: value i refers to value i + 1 `times` times, and the last to value `back`, or to
+ * nothing (-1). References have 16 bits, offsets 32. */
 size_t ls_write_chain(uint8_t *to, unsigned count, unsigned times, int back);
-/* A binary list of one value, which is written as these bytes. */
+/* Writes a binary list of one value with these bytes. */
 size_t ls_write_value(uint8_t *to, const void *value, size_t length);
-/* An XML list that would be many arrays in each other, but for the way it is written: one for each `way`, until it is
- * NULL. For free(). */
+/* Returns an XML list that would be many nested arrays but for a trick in its notation; one for each `way`, NULL after
+ * the last. For free(). */
 char *ls_write_trick(unsigned way);
-/* A string of so many "&amp;". For free(). */
+/* Returns a string of so many "&amp;". For free(). */
 char *ls_write_references(unsigned count);
 
-/* XML and other texts, and whether they are lists: the same in both languages. */
+/* XML and other texts, and whether they are lists: with the same result in both languages. */
 struct ls_text {
     bool is_list;
     const char *text;
 };
 extern const struct ls_text ls_texts[];
-/* Values of binary lists, and whether they are such. */
+/* Values of binary lists, and whether they are valid. */
 struct ls_value {
     bool is_list;
     size_t length;
@@ -54,8 +52,8 @@ void ls_check_echo(LMConnectionRef connection, plist_t list);
 void ls_check_echo_of_xml(LMConnectionRef connection, plist_t list);
 /* The same, sent in a lent buffer; not the first message of a connection, which is never lent. */
 void ls_check_echo_of_lent(LMConnectionRef connection, plist_t list);
-/* A service in C. LS_COMPARE answers with an integer, whether it was ls_make_for_foundation's. LS_COUNT counts messages
- * that were lists. */
+/* A service in C. LS_COMPARE answers with an integer: whether the list was ls_make_for_foundation's. LS_COUNT counts
+ * messages that were lists. */
 void ls_answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info);
 
 #endif

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A program of two processes that was written against CFMessagePort's documentation, and knows nothing of
- * LightMessaging: what moves over must compile unchanged. Exits with 0 if everything came out as documented.
- */
+/* A program of two processes written against CFMessagePort's documentation, without knowledge of LightMessaging:
+ * programs that are ported must compile unchanged. Exits with 0 if everything behaves as documented. */
 #include <CoreFoundation/CoreFoundation.h>
 
 #include <ctype.h>
@@ -33,7 +31,7 @@ static CFStringRef make_name(const char *text)
     return name;
 }
 
-/* --- The one that answers --- */
+/* --- The process that answers --- */
 
 typedef struct {
     SInt32 notes;
@@ -104,7 +102,7 @@ static int serve(const char *text)
     return 0;
 }
 
-/* --- The one that asks --- */
+/* --- The process that asks --- */
 
 static CFMessagePortRef find(CFStringRef name)
 {

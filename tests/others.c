@@ -24,7 +24,7 @@ void th_become(uid_t user)
     assert_int_equal(setgroups(0, NULL), 0);
     assert_int_equal(setresgid(group, group, group), 0);
     assert_int_equal(setresuid(user, user, user), 0);
-    assert_int_equal(prctl(PR_SET_PDEATHSIG, SIGKILL), 0); /* a change of user forgets it */
+    assert_int_equal(prctl(PR_SET_PDEATHSIG, SIGKILL), 0); /* a change of user clears this */
 }
 
 void th_hide_run(void)
@@ -130,7 +130,7 @@ static void be_decoy(int ready, void *info)
         char hello[64];
         int client = accept(listener, NULL, NULL);
         if (client >= 0 && recv(client, hello, sizeof hello, 0) > 0)
-            th_add(decoy->word); /* it was sent something */
+            th_add(decoy->word); /* the decoy received something */
         close(client);
     }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Start on demand: sockets that a launcher listens on and hands over, true and false ones; and systemd's own tools. */
+/* Start on demand: sockets that a launcher listens on and passes on, valid and invalid; and systemd's own tools. */
 #include "others.h"
 
 #include <errno.h>
@@ -37,7 +37,7 @@ static int make_socket(int type, const char *folder, const char *name, bool list
     return made;
 }
 
-/* Hands the descriptor over as number FIRST + index: inherited, and blocking, as systemd does. */
+/* Passes the descriptor on as number FIRST + index: inherited, and blocking, as systemd does. */
 static void hand_over(int descriptor, int index)
 {
     int flags = fcntl(descriptor, F_GETFL);
@@ -53,7 +53,7 @@ static void set(const char *variable, const char *value)
         assert_int_equal(unsetenv(variable), 0);
 }
 
-/* process: NULL is this one's. */
+/* `process`: NULL means this process. */
 static void announce(const char *process, const char *count, const char *names)
 {
     char self[16];
@@ -87,14 +87,14 @@ static void check_answer(const char *name, const char *expected)
     th_close(&connection);
 }
 
-/* --- True values --- */
+/* --- Valid variables --- */
 
 static void serve_three(int ready, void *info)
 {
     const int *sockets = info;
     char names[200];
     for (int i = 0; i < 3; i++)
-        hand_over(sockets[i], 20 + i); /* out of the way */
+        hand_over(sockets[i], 20 + i); /* to a number where they do not collide */
     for (int i = 0; i < 3; i++)
         hand_over(FIRST + 20 + i, i);
     snprintf(names, sizeof names, "unknown:%s:%s", B, A); /* the first is found by its path */
@@ -113,7 +113,7 @@ static void serve_three(int ready, void *info)
 }
 
 /*
- * Intent: several services in one process take the sockets that are theirs, by name or by path, each once.
+ * Intent: several services in one process take their own sockets, by name or by path, each once.
  *   launcher: sockets of C, B, A with the names unknown, B, A
  *   process: checks in A, B, C; A and C again: active already
  *   clients reach all three
@@ -143,20 +143,20 @@ static void stop_and_look(void)
     LMServiceInvalidate(service);
     CFRelease(service);
     assert_int_equal(fcntl(FIRST, F_GETFD), -1);
-    assert_int_equal(access(th_runtime("locked/test.on.demand.a"), F_OK), 0); /* it is the launcher's */
+    assert_int_equal(access(th_runtime("locked/test.on.demand.a"), F_OK), 0); /* the socket is the launcher's */
     assert_int_equal(check_in(A), BOOTSTRAP_SERVICE_ACTIVE);
     LMConnection connection = th_connection(A);
-    assert_int_equal(LMConnectionSendEmptyOneWay(&connection, 1), 0); /* which still listens: `socket` */
+    assert_int_equal(LMConnectionSendEmptyOneWay(&connection, 1), 0); /* which still listens */
 }
 
-/* Intent: a service that stops closes its copy of the socket, and the name stays the launcher's. */
+/* Intent: a service that stops closes its copy of the socket, and the launcher keeps the name. */
 static void a_stopped_service_leaves_the_name_to_the_launcher(void)
 {
     make_folders();
     th_do_as(0, stop_and_look);
 }
 
-/* --- False values --- */
+/* --- Invalid variables --- */
 
 static const char *tried_process, *tried_count, *tried_names;
 static int tried_descriptor;
@@ -173,11 +173,11 @@ static void try_values(void)
     if (status != tried_status)
         fail_msg("LISTEN_PID=%s LISTEN_FDS=%s LISTEN_FDNAMES=%s: %d instead of %d", getenv("LISTEN_PID"), tried_count,
                  tried_names, status, tried_status);
-    if (tried_descriptor >= 0) /* not taken: not changed either */
+    if (tried_descriptor >= 0) /* not taken, so not changed either */
         assert_true((fcntl(FIRST, F_GETFD) & FD_CLOEXEC) == 0 && (fcntl(FIRST, F_GETFL) & O_NONBLOCK) == 0);
 }
 
-/* What check-in says with these, in a process of its own. */
+/* Checks in with these variables, in a process of its own, and expects the status. */
 static void expect(kern_return_t status, int descriptor, const char *process, const char *count, const char *names)
 {
     tried_status = status;
@@ -188,7 +188,8 @@ static void expect(kern_return_t status, int descriptor, const char *process, co
     th_do_as(0, try_values);
 }
 
-/* Intent: values for another process, or for none, are no launcher: the service registers by itself. */
+/* Intent: variables for another process, or for no service of this one, are ignored: the service registers by
+ * itself. */
 static void values_for_others_are_not_ours(void)
 {
     const char *const others[] = {"", "1", "0", "-1", "x", " 1", "99999999999999999999", "4294967297"};
@@ -197,12 +198,12 @@ static void values_for_others_are_not_ours(void)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         expect(0, socket, others[i], "1", A);
     expect(0, socket, NULL, "1", B);    /* for this process, but another service */
-    expect(0, socket, NULL, "1", NULL); /* nor does its path say so */
+    expect(0, socket, NULL, "1", NULL); /* its path does not name it either */
     expect(0, socket, NULL, "0", NULL);
     close(socket);
 }
 
-/* Intent: values that contradict each other are refused, and nothing is taken or registered. */
+/* Intent: variables that contradict each other are refused, and nothing is taken or registered. */
 static void contradictory_values_are_refused(void)
 {
     const char *const counts[] = {"",           "x",   "-1", "1x", "+1", " 1", "2", "0", "1.", "99999999999999999999",
@@ -218,7 +219,7 @@ static void contradictory_values_are_refused(void)
     close(socket);
 }
 
-/* One that other users' processes could connect to whatever the folders say. */
+/* A socket that other users' processes could connect to, whatever the folders' modes. */
 static int make_abstract_socket(const char *name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -230,7 +231,7 @@ static int make_abstract_socket(const char *name)
     return made;
 }
 
-/* Intent: descriptors that no client could reach a service by are refused and left as they are. */
+/* Intent: descriptors through which no client could reach a service are refused and left unchanged. */
 static void senseless_descriptors_are_refused(void)
 {
     char abstract[100];
@@ -266,7 +267,8 @@ static void check_in_twofold(void)
     assert_int_equal(check_in(A), 0);
 }
 
-/* Intent: two sockets for one name are refused: only one would be served, and the other's clients wait for ever. */
+/* Intent: two sockets for one name are refused: only one would be served, and the other's clients would wait for
+ * ever. */
 static void two_sockets_for_a_name_are_refused(void)
 {
     make_folders();
@@ -280,10 +282,10 @@ static void two_sockets_for_a_name_are_refused(void)
         close(FIRST + i);
         close(FIRST + 20 + i);
     }
-    _exit(0); /* the numbers may have been the test's own */
+    _exit(0); /* these numbers may have been the test's own descriptors */
 }
 
-/* Intent: bad names are refused before anything of the launcher is looked at. */
+/* Intent: bad names are refused before the launcher's variables are read. */
 static void check_bad_names(void)
 {
     announce(NULL, "1", "a/b");
@@ -297,7 +299,7 @@ static void bad_names_are_refused_with_a_launcher_too(void)
     th_do_as(0, check_bad_names);
 }
 
-/* --- A launcher that starts it again and again --- */
+/* --- A launcher that starts the service again and again --- */
 
 static char visitor[600], demand_a[64], demand_b[64];
 
@@ -309,7 +311,7 @@ static const char *find_program(const char *below)
     char *name = strrchr(visitor, '/') + 1;
     snprintf(name, sizeof visitor - (size_t)(name - visitor), "%s", below);
     if (access(visitor, X_OK) != 0)
-        fail_msg("%s is not there", visitor);
+        fail_msg("%s is missing", visitor);
     return visitor;
 }
 
@@ -322,7 +324,7 @@ static void execute_service(int listener)
     _exit(127);
 }
 
-/* Word 0: the process that serves now. Word 1: how many there have been. */
+/* Word 0: the process that serves now. Word 1: the number of processes so far. */
 static void launch(int ready, void *info)
 {
     int listener = *(const int *)info;
@@ -341,8 +343,8 @@ static void launch(int ready, void *info)
 }
 
 /*
- * Intent: a name that a launcher holds is always there: who calls has the service started, again after each kill, with
- * the same connection.
+ * Intent: a name that a launcher holds is always available: a call starts the service, again after each kill, on the
+ * same connection.
  *   client --call--> launcher starts the service, which answers
  *   the service is killed
  *   client --call--> the next one answers
@@ -387,7 +389,8 @@ static void be_activator(int ready, void *info)
     _exit(127);
 }
 
-/* A socket is there when it is bound, and can be called when somebody listens: a flag of the kernel's list. */
+/* Returns whether a socket at the path accepts connections, which is later than its bind: a flag in the kernel's
+ * list. */
 static bool is_listened_to(void *path)
 {
     unsigned long accepts_connections = 0x10000, flags = 0;
@@ -409,7 +412,7 @@ static pid_t activate(struct activation *activation, char *last_path)
     return process;
 }
 
-/* Intent: systemd-socket-activate starts the example when its client first calls, and the client gets its answers. */
+/* Intent: systemd-socket-activate starts the example at the first call, and the client gets its answers. */
 static void systemd_starts_the_example_on_the_first_call(void)
 {
     static struct th_output output;
@@ -455,7 +458,8 @@ static void *call_in_thread(void *info)
 }
 
 /*
- * Intent: what is sent before the service is up is served when it is; two services of one process, one start.
+ * Intent: messages sent before the service starts are served when it has started; two services of one process need one
+ * start.
  *   launcher: sockets A and B
  *   clients: 100 one-way messages to A: queued; calls of A and of B wait
  *   the service is let start: both calls are answered, that of A after the messages
@@ -494,7 +498,7 @@ static void what_was_sent_before_the_start_is_served(void)
     th_branch_end(process);
 }
 
-/* Intent: the example units are in order, as systemd itself says. */
+/* Intent: systemd's own check finds no fault with the example units. */
 static void the_example_units_are_in_order(void)
 {
     static struct th_output output;

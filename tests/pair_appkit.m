@@ -10,14 +10,15 @@ static const char NAME[] = "test.appkit";
 
 enum { SAME = 1, LITTLE, NO_PICTURE, OBJECT };
 
-/* What Foundation sets up when somebody first asks for a setting, and never frees; gnustep.supp knows its name. */
+/* Memory that Foundation allocates at the first access to settings, and never frees; gnustep.supp has this function's
+ * name. */
 __attribute__((noinline)) static void set_up_foundation(void)
 {
-    id volatile settings = [NSUserDefaults standardUserDefaults]; /* used after the call, or it would be a jump */
+    id volatile settings = [NSUserDefaults standardUserDefaults]; /* used below: the call must not become a jump */
     (void)settings;
 }
 
-/* A picture is taken as a bitmap, and goes back as one; or as an image that has it. */
+/* A picture is received as a bitmap, and sent back as one or as an image that contains it. */
 static void send_back(mach_port_t reply, LMMessage *message)
 {
     SInt32 what = message->head.msgh_id;
@@ -50,7 +51,7 @@ static LMImage *make(uint32_t width, uint32_t height, uint32_t info)
     return image;
 }
 
-/* What comes back of the image; frees it. */
+/* Sends the image, frees it, and returns the one that comes back. */
 static LMImage *exchange(LMConnectionRef connection, SInt32 what, LMImage *image)
 {
     LMResponseBuffer response;
@@ -86,7 +87,7 @@ static void bitmaps_come_back(void)
     th_stop(server);
 }
 
-/* cairo's order, which AppKit does not know. */
+/* cairo's byte order, which AppKit does not support. */
 static void other_orders_are_changed(void)
 {
     pid_t server = th_serve(NAME, answer);

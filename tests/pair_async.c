@@ -60,7 +60,7 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
 
 /* --- The client --- */
 
-/* What became of one call. */
+/* The outcome of one call. */
 struct outcome {
     uint32_t number;
     uint32_t calls_back;
@@ -120,7 +120,7 @@ static void release(struct outcome *outcomes, uint32_t count)
         CFRelease(outcomes[i].call);
 }
 
-/* Runs the main loop, which stays, until it has nothing to wait for: all calls have ended. */
+/* Runs the main loop until it has nothing to wait for: all calls have ended. The loop itself stays. */
 static void finish(void)
 {
     th_expect_more_descriptors(2);
@@ -152,7 +152,7 @@ static void calls_are_answered(void)
 }
 
 /*
- * Intent: thousands at a time on one connection, answered in another order, each its own.
+ * Intent: thousands of calls are under way on one connection, answered in another order, and each gets its own answer.
  *   client --1..10,000--> service keeps them
  *   client --ANSWER--> service: 10,000, 9,999, ... 1
  */
@@ -174,8 +174,7 @@ static void ten_thousand_are_outstanding(void)
 }
 
 /*
- * Intent: a service that hangs does not hang the sender, and order is kept over the line and a thread's send after
- * it.
+ * Intent: a service that hangs does not block the sender, and order is kept between the line and a thread's later send.
  *   service stopped
  *   client --10,000 x 1 KiB--> line
  *   client --call--> MACH_SEND_TIMED_OUT
@@ -204,7 +203,7 @@ static void a_stopped_service_holds_nobody(void)
 }
 
 /*
- * Intent: a call given up before it was taken never is; one that was taken is not answered; neither calls back.
+ * Intent: a call cancelled before it was taken is never taken; one that was taken is not answered; neither calls back.
  *   client --KEEP 1--> taken
  *   cancel 1
  *   service stopped, client --TAKE 2-->
@@ -244,7 +243,7 @@ static void cancel_another(LMCallRef call, kern_return_t status, LMResponseBuffe
 }
 
 /*
- * Intent: the same from a callback, when the other's answer has come already.
+ * Intent: the same from a callback, when the other call's answer has already come.
  *   client --A, B--> service answers both
  *   A's callback cancels B
  */
@@ -275,7 +274,7 @@ static void *cancel_all(void *argument)
 }
 
 /*
- * Intent: cancelling in one thread against answers in another: each call ends one way or the other.
+ * Intent: one thread cancels while another receives answers: each call ends in one of the two ways.
  *
  *   client --1..many--> service answers
  *   thread cancels 1..many while the loop hands the answers out
@@ -302,7 +301,7 @@ static void cancelling_races_with_answers(void)
 }
 
 /*
- * Intent: one deadline, and an error that tells whether the call was taken.
+ * Intent: one deadline for the whole call, and an error that tells whether the call was taken.
  *   client --KEEP--> taken: MACH_RCV_TIMED_OUT
  *   service stopped, client --TAKE--> MACH_SEND_TIMED_OUT, and never taken
  */
@@ -351,7 +350,7 @@ static void death_ends_a_taken_call(void)
 }
 
 /*
- * Intent: calls that were not taken go to the restarted service, those that stood in line too; without one they end.
+ * Intent: calls that were not taken go to the restarted service, also those in the line; without a service they end.
  *   service stopped, client --10,000-->
  *   killed
  *   restarted: all answered
@@ -399,7 +398,7 @@ static void take_in_order(CFMachPortRef port, LMMessage *message, CFIndex size, 
     th_echo(port, message, size, info);
 }
 
-/* Calls and one-way messages in turns, from one number to another. */
+/* Sends calls and one-way messages alternately, with the numbers `from` to `to`. */
 static void send_numbers(LMConnectionRef connection, struct outcome *outcomes, uint32_t from, uint32_t to)
 {
     for (uint32_t i = from; i < to; i++) {
@@ -412,7 +411,7 @@ static void send_numbers(LMConnectionRef connection, struct outcome *outcomes, u
 }
 
 /*
- * Intent: what a dead service left untaken comes before what is sent later, calls and one-way messages alike.
+ * Intent: messages that a dead service left come before messages sent later, calls and one-way messages alike.
  *   service stopped, client --0..1999-->
  *   killed, restarted
  *   client --call--> answered, by the new service
@@ -456,7 +455,7 @@ static void check_large(LMCallRef call, kern_return_t status, LMResponseBuffer *
 }
 
 /*
- * Intent: large messages go in pieces without anybody waiting, small ones in between, a thread's large ones as well.
+ * Intent: large messages go in pieces without blocking the sender, between small ones and a thread's large ones.
  *
  *   client --large, small, large, small, large, small--> nobody waits
  *   client --large--> waits: its own answer
@@ -489,7 +488,7 @@ static void large_calls_are_answered(void)
 }
 
 /*
- * Intent: a large one given up in the middle leaves the channel whole.
+ * Intent: a large message cancelled in the middle leaves the channel usable.
  *   service stopped
  *   client --3 MB--> ring full
  *   cancelled
@@ -562,7 +561,7 @@ static void *call_in_thread(void *connection)
 }
 
 /*
- * Intent: loops of two threads and calls of two more share a channel; whoever wakes hands out everybody's answers.
+ * Intent: loops of two threads and calls of two more share a channel; the thread that wakes hands out all answers.
  *
  *   threads 1, 3: loops, each answer sends the next call
  *   threads 2, 4: call and wait
@@ -581,7 +580,7 @@ static void loops_and_threads_share_a_channel(void)
     th_stop(service);
 }
 
-/* Intent: what can't begin says so, and calls nobody back. */
+/* Intent: a call that cannot begin returns an error, and calls nothing back. */
 static void a_call_that_cannot_begin_says_so(void)
 {
     LMConnection connection = th_connection(NAME), nameless = th_connection("");
@@ -631,7 +630,7 @@ static void fork_now(LMCallRef call, kern_return_t status, LMResponseBuffer *res
     (void)call, (void)status, (void)response;
     pid_t child = fork();
     if (child == 0)
-        _exit(LMCallCancel(other->call)); /* not the child's to cancel */
+        _exit(LMCallCancel(other->call)); /* the call is not the child's to cancel */
     int child_status = -1;
     assert_int_equal(waitpid(child, &child_status, 0), child);
     assert_int_equal(child_status, 0);

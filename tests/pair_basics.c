@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Two processes, each line of the interface once: what is sent arrives, what is answered comes back. */
+/* Two processes, and each part of the interface once: messages arrive, and answers come back. */
 #include "harness.h"
 
 #include <unistd.h>
@@ -22,7 +22,7 @@ enum {
 static int one_ways;
 static char user_info[] = "what the service was started with";
 
-/* 1 for each thing that must hold for any message. */
+/* Returns 1 if the properties of every message hold. */
 static int shape_of(LMMessage *message, CFIndex size)
 {
     int shape = 0;
@@ -125,7 +125,7 @@ static void a_call_is_answered(void)
     pid_t service = start();
     LMConnection connection = {MACH_PORT_NULL, "test.basics"};
     LMResponseBuffer buffer;
-    memset(&buffer, 0xa5, sizeof buffer); /* as a stack would have it */
+    memset(&buffer, 0xa5, sizeof buffer); /* as uninitialised stack memory */
     assert_int_equal(LMConnectionSendTwoWay(&connection, 100, "hi", 3, &buffer), 0);
     assert_int_equal(LMMessageGetDataLength(&buffer.message), 3);
     assert_string_equal(LMMessageGetData(&buffer.message), "hi");
@@ -140,7 +140,7 @@ static void a_call_is_answered(void)
 }
 
 /*
- * Intent: an empty message is a whole message, with a reply port and without data.
+ * Intent: an empty message is a complete message, with a reply port and without data.
  *   client             service
  *   nothing -------->  looks at it
  *   <-- what it saw
@@ -155,7 +155,7 @@ static void an_empty_message_passes_the_size_test(void)
 }
 
 /*
- * Intent: data of any size is aligned to 16, in the message or out of it.
+ * Intent: data of any size is aligned to 16 bytes, in the message or out of it.
  *   client             service
  *   n bytes -------->  looks at them
  *   <-- what it saw
@@ -215,7 +215,7 @@ static void an_integer_of_another_length_is_zero(void)
     LMResponseBuffer buffer;
     assert_int_equal(LMConnectionSendTwoWay(&connection, ASK_THREE, NULL, 0, &buffer), 0);
     assert_int_equal(LMResponseConsumeInteger(&buffer), 0);
-    assert_int_equal(LMMessageGetDataLength(&buffer.message), 0); /* freed */
+    assert_int_equal(LMMessageGetDataLength(&buffer.message), 0); /* freed: the length is 0 */
     assert_int_equal(LMConnectionSendTwoWay(&connection, ASK_NULL, NULL, 0, &buffer), 0);
     assert_int_equal(LMResponseConsumeInteger(&buffer), 0);
     static uint8_t bytes[5000] = {1, 2, 3, 4};
@@ -228,7 +228,7 @@ static void an_integer_of_another_length_is_zero(void)
 }
 
 /*
- * Intent: one-way messages arrive, cannot be replied to, and harm nobody when replied to.
+ * Intent: one-way messages arrive; they cannot be replied to, and trying to has no effect.
  *   client                    service
  *   four one-way forms ---->  replies to nobody
  *   how many? ------------->
@@ -276,7 +276,7 @@ static void cfdata_can_be_sent(void)
 }
 
 /*
- * Intent: a callback may free its request, small or large, and what it doesn't free is freed.
+ * Intent: a callback may free its request, small or large; a request that it does not free is freed after it.
  *   client             service
  *   n bytes -------->  frees them, twice
  *   <-------------- 1
@@ -297,7 +297,7 @@ static void a_callback_may_free_its_request(void)
 }
 
 /*
- * Intent: the callback sees the pointer that the service was started with.
+ * Intent: the callback gets the pointer that the service was started with.
  *   client             service
  *   ?  ------------->
  *   <----- what it points to
@@ -321,7 +321,7 @@ static void answer_id(CFMachPortRef port, LMMessage *message, CFIndex size, void
 }
 
 /*
- * Intent: the id is a SInt32 of the caller's, whatever its bits.
+ * Intent: the id is any SInt32 that the caller chooses.
  *   client             service
  *   id ------------->
  *   <------------- id
@@ -346,7 +346,7 @@ static void send_one_and_exit(const struct th_service *me)
 }
 
 /*
- * Intent: queued means sent.
+ * Intent: a queued message is sent, even if the sender exits.
  *   client             service
  *                      (stopped)
  *   one way -------->
@@ -377,7 +377,7 @@ static void start_three(const struct th_service *me)
 }
 
 /*
- * Intent: the plain way to start, the one with user info, and check-in without a launcher.
+ * Intent: the three ways to start work: plain, with user info, and check-in without a launcher.
  *   client             one process
  *   call ----------->  service 1
  *   call ----------->  service 2, which answers what it was started with
@@ -400,7 +400,7 @@ static void services_start_in_three_ways(void)
 }
 
 /*
- * Intent: rocketbootstrap's look-up gives the port that connections use.
+ * Intent: rocketbootstrap's look-up returns the port that connections use.
  *   client
  *   looks up: a port; gives it up; again: an error
  *   looks up a name that nobody serves: unknown, and no port
@@ -419,7 +419,7 @@ static void rocketbootstrap_looks_up(void)
     assert_int_equal(port, MACH_PORT_NULL);
     assert_int_equal(rocketbootstrap_unlock(NAME), 0);
     assert_int_equal(rocketbootstrap_unlock(NAME), 0);
-    assert_int_equal(rocketbootstrap_unlock("test.nobody"), 0); /* for when it comes */
+    assert_int_equal(rocketbootstrap_unlock("test.nobody"), 0); /* for the service of that name, when it starts */
     th_stop(service);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Lent buffers in both directions: what arrives, what is shared and what is private, whose a buffer is afterwards. */
+/* Lent buffers in both directions: they arrive, they are shared or private as they should be, and they have one
+ * owner. */
 #include "harness.h"
 
 #include <sys/stat.h>
@@ -40,7 +41,7 @@ static void send_picture(LMMessage *message)
     assert_null(buffer);
 }
 
-/* The port is used up, the buffer is not. */
+/* Uses the port up, but not the buffer. */
 static void send_to_nobody(LMMessage *message)
 {
     LMBufferRef buffer, none = NULL;
@@ -82,7 +83,7 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
         LMSendIntegerReply(reply, is_whole(message));
         break;
     case WHERE:
-        LMResponseBufferFree((LMResponseBuffer *)message); /* so that it is back when the answer is */
+        LMResponseBufferFree((LMResponseBuffer *)message); /* so that it is given back before the answer */
         LMSendReply(reply, &address, sizeof address);
         break;
     case IS_SHARED:
@@ -144,7 +145,7 @@ static void get_picture(LMConnectionRef connection, uint32_t length, uint32_t se
 }
 
 /*
- * Intent: what was put into a buffer arrives, whatever its size, in both directions, time and again.
+ * Intent: a buffer's contents arrive, whatever their size, in both directions, repeatedly.
  *   client                       service
  *   buffer, filled, call ----->  checks it
  *   order -------------------->  buffer, filled
@@ -177,7 +178,7 @@ static uint64_t where(LMConnectionRef connection, LMBufferRef *buffer)
 }
 
 /*
- * Intent: a buffer that came back is used again, mapped where it was, and costs no descriptor.
+ * Intent: a returned buffer is reused, mapped at the same place, and costs no descriptor.
  *   client                          service
  *   buffer at A, call --------->    data at B
  *   buffer at A again, call --->    data at B again
@@ -204,7 +205,8 @@ static void a_buffer_is_used_again(void)
 }
 
 /*
- * Intent: more replies than buffers can be held at once; those beyond come as copies, and none changes afterwards.
+ * Intent: more replies than there are buffers can be held at once; the others come as copies, and none changes
+ * afterwards.
  *   client                    service
  *   20 orders ------------>   a buffer each
  *   holds 20 answers, then frees them, and again
@@ -231,7 +233,7 @@ static void replies_beyond_the_buffers_are_copies(void)
 }
 
 /*
- * Intent: a request that was not taken in time leaves the buffer its sender's, and one that was does not.
+ * Intent: a request that was not taken in time leaves the buffer to its sender; one that was taken does not.
  *   client                       service
  *                                stopped
  *   buffer, call, 50 ms ---->
@@ -256,7 +258,7 @@ static void a_buffer_comes_back_with_its_message(void)
     th_resume(service);
     assert_non_null(buffer);
     assert_int_equal(ask_with(&connection, CHECK, &buffer), 1);
-    buffer = filled(&connection, 4 * MEGABYTE); /* of which there is none yet */
+    buffer = filled(&connection, 4 * MEGABYTE); /* no service is running yet */
     void *bytes = LMBufferGetBytes(buffer);
     th_pause(service);
     assert_int_equal(LMConnectionSendTwoWayBufferWithTimeout(&connection, CHECK, &buffer, 50, &response),
@@ -277,7 +279,7 @@ static void a_buffer_comes_back_with_its_message(void)
 }
 
 /*
- * Intent: one-way buffers arrive in order with other messages, and are the service's when the send returns.
+ * Intent: one-way buffers arrive in order with other messages, and belong to the service when the send returns.
  *   client                     service
  *   buffer, one-way, ... --->  checks each
  */
@@ -319,10 +321,10 @@ static void a_buffer_outlives_its_service(void)
     th_stop(service);
 }
 
-/* Whether a buffer goes to that service as it is. */
+/* Returns whether a buffer goes to that service without a copy. */
 static bool is_shared(LMConnectionRef connection)
 {
-    th_check_echo(connection); /* until it has let us in, nothing is known of it */
+    th_check_echo(connection); /* before the welcome, the client does not know */
     return ask_with_new(connection, IS_SHARED, MEGABYTE) == 1;
 }
 
@@ -368,7 +370,7 @@ static void copies_are_the_receivers_choice(void)
 }
 
 /*
- * Intent: a child that a callback forks reads the data, and what it frees is not given back on its parent's behalf.
+ * Intent: a child that a callback forks reads the data, and frees it without giving it back on its parent's behalf.
  *   client             service                    child
  *   buffer, call --->  forks ------------------>  checks the data, frees the message
  *                      checks the data
@@ -385,7 +387,7 @@ static void a_forked_child_reads_the_data(void)
 }
 
 /*
- * Intent: what can't be is refused, and says so.
+ * Intent: invalid uses are refused with an error.
  *   client                              service
  *   no length, no buffer, no service
  *   more than the service takes ----->  stays the client's
@@ -412,7 +414,7 @@ static void misuse_is_refused(void)
     LMBufferFree(NULL);
     mach_port_t port = connection.serverPort;
     assert_int_equal(ask_with_new(&connection, CHECK, 100), 1);
-    assert_int_equal(connection.serverPort, port); /* what was too large did not come back as a lease */
+    assert_int_equal(connection.serverPort, port); /* the message that was too large did not come back as a lease */
     assert_int_equal(th_ask(&connection, PICTURE_FOR_NOBODY), 1);
     assert_int_equal(ask_with_new(&connection, CHECK, MEGABYTE), 1);
     th_close(&connection);
@@ -434,7 +436,7 @@ static void be_somebody_else(const struct th_service *me)
 }
 
 /*
- * Intent: between users everything is copied, both ways.
+ * Intent: between users everything is copied, in both directions.
  *   another user           service
  *   buffer, call ------->  gets a copy
  *   order -------------->  buffer
@@ -443,7 +445,7 @@ static void be_somebody_else(const struct th_service *me)
 static void another_users_buffers_are_copied(void)
 {
     if (geteuid() != 0)
-        fail_msg("this test must be root, to become somebody else");
+        fail_msg("this test needs root to change its user");
     assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
     pid_t service = th_start(&(struct th_service){.name = NAME, .program = serve_with_options});
     assert_int_equal(th_reap(th_start(&(struct th_service){.program = be_somebody_else})), 0);

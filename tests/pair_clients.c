@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What programs written against the interface do with it: deferred replies, payloads that are structs, registration
- * before main, real-time threads, servers that are restarted, stopped or hang.
- */
+/* Typical uses in programs written against the interface: deferred replies, payloads that are structs, registration
+ * before main, real-time threads, servers that are restarted, stopped or hang. */
 #include "harness.h"
 
 #include <pthread.h>
@@ -34,14 +32,14 @@ static void *reply_backwards(void *argument)
 {
     (void)argument;
     for (int i = CALLERS - 1; i >= 0; i--) {
-        struct kept mine = kept[i]; /* its place is free once everybody has an answer */
+        struct kept mine = kept[i]; /* its place is free once all callers have an answer */
         assert_int_equal(LMSendReply(mine.reply, mine.data, mine.length), 0);
         free(mine.data);
     }
     return NULL;
 }
 
-/* As programs do it: copy the data, remember the port, return; the last one starts a thread that answers them all. */
+/* As programs do: copies the data, keeps the port and returns. The last call starts a thread that answers them all. */
 static void defer(LMMessage *message)
 {
     static int count;
@@ -76,7 +74,7 @@ static void stamp(LMMessage *message)
 
 static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
-    if (size < (CFIndex)sizeof(LMMessage)) /* what programs test first; nothing may fail it */
+    if (size < (CFIndex)sizeof(LMMessage)) /* the first check in programs; no message may fail it */
         abort();
     switch (message->head.msgh_id) {
     case DEFER:
@@ -179,15 +177,15 @@ static void structs_are_read_in_place(void)
     got = LMMessageGetData(&buffer.message);
     assert_true(got->stamp == UINT64_MAX);
     assert_string_equal(got->text, "stamp me");
-    assert_true(request.stamp == UINT64_MAX - 1); /* the sender's own is untouched */
+    assert_true(request.stamp == UINT64_MAX - 1); /* the sender's own copy is unchanged */
     LMResponseBufferFree(&buffer);
     th_close(&shared);
     th_stop(service);
 }
 
-/* --- Where the calls are made --- */
+/* --- Threads and times of the calls --- */
 
-/* This program registers before main when it is started with this variable. */
+/* With this variable in its environment, the program registers before main. */
 static const char ROLE[] = "LM_TEST_REGISTER_BEFORE_MAIN";
 static kern_return_t registered = -1;
 
@@ -197,7 +195,7 @@ __attribute__((constructor)) static void register_before_main(void)
         registered = LMStartService(NAME, CFRunLoopGetCurrent(), (CFMachPortCallBack)(void (*)(void))answer);
 }
 
-/* The rest of that program. */
+/* The rest of the program that registers before main. */
 static int serve_after_all(void)
 {
     if (registered != 0)
@@ -228,7 +226,7 @@ static bool is_served(void *argument)
 }
 
 /*
- * Intent: a constructor may register the service; the loop comes later.
+ * Intent: a constructor may register the service before the loop exists.
  *   client                        service
  *   call: unknown, again ...      a constructor registers
  *   call ---------------------->  main runs the loop
@@ -262,7 +260,7 @@ static void *call_many_in_real_time(void *argument)
 }
 
 /*
- * Intent: background threads and a real-time thread share the connection with each other, and nobody starves.
+ * Intent: background threads and a real-time thread share the connection, and none of them starves.
  *   threads A, B       real-time thread        service
  *   calls ----------------------------------->  answers
  *                      calls ---------------->  answers
@@ -280,7 +278,7 @@ static void a_real_time_thread_may_call(void)
     th_stop(service);
 }
 
-/* --- Servers that go and come --- */
+/* --- Servers that restart --- */
 
 /*
  * Intent: a server that was restarted between two calls is found again without an error, however it ended.
@@ -313,7 +311,7 @@ static void *be_kept_waiting(void *argument)
 }
 
 /*
- * Intent: a server that hangs in a callback costs each client its timeout, and the error says who was being served.
+ * Intent: a server that hangs in a callback costs each client its timeout, and the error tells whose call was taken.
  *   thread A                thread B                service
  *   call, 300 ms --------------------------------->  takes it and hangs
  *                           call, 100 ms --------->

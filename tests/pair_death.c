@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Services that die, come back, are taken over or give up: each wait ends at once, with the error that says what
- * happened. */
+/* Services that die, restart, are replaced or stop: each wait ends at once, with the error that says what happened. */
 int test_before_call(long number);
 #define LM_TEST_SYSCALL test_before_call
 #include "harness.h"
@@ -16,7 +15,7 @@ enum { DIE = 1, KEEP, DROP, INVALIDATE, REPLY_TWICE, REPLY_LATER, NOTE, NOTES, K
 
 enum { TAKEN, OTHERS_SERVED, CLIENT_DEAD }; /* words */
 
-static unsigned sleeps; /* of this process: what came before one, like a message, is in the queue */
+static unsigned sleeps; /* of this process; a sleep means that a message sent before it is in the queue */
 
 int test_before_call(long number)
 {
@@ -145,7 +144,7 @@ static void *killer(void *argument)
 }
 
 /*
- * Intent: the same when it dies while the caller waits.
+ * Intent: the same when the service dies while the caller waits.
  *   client             service
  *   call ----------->  keeps it
  *   ...                killed
@@ -171,7 +170,7 @@ static void *keep_waiting(void *argument)
 }
 
 /*
- * Intent: all waiters end, not only the one that reads the socket.
+ * Intent: all waiting threads end, not only the one that reads the socket.
  *   threads A to F     service
  *   calls ---------->  keeps all six
  *   ...                killed
@@ -185,7 +184,7 @@ static void a_kill_wakes_all_callers(void)
     th_check_echo(&connection);
     for (int i = 0; i < 6; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, keep_waiting, &connection), 0);
-    th_await(TAKEN, 6); /* else it would be MACH_SEND_INVALID_DEST */
+    th_await(TAKEN, 6); /* otherwise the error would be MACH_SEND_INVALID_DEST */
     th_kill(service);
     for (int i = 0; i < 6; i++)
         pthread_join(threads[i], NULL);
@@ -200,7 +199,7 @@ static void *kill_stopped(void *argument)
 }
 
 /*
- * Intent: a call that was not taken can be repeated, and says so.
+ * Intent: a call that was not taken can be repeated, and its error says so.
  *   client                    service
  *                             (stopped)
  *   call ------------------>
@@ -214,7 +213,7 @@ static void check_call_not_taken(bool asleep)
     pthread_t thread;
     th_check_echo(&connection);
     if (asleep)
-        th_await_sleep(service); /* else it is stopped while it looks for more */
+        th_await_sleep(service); /* otherwise it would be stopped while it polls */
     th_pause(service);
     __atomic_store_n(&sleeps, 0, __ATOMIC_SEQ_CST);
     assert_int_equal(pthread_create(&thread, NULL, kill_stopped, &service), 0);
@@ -236,7 +235,7 @@ static void a_call_not_taken_by_a_busy_service_says_so(void)
 }
 
 /*
- * Intent: so does what waited for the service in another way: a large one-way message to be taken, a call for room.
+ * Intent: the same for other waits: a large one-way message to be taken, a call for room.
  *   client                    service
  *                             (stopped)
  *   send ------------------>
@@ -270,7 +269,7 @@ static void what_waited_for_a_dying_service_says_so(void)
 }
 
 /*
- * Intent: nobody serves the name, or nobody does any more.
+ * Intent: the error if no process serves the name, or no longer does.
  *   client                      service
  *   call: unknown service
  *   call -------------------->  started
@@ -311,7 +310,7 @@ static void start_second(const struct th_service *me)
 }
 
 /*
- * Intent: a newcomer gets an error and the first is not disturbed; after the first's death it gets the name.
+ * Intent: a newcomer gets an error and does not disturb the owner; after the owner's death it gets the name.
  *   first          newcomer          client
  *   serves         start: in use     call --> first answers
  *   killed         start: 0          call --> newcomer answers
@@ -341,7 +340,7 @@ static void serve_twice(const struct th_service *me)
     assert_int_equal(LMStartService(NAME, loop, (CFMachPortCallBack)answer), 0);
     assert_int_equal(LMStartService(NAME, loop, (CFMachPortCallBack)answer), BOOTSTRAP_NAME_IN_USE);
     th_ready();
-    CFRunLoopRun(); /* until INVALIDATE has taken the only source away */
+    CFRunLoopRun(); /* until INVALIDATE has removed the only source */
     assert_int_equal(LMStartService(NAME, loop, (CFMachPortCallBack)answer), 0);
     th_serve_until_stopped();
 }
@@ -380,7 +379,7 @@ static void invalidating_ends_waits_and_frees_the_name(void)
 }
 
 /*
- * Intent: a reply port that is given up ends the wait; the service lives on.
+ * Intent: deallocating the reply port ends the wait; the service lives on.
  *   client             service
  *   call ----------->  deallocates the reply port
  *   dead port
@@ -400,7 +399,7 @@ static void dropping_a_reply_port_ends_the_wait(void)
 }
 
 /*
- * Intent: only the first reply counts, the second is an error of the service's.
+ * Intent: only the first reply counts; a second one gives the service an error.
  *   client             service
  *   call ----------->
  *   <---------- "one"  sent
@@ -429,7 +428,7 @@ static void *ask_deferred(void *argument)
 }
 
 /*
- * Intent: the callback returns and another thread answers, while others are served.
+ * Intent: the callback returns and another thread answers, while other clients are served.
  *   threads A to D     main thread        service
  *   calls ------------------------------> gives them to threads of its own
  *                      20 x call -------> answers at once
@@ -531,7 +530,7 @@ static void serve_and_reply_to_the_dead(const struct th_service *me)
     th_ready();
     while (th_get(CLIENT_DEAD) == 0)
         CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0.002, false);
-    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false); /* a pass in which it can see that */
+    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false); /* a pass in which it can notice that */
     assert_int_not_equal(kept, MACH_PORT_NULL);
     assert_int_equal(LMSendReply(kept, "nobody", 6), MACH_SEND_INVALID_DEST);
     assert_int_equal(LMSendReply(kept, "nobody", 6), MACH_SEND_INVALID_RIGHT);
@@ -549,7 +548,7 @@ static void call_and_be_killed(const struct th_service *me)
 }
 
 /*
- * Intent: a reply to a client that is gone is an error of its own.
+ * Intent: a reply to a client that has ended gives a specific error.
  *   client             service
  *   call ----------->  keeps it
  *   killed             reply: invalid destination

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Old defects that must not come back, as far as the other files do not show it: what a time-out leaves behind, lengths
- * over 32 bits, and memory that runs out while messages are being kept.
- */
+/* Regression tests for old defects that the other files do not cover: leaks after a timeout, lengths over 32 bits, and
+ * a lack of memory while messages are being kept. */
 #include <stdlib.h>
 
-/* The library's memory is counted, and can run out. */
+/* Counts the library's allocations, and lets them fail. */
 void *counted_malloc(size_t size);
 void *counted_calloc(size_t count, size_t size);
 void *counted_realloc(void *block, size_t size);
@@ -40,8 +38,8 @@ static LMConnection shared = {MACH_PORT_NULL, "test.defects"};
 /* --- Memory and system calls of this side --- */
 
 static long blocks;                    /* that the library holds */
-static size_t refused_from = SIZE_MAX; /* no malloc of that size or more succeeds */
-static bool lacks_pages;               /* no more than `pages_granted` calls for pages of a channel succeed */
+static size_t refused_from = SIZE_MAX; /* allocations of this size or more fail */
+static bool lacks_pages;               /* only `pages_granted` calls for pages of a channel succeed */
 static int pages_granted, madvise_calls;
 
 void *counted_malloc(size_t size)
@@ -139,7 +137,7 @@ static void call(SInt32 id, uint32_t milliseconds, kern_return_t expected)
 
 /* --- Time-outs --- */
 
-/* Echoes that may be given up anywhere, also in the middle of the reply. */
+/* Makes echo calls that may time out at any point, also in the middle of the reply. */
 static void give_up_large_calls(unsigned count)
 {
     static uint8_t large[4 << 20];
@@ -167,7 +165,7 @@ static void time_out(pid_t service, unsigned count)
 }
 
 /*
- * Intent: calls that time out, taken or not, leave neither memory nor descriptors, and late replies neither.
+ * Intent: calls that time out, taken or not, leak neither memory nor descriptors; neither do late replies.
  *   client                 service
  *                          (stopped)
  *   calls: not taken       goes on
@@ -209,7 +207,7 @@ static void reply_over_32_bits(CFMachPortRef port, LMMessage *message, CFIndex s
 }
 
 /*
- * Intent: a length that does not fit 32 bits is an error and is not cut, in requests and in replies.
+ * Intent: a length over 32 bits is an error and is not truncated, in requests and in replies.
  *   client                          service
  *   2^32 bytes: too large
  *   2^32 + 1 bytes: too large
@@ -218,7 +216,7 @@ static void reply_over_32_bits(CFMachPortRef port, LMMessage *message, CFIndex s
  */
 static void a_length_over_32_bits_is_an_error(void)
 {
-    static const UInt8 byte = 1; /* the rest is never looked at */
+    static const UInt8 byte = 1; /* the other bytes are never read */
     pid_t service = th_serve(NAME, reply_over_32_bits);
     for (CFIndex more = 0; more < 2; more++) {
         LMResponseBuffer buffer;
@@ -243,7 +241,7 @@ static kern_return_t send_note(uint32_t number)
     return LMConnectionSendOneWay(&shared, NOTE, &number, sizeof number);
 }
 
-/* What is left for the next service cannot be moved until `end_of_lack`. */
+/* Until `end_of_lack`, messages left for the next service cannot be moved. */
 static void keep_over_a_lack(void (*lack)(void), void (*end_of_lack)(void))
 {
     pid_t service = th_serve(NAME, answer);
@@ -301,7 +299,7 @@ static void grant_pages(void)
     lacks_pages = false;
 }
 
-/* Intent: the same when there are no pages, from any page of the new channel on. The timeline is that above. */
+/* Intent: the same when pages run out, at any page of the new channel. The timeline is the one above. */
 static void kept_messages_survive_a_lack_of_pages(void)
 {
     for (pages_granted = 0; pages_granted < 3; pages_granted++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* File descriptors travel with their message and no other, in both directions; what nobody takes is closed. */
+/* File descriptors travel with their own message, in both directions; descriptors that are not taken are closed. */
 #include "harness.h"
 
 #include <fcntl.h>
@@ -14,9 +14,9 @@ static const char NAME[] = "test.descriptors";
 enum { SUM = 1, IGNORE, GIVE, KEEP, GIVE_KEPT, LIMIT_ME };
 enum { KEPT_MAX = 400 };
 
-/* --- Descriptors that say who they are --- */
+/* --- Identifiable descriptors --- */
 
-/* A file that holds the number. */
+/* Returns a file that contains the number. */
 static int numbered(int32_t number)
 {
     int file = memfd_create("numbered", MFD_CLOEXEC);
@@ -25,7 +25,7 @@ static int numbered(int32_t number)
     return file;
 }
 
-/* The number in the message's descriptor, which is closed. */
+/* Returns the number in the message's descriptor, and closes the descriptor. */
 static int32_t take_number(LMMessage *message, uint32_t index)
 {
     int32_t number = -1;
@@ -68,7 +68,7 @@ static mach_port_t kept[KEPT_MAX];
 static int32_t kept_numbers[KEPT_MAX];
 static uint32_t kept_count;
 
-/* As many files as the request's number says, after as many bytes as the request has. */
+/* Replies with as many files as the request's number says, and as many bytes as the request has. */
 static void give(LMMessage *message)
 {
     uint32_t count;
@@ -98,7 +98,7 @@ static void give_kept(mach_port_t reply)
     LMSendIntegerReply(reply, (int)count);
 }
 
-/* How many another process may have: on valgrind a process that limits itself is only told that it did. */
+/* Limits another process's descriptors. On valgrind a process cannot limit itself. */
 static void limit_descriptors(pid_t process, rlim_t count)
 {
     struct rlimit limit;
@@ -155,7 +155,7 @@ static int32_t ask_with(LMConnectionRef connection, SInt32 id, const int *files,
 }
 
 /*
- * Intent: descriptors arrive with their message, from none to as many as can be; the sender's stay open.
+ * Intent: descriptors arrive with their message, from none to the maximum; the sender's stay open.
  *   client --0, 1, 2, 253 files--> service adds up what is in them
  */
 static void descriptors_arrive(void)
@@ -176,7 +176,7 @@ static void descriptors_arrive(void)
 }
 
 /*
- * Intent: what the callback does not take is closed after it.
+ * Intent: descriptors that the callback does not take are closed after it.
  *   client --2 files--> service takes none
  */
 static void descriptors_not_taken_are_closed(void)
@@ -257,7 +257,7 @@ static void expect_invalid(LMConnectionRef connection, const int *files, uint32_
                      KERN_INVALID_ARGUMENT);
 }
 
-/* Intent: too many, none where there should be some, and closed ones are errors, and nothing is sent. */
+/* Intent: too many descriptors, a missing array, and closed descriptors are errors, and nothing is sent. */
 static void bad_descriptors_are_errors(void)
 {
     pid_t service = th_serve(NAME, answer);
@@ -328,7 +328,7 @@ static void *resume_when_all_wait(void *service)
 }
 
 /*
- * Intent: more than the socket has room for wait, as for room in the ring.
+ * Intent: descriptors beyond the socket's capacity wait, as for room in the ring.
  *   service stopped
  *   200 threads --file-->
  *   resumed: all answered
@@ -388,7 +388,7 @@ static void a_slow_client_gets_its_descriptors(void)
 }
 
 /*
- * Intent: a call taken back takes its descriptors along.
+ * Intent: a withdrawn call withdraws its descriptors.
  *   service stopped
  *   client --file--> MACH_SEND_TIMED_OUT
  *   resumed: the next message has its own, and none is left over
@@ -422,7 +422,7 @@ static void *replace_when_it_waits(void *service)
 }
 
 /*
- * Intent: what a dead service did not take goes to its successor, descriptors and all, if it is back in time.
+ * Intent: messages that a dead service did not take go to its successor with their descriptors, if it starts in time.
  *   service stopped
  *   client --files-->
  *   killed and restarted
@@ -451,7 +451,7 @@ static void descriptors_move_to_a_restarted_service(void)
 }
 
 /*
- * Intent: a service without room for them says so, and goes on.
+ * Intent: a service without room for descriptors returns an error, and continues.
  *   service may have 20
  *   client --40 files--> KERN_RESOURCE_SHORTAGE
  *   client --1 file--> ok

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who owns a name, and the door to it: taking over, unlocking and locking, and what there is to list. */
+/* The owner of a name, and its door (the link in `unlocked`): taking over, unlocking and locking, and listing. */
 static int before_call(long number);
 #define LM_TEST_SYSCALL fault_of
 int fault_of(long number);
@@ -18,7 +18,7 @@ int fault_of(long number);
 
 static const char NAME[] = "test.doors";
 
-/* What happens before the next system call of that number, in this process. */
+/* A function that runs before this process's next system call of that number. */
 static long surprised_at = -1;
 static void (*surprise)(void);
 
@@ -49,7 +49,7 @@ static void be_told(const struct th_service *me)
     CFRelease(service);
 }
 
-/* A newcomer in a process of its own is told that. */
+/* Starts a newcomer in a process of its own and expects the status. */
 static void check_newcomer(kern_return_t status)
 {
     assert_int_equal(th_reap(th_start(&(struct th_service){.program = be_told, .info = (void *)(uintptr_t)status})), 0);
@@ -78,7 +78,7 @@ static void check_still_served(const struct stat *socket)
 /* --- Owners --- */
 
 /*
- * Intent: a live service keeps its name, even if a cleaner of old files has removed the lock of it.
+ * Intent: a live service keeps its name, even if a program that cleans up old files has removed its lock file.
  *   service
  *   its lock file is removed, or the whole of what says that it is there but the socket
  *   newcomer: the name is in use; the service is still there, the same socket
@@ -94,17 +94,17 @@ static void a_live_service_keeps_its_name_without_its_lock(void)
     check_still_served(&socket);
     assert_int_equal(unlink(th_runtime("locked/.test.doors")), 0);
     th_pause(service);
-    check_newcomer(BOOTSTRAP_NAME_IN_USE); /* not even a stopped one is dead */
+    check_newcomer(BOOTSTRAP_NAME_IN_USE); /* a stopped service is not dead either */
     th_resume(service);
     check_still_served(&socket);
     th_stop(service);
 }
 
-/* Intent: a socket that a launcher listens on, in either folder, is not removed by who registers. */
+/* Intent: a socket that a launcher listens on, in either folder, is not removed by a registration. */
 static void a_launchers_socket_is_not_removed(void)
 {
     const char *const places[] = {"locked/test.doors", "unlocked/test.doors"};
-    th_stop(start(NAME, WITH_DOOR)); /* makes the folders */
+    th_stop(start(NAME, WITH_DOOR)); /* creates the folders */
     for (int i = 0; i < 2; i++) {
         struct stat socket;
         pid_t launcher = th_decoy(th_runtime(places[i]), 0, 0);
@@ -118,7 +118,7 @@ static void a_launchers_socket_is_not_removed(void)
     }
 }
 
-/* Intent: what is no socket was not put there by us, and is left alone. */
+/* Intent: an entry that is not a socket is not the library's, and is not removed. */
 static void what_is_no_socket_is_left_alone(void)
 {
     struct stat file;
@@ -134,16 +134,16 @@ static void what_is_no_socket_is_left_alone(void)
     assert_int_equal(LMConnectionSendEmptyOneWay(&connection, 1), BOOTSTRAP_UNKNOWN_SERVICE);
     assert_int_equal(unlink(th_runtime("locked/test.doors")), 0);
     assert_int_equal(unlink(th_runtime("locked/.test.doors")), 0);
-    assert_int_equal(mkfifo(th_runtime("locked/.test.doors"), 0600), 0); /* opening one can wait for ever */
+    assert_int_equal(mkfifo(th_runtime("locked/.test.doors"), 0600), 0); /* opening it could wait for ever */
     check_newcomer(BOOTSTRAP_NAME_IN_USE);
     assert_int_equal(unlink(th_runtime("locked/.test.doors")), 0);
     check_newcomer(0);
 }
 
 /*
- * Intent: a service that stops removes its own socket and no other's that has come to have its name.
+ * Intent: a service that stops removes its own socket, and no other one that has taken its name.
  *   service A at NAME
- *   A's socket is moved away, a live one of somebody else put there
+ *   A's socket is moved away, another process's live one put there
  *   A stops: the other is still there
  */
 static void a_service_removes_its_own_socket_only(void)
@@ -157,11 +157,11 @@ static void a_service_removes_its_own_socket_only(void)
     assert_int_equal(lstat(path, &other), 0);
     th_stop(service);
     assert_true(same("locked/test.doors", &other));
-    assert_false(exists("unlocked/test.doors")); /* this one was its own */
+    assert_false(exists("unlocked/test.doors")); /* this link was its own */
     th_branch_end(decoy);
 }
 
-/* Intent: only root and the folder's owner can answer there; a third user's socket is not spoken to. */
+/* Intent: only root and the folder's owner may listen there; a client sends nothing to a third user's socket. */
 static void a_third_users_socket_is_not_spoken_to(void)
 {
     char path[512], place[512];
@@ -180,7 +180,7 @@ static void a_third_users_socket_is_not_spoken_to(void)
     th_branch_end(decoy);
 }
 
-/* Intent: a killed service's socket is taken over, door and all, and clients are told the truth meanwhile. */
+/* Intent: a killed service's name and door are taken over, and clients get the right errors meanwhile. */
 static void a_dead_services_name_is_taken_over(void)
 {
     LMConnection connection = th_connection(NAME);
@@ -200,7 +200,7 @@ static void a_dead_services_name_is_taken_over(void)
 /* --- Doors --- */
 
 /*
- * Intent: RocketBootstrap's words mean what they did.
+ * Intent: RocketBootstrap's functions keep their meaning.
  *   registered without a door; unlocked: a door; again: no change; locked: none
  *   unlocked before it is there: the door comes with the service, and again after a kill and a restart
  *   locked: restarts without
@@ -233,7 +233,7 @@ static void a_name_stays_unlocked_until_it_is_locked(void)
     th_stop(service);
 }
 
-/* Intent: starting unlocks, unless the file says 0; that is undone by locking, until the next start. */
+/* Intent: starting unlocks the name, unless the options say 0; locking undoes that until the next start. */
 static void starting_unlocks_unless_told_otherwise(void)
 {
     pid_t service = start(NAME, WITHOUT_DOOR);
@@ -250,7 +250,7 @@ static void starting_unlocks_unless_told_otherwise(void)
     service = start(NAME, WITH_DOOR);
     assert_true(exists("unlocked/test.doors"));
     th_stop(service);
-    service = start(NAME, WITHOUT_DOOR); /* who was there before has no say */
+    service = start(NAME, WITHOUT_DOOR); /* a user who was there before cannot change that */
     assert_false(exists("unlocked/test.doors"));
     th_stop(service);
 }
@@ -262,7 +262,7 @@ static void try_somebody_elses(void)
     assert_int_equal(rocketbootstrap_unlock("test.not.there"), BOOTSTRAP_NOT_PRIVILEGED);
 }
 
-/* Intent: only the owner opens and closes a door: others are refused, root by mistake neither. */
+/* Intent: only the owner opens and closes a door: other users are refused, even root, who might do it by mistake. */
 static void somebody_elses_service_cannot_be_unlocked(void)
 {
     assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
@@ -301,7 +301,7 @@ static void start_and_stop(const struct th_service *me)
 }
 
 /*
- * Intent: registering, unlocking and locking at the same time end as the last of them says.
+ * Intent: concurrent registering, unlocking and locking end in the state that the last of them asked for.
  *   A: registers, stops, ...        B, C: unlock, lock, ...
  *   locked, then registered: no door. Unlocked: one.
  */
@@ -326,11 +326,11 @@ static void doors_settle_as_the_last_one_says(void)
     th_stop(service);
 }
 
-/* --- Doors that must stay shut --- */
+/* --- Doors that must stay closed --- */
 
 static int held;
 
-/* A connection to what `held` has open, as the kernel lets this user. */
+/* Connects to the descriptor `held`, as far as the kernel lets this user. */
 static int connect_to_held(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -351,7 +351,8 @@ static void stay_outside(void)
     assert_int_equal(connect_to_held(), EACCES);
 }
 
-/* Intent: another user who has the door open, as a file that is no connection, can't use it once it is locked. */
+/* Intent: another user who holds the door open, as a descriptor without a connection, cannot use it once it is
+ * locked. */
 static void a_locked_door_can_not_be_held_open(void)
 {
     assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
@@ -360,7 +361,7 @@ static void a_locked_door_can_not_be_held_open(void)
     th_do_as(OTHER_USER, get_in);
     assert_int_equal(LMLockService(NAME), 0);
     th_do_as(OTHER_USER, stay_outside);
-    assert_int_equal(connect_to_held(), 0); /* for its own user it is not locked */
+    assert_int_equal(connect_to_held(), 0); /* it is not locked for its own user */
     assert_int_equal(rocketbootstrap_unlock(NAME), 0);
     th_do_as(OTHER_USER, get_in);
     close(held);
@@ -375,7 +376,7 @@ static void swap_sockets(void)
     assert_int_equal(rename(th_runtime("other"), place), 0);
 }
 
-/* Intent: only the socket that was looked at gets a door, not one that has come in its place since. */
+/* Intent: only the socket that was checked gets a door, not one that has replaced it since. */
 static void another_socket_gets_no_door(void)
 {
     pid_t service = start(NAME, WITHOUT_DOOR);
@@ -392,7 +393,7 @@ static void another_socket_gets_no_door(void)
     th_kill(service);
 }
 
-/* --- What killed processes leave --- */
+/* --- Leftovers of killed processes --- */
 
 static void die(void)
 {
@@ -407,7 +408,7 @@ static void unlock_and_lock(void)
     surprised_at = death;
     (void)rocketbootstrap_unlock(NAME);
     (void)LMLockService(NAME);
-    fail_msg("it was to die");
+    fail_msg("the process did not die at the system call");
 }
 
 static void start_and_die(void)
@@ -419,10 +420,10 @@ static void start_and_die(void)
     task_get_bootstrap_port(mach_task_self(), &bootstrap);
     (void)rocketbootstrap_register(bootstrap, NAME, CFMachPortGetPort(port));
     CFMachPortInvalidate(port);
-    fail_msg("it was to die");
+    fail_msg("the process did not die at the system call");
 }
 
-/* Entries of both folders that are neither the name's nor its file. */
+/* Returns the number of entries in both folders that are neither the name's nor its file. */
 static int leftovers(void)
 {
     static const char *const folders[] = {"locked", "unlocked"};
@@ -437,7 +438,8 @@ static int leftovers(void)
 }
 
 /*
- * Intent: who is killed while he unlocks or locks leaves no door that locking doesn't close, nor files for ever.
+ * Intent: a process killed while it unlocks or locks leaves no door that a later lock does not close, and no permanent
+ * files.
  *   a service lives; another process unlocks and locks it, and dies between two steps
  *   locked: none of what it left is there
  */
@@ -457,7 +459,7 @@ static void killed_unlockers_leave_no_door(void)
     th_stop(service);
 }
 
-/* Intent: nor do those who are killed while they start and stop leave more and more sockets. */
+/* Intent: processes killed while they start and stop do not leave more and more sockets. */
 static void killed_starters_leave_nothing_for_ever(void)
 {
     const long deaths[] = {SYS_listen, SYS_renameat2, SYS_unlinkat};
@@ -479,7 +481,7 @@ static void bind_and_wait(void)
     _exit(0);
 }
 
-/* Intent: what another name's process is about is not swept away with it. */
+/* Intent: entries of another name's registration in progress are not removed. */
 static void only_the_names_own_leftovers_are_removed(void)
 {
     assert_int_equal(mkdir(th_runtime("locked"), 0700), 0);
@@ -504,7 +506,7 @@ static bool check_entry(const LMServiceEntry *entry, void *info)
 {
     struct expected *expected = info;
     if (strcmp(entry->directory, getenv("LM_RUNTIME_DIR")) != 0)
-        return true; /* the machine's own services */
+        return true; /* a service of the machine itself */
     while (expected->name && strcmp(expected->name, entry->serverName) != 0)
         expected++;
     assert_non_null(expected->name);
@@ -523,7 +525,7 @@ static void check_list(struct expected *expected)
 
 static bool count_one(const LMServiceEntry *entry, void *info)
 {
-    assert_string_equal(entry->directory, getenv("LM_RUNTIME_DIR")); /* which comes first */
+    assert_string_equal(entry->directory, getenv("LM_RUNTIME_DIR")); /* which is listed first */
     ++*(int *)info;
     return false;
 }
@@ -534,12 +536,12 @@ static void list_from_elsewhere(void)
 }
 
 /*
- * Intent: what there is is listed once each, as it is, without disturbing anybody; strangers see what is unlocked.
+ * Intent: each service is listed once, with its state, and is not disturbed; other users see the unlocked ones.
  *   locked, unlocked, killed, stopped; files of other kinds
  */
 static void services_are_listed(void)
 {
-    assert_int_equal(LMListServices(check_entry, &(struct expected){.name = NULL}), 0); /* no folders yet */
+    assert_int_equal(LMListServices(check_entry, &(struct expected){.name = NULL}), 0); /* no folders exist yet */
     assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
     pid_t locked = start("list.locked", WITHOUT_DOOR), unlocked = start("list.unlocked", WITH_DOOR);
     th_kill(start("list.killed", WITHOUT_DOOR));
@@ -558,7 +560,7 @@ static void services_are_listed(void)
     th_stop(unlocked);
 }
 
-/* Intent: also when there are more than one reading of the folder brings. */
+/* Intent: the same for more services than one read of the folder returns. */
 static void many_services_are_listed(void)
 {
     enum { MANY = 200 };

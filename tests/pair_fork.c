@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* After a fork both sides go on: the child looks up afresh and holds nothing of its parent's, the parent notices
- * nothing. */
+/* After a fork both sides can call: the child looks up afresh and holds nothing of its parent's, and the parent is not
+ * affected. */
 #include "harness.h"
 
 #include <pthread.h>
@@ -60,7 +60,7 @@ static void both_sides_of_a_fork_call(void)
 }
 
 /*
- * Intent: the child holds none of the parent's sockets, and the port it has seen means nothing to it.
+ * Intent: the child holds none of the parent's sockets, and the port it inherited is invalid there.
  *   parent             child
  *   call: 1 socket
  *   forks -----------> 0 sockets
@@ -114,7 +114,7 @@ static void *hold_a_call(void *argument)
 }
 
 /*
- * Intent: a helper that outlives a killed server keeps neither its clients waiting nor its name taken.
+ * Intent: a child that outlives a killed server neither keeps its clients waiting nor its name in use.
  *   client             service                 helper
  *                      forks ----------------> waits for ever
  *   call ----------->  keeps it

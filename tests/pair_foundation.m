@@ -12,7 +12,8 @@ static const char NAME[] = "test.foundation";
 enum { DATA = 10, NO_DATA, TICKS, STOP };
 enum { TICKED, FIRED, REPLIES }; /* words */
 
-/* What Foundation sets up when a list is first written, and never frees: gnustep.supp knows it by this name. */
+/* Memory that Foundation allocates when a list is first written, and never frees; gnustep.supp has this function's
+ * name. */
 __attribute__((noinline)) static void set_up_foundation(void)
 {
     static bool done;
@@ -109,7 +110,7 @@ static void set_others(NSMutableDictionary *dictionary)
     [dictionary setObject:[NSDictionary dictionary] forKey:@"empty dictionary"];
 }
 
-/* What ls_make_for_foundation makes. */
+/* Returns the same list as ls_make_for_foundation. */
 static NSDictionary *make(void)
 {
     NSMutableDictionary *inner = [NSMutableDictionary dictionary];
@@ -152,7 +153,7 @@ static void check_echo(LMConnectionRef connection, id list)
     assert_int_equal(LMMessageGetDataLength(&response.message), 0);
 }
 
-/* Without characters beyond U+FFFF: GNUstep writes escapes for these that are not XML's. It reads them well. */
+/* Without characters beyond U+FFFF: GNUstep writes them as escapes that XML does not have. It reads such characters. */
 static NSDictionary *make_for_xml(void)
 {
     NSMutableDictionary *inner = [[[[make() objectForKey:@"nested"] objectAtIndex:0] mutableCopy] autorelease];
@@ -248,7 +249,7 @@ IN_POOL(bad_lists_are_nil)
         assert_true(is_nil_of([good bytes], cut));
 }
 
-/* What is a list in C is one in Objective-C, and nothing else is. */
+/* The same texts are lists in C and in Objective-C. */
 IN_POOL(the_same_is_a_list_as_in_c)
 {
     uint8_t bytes[200];
@@ -270,7 +271,7 @@ IN_POOL(hidden_depth_is_nil)
     }
 }
 
-/* Anything may come of a list with one byte wrong, but no exception and no crash. */
+/* A list with one damaged byte may have any result, but no exception and no crash. */
 IN_POOL(damaged_lists_do_no_harm)
 {
     NSMutableData *data = [[LMDataForPropertyList(make()) mutableCopy] autorelease];
@@ -381,14 +382,14 @@ static CFRunLoopTimerRef add_timer(void)
     return timer;
 }
 
-/* A service as programs for NSRunLoop are: it never calls CFRunLoopRun. */
+/* A service as in programs for NSRunLoop: it never calls CFRunLoopRun. */
 static void run_ns_run_loop(const struct th_service *me)
 {
     NSAutoreleasePool *pool = [[NSAutoreleasePool alloc] init];
     assert_int_equal(LMStartService(me->name, CFRunLoopGetCurrent(), (CFMachPortCallBack)(void (*)(void))answer), 0);
     start_ticking(@selector(tick:));
     CFRelease(add_timer());
-    CFRunLoopStop(CFRunLoopGetCurrent()); /* means nothing to an NSRunLoop's run, and must not keep it from serving */
+    CFRunLoopStop(CFRunLoopGetCurrent()); /* has no effect on an NSRunLoop's run, and must not keep it from serving */
     th_ready();
     [[NSRunLoop currentRunLoop] run];
     [pool release];
@@ -471,13 +472,14 @@ static void echo_many(LMConnectionRef connection, unsigned times)
     }
 }
 
-/* A tool that watches allocations would see the runtime's own, which it never frees; what grows is ours. */
+/* Allocation checkers would report the runtime's own memory, which it never frees; memory that grows is the
+ * library's. */
 IN_POOL(nothing_grows)
 {
     const unsigned rounds = th_sanitized() ? 20 : th_rounds(500);
     pid_t server = th_serve(NAME, answer);
     LMConnection connection = th_connection(NAME);
-    echo_many(&connection, rounds); /* Foundation fills caches */
+    echo_many(&connection, rounds); /* Foundation fills its caches */
     size_t before = memory_in_use();
     echo_many(&connection, rounds);
     th_report("%zu bytes, then %zu", before, memory_in_use());

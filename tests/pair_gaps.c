@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Two threads of a service at once: one is held within a gap of a few instructions while the other goes on. */
+/* Two threads of a service at once: one is held at a point between two steps while the other continues. */
 int test_before_call(long number);
 #define LM_TEST_SYSCALL test_before_call
 #include "harness.h"
@@ -13,10 +13,10 @@ enum { JUDGED, IN_GAP, GO_ON, DONE }; /* words */
 
 static LMServiceRef service;
 static __thread bool stops;
-static __thread unsigned lines; /* that this thread has logged */
+static __thread unsigned lines; /* lines that this thread has logged */
 
-/* The thread that stops the service is held when it logs that a session has ended: that is out of the lists, and its
- * channel not yet cut. */
+/* Holds the thread that stops the service when it logs that a session has ended: the session is then out of the lists,
+ * and its channel is not cut yet. */
 int test_before_call(long number)
 {
     if (stops && number == SYS_write && ++lines == 2) {
@@ -56,7 +56,7 @@ static void serve_and_stop(const struct th_service *me)
     th_ready();
     while (th_get(IN_GAP) == 0)
         CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0.01, false);
-    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false); /* the session is let in, or is not */
+    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false); /* the session is accepted, or is not */
     th_add(GO_ON);
     pthread_join(thread, NULL);
     CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false);

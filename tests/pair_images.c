@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pictures: there and back, to PNG and cairo, and what is refused. */
+/* Pictures: there and back, to PNG and cairo, and the ones that are refused. */
 #include "harness.h"
 
 #include <LightMessaging/Image.h>
@@ -25,7 +25,7 @@ static void reply_picture(mach_port_t reply, uint32_t width, uint32_t height)
     LMImageFree(image);
 }
 
-/* Grey, with rows that are longer than they need be, in an LMImage of the caller's own. */
+/* Replies with a grey picture with padded rows, in an LMImage of the service's own. */
 static void reply_own_pixels(mach_port_t reply)
 {
     uint8_t pixels[3 * 7];
@@ -48,7 +48,7 @@ static void reply_wrong_numbers(mach_port_t reply)
     LMImageFree(image);
 }
 
-/* The picture that the request is. */
+/* Replies with the picture that the request is. */
 static void reply_mirror(LMMessage *message)
 {
     LMImage *image = LMResponseConsumeImage((LMResponseBuffer *)message);
@@ -73,7 +73,7 @@ static void reply_kept(mach_port_t reply)
     LMImageFree(kept);
 }
 
-/* A port that has been answered takes no picture, whoever's the pixels are. */
+/* A reply port that was used accepts no picture, whoever owns the pixels. */
 static void reply_twice(mach_port_t reply)
 {
     uint8_t pixels[4] = {0};
@@ -156,7 +156,7 @@ static FILE *open_temporary(void)
     return file;
 }
 
-/* Through a file and back. */
+/* Writes the picture to a file and reads it back. */
 static LMImage *by_png(const LMImage *image)
 {
     FILE *file = open_temporary();
@@ -185,7 +185,7 @@ static void a_large_picture_comes_out_as_a_png(void)
     th_stop(server);
 }
 
-/* The pixels are where the service drew them: the message holds a segment, and the picture that. */
+/* The pixels are where the service drew them: the message holds a segment, and the picture holds the message. */
 static void pictures_are_lent(void)
 {
     pid_t server = th_serve(NAME, answer);
@@ -222,7 +222,7 @@ static void small_and_own_pictures_come_back(void)
     th_stop(server);
 }
 
-/* Small and large, copied and lent. */
+/* Small and large pictures, copied and lent. */
 static void a_picture_may_be_a_request(void)
 {
     const uint32_t widths[] = {8, 256, 1024};
@@ -252,7 +252,7 @@ static void a_picture_may_be_a_request(void)
     th_stop(server);
 }
 
-/* --- What is refused --- */
+/* --- Invalid pictures --- */
 
 static void a_lent_picture_is_sent_once(void)
 {
@@ -281,7 +281,7 @@ static void wrong_numbers_are_not_sent(void)
     th_stop(server);
 }
 
-/* A good one of 20 x 10, in 32-bit words: magic, width, height, bits of a component and of a pixel, bytes per row,
+/* A valid picture of 20 x 10, in 32-bit words: magic, width, height, bits of a component and of a pixel, bytes per row,
  * bitmap information, scale, orientation; the pixels begin at 64. */
 enum { WORDS = 16 + 200 };
 
@@ -299,7 +299,7 @@ static void write_picture(uint32_t *words)
     memcpy(&words[7], &scale, sizeof scale);
 }
 
-/* What the client makes of these bytes. */
+/* Returns whether the client accepts these bytes. */
 static bool is_taken(LMConnectionRef connection, const uint32_t *words, size_t length)
 {
     LMResponseBuffer response;
@@ -337,7 +337,7 @@ static void numbers_that_dont_fit_are_refused(void)
 
 /* --- Layouts --- */
 
-/* One pixel, whose red, green, blue and alpha are 200, 100, 50 and 255 (or 128, for which 200 becomes 100). */
+/* Checks one pixel, whose red, green, blue and alpha are 200, 100, 50 and 255 (or 128, with which 200 becomes 100). */
 static void check_layout(uint32_t bits, uint32_t info, const char *bytes, const char *rgba)
 {
     LMImage image = {0};
@@ -370,7 +370,7 @@ static void every_layout_becomes_a_png(void)
 
 static void other_layouts_and_files_are_refused(void)
 {
-    LMImage *image = LMImageCreate(2, 2, LM_ALPHA_NONE); /* 32 bits without a place for alpha */
+    LMImage *image = LMImageCreate(2, 2, LM_ALPHA_NONE); /* 32 bits without an alpha component */
     FILE *file = open_temporary();
     assert_int_equal(LMImageWritePNG(image, file), MACH_SEND_INVALID_DATA);
     assert_null(LMImageCreateCairoSurface(image));

@@ -75,7 +75,7 @@ static void serve_three(const struct th_service *me)
 }
 
 /*
- * Intent: several services of one loop are told apart.
+ * Intent: the services of one loop get their own messages.
  *   client             one process
  *   call ----------->  service a: its own info
  *   call ----------->  service b: its own info
@@ -123,7 +123,7 @@ static bool has_ticked(void *connection)
 }
 
 /*
- * Intent: a timer beside a service: both are served.
+ * Intent: a loop serves a timer and a service.
  *   client             service            its timer
  *   ticks? --------->                     tick, tick
  *   <-------------- 2                     ...
@@ -237,8 +237,8 @@ static void *fire_once(void *argument)
     return NULL;
 }
 
-/* Intent: a timer without an interval fires once, is then invalid, its loop has nothing left to run for and goes with
- * its thread. */
+/* Intent: a timer without an interval fires once and is then invalid. Its loop has nothing left to run for and ends
+ * with its thread. */
 static void a_timer_may_fire_once(void)
 {
     int fired = 0;
@@ -271,11 +271,12 @@ static void *run_moved_timer(void *count)
     return NULL;
 }
 
-/* Intent: a timer's callback may take it off its loop, and put it on again: it goes on until it stays off. */
+/* Intent: a timer's callback may remove the timer from its loop and add it again: it continues until it stays
+ * removed. */
 static void a_timer_may_move_itself(void)
 {
     int count = 0;
-    pthread_t thread; /* whose loop, with its descriptors, ends with it */
+    pthread_t thread; /* its loop, with the descriptors, ends with it */
     assert_int_equal(pthread_create(&thread, NULL, run_moved_timer, &count), 0);
     pthread_join(thread, NULL);
     assert_int_equal(count, 5);
@@ -309,7 +310,7 @@ static void serve_while_juggled(const struct th_service *me)
     CFMachPortRef port = CFMachPortCreate(kCFAllocatorDefault, (CFMachPortCallBack)(void (*)(void))answer, NULL, NULL);
     struct juggler juggler = {CFRunLoopGetCurrent(), CFMachPortCreateRunLoopSource(kCFAllocatorDefault, port, 0)};
     CFRunLoopTimerRef awake = CFRunLoopTimerCreate(kCFAllocatorDefault, 0, 0.01, 0, 0, keep_awake, NULL);
-    CFRunLoopAddTimer(juggler.loop, awake, kCFRunLoopCommonModes); /* the loop runs even while the source is off it */
+    CFRunLoopAddTimer(juggler.loop, awake, kCFRunLoopCommonModes); /* the loop runs while the source is off it */
     task_get_bootstrap_port(mach_task_self(), &bootstrap);
     assert_int_equal(rocketbootstrap_register(bootstrap, "loop.juggled", CFMachPortGetPort(port)), 0);
     CFRunLoopAddSource(juggler.loop, juggler.source, kCFRunLoopCommonModes);
@@ -321,7 +322,7 @@ static void serve_while_juggled(const struct th_service *me)
 }
 
 /*
- * Intent: a source taken off its loop and put back by another thread loses nothing.
+ * Intent: a source that another thread removes from its loop and adds again loses nothing.
  *   client             loop                thread
  *   connects, call ->                      off
  *                                          on
@@ -480,7 +481,7 @@ static void be_peer(const struct th_service *me)
         th_sleep_ms(2);
     for (unsigned i = 0; i < th_rounds(2000); i++)
         th_check_echo(&connection);
-    __atomic_store_n(&is_done, 1, __ATOMIC_RELEASE); /* both must be before either ends */
+    __atomic_store_n(&is_done, 1, __ATOMIC_RELEASE); /* both must be created before either ends */
     th_serve_until_stopped();
     CFRunLoopStop(worker.loop);
     pthread_join(worker.thread, NULL);
@@ -525,7 +526,7 @@ static void answer_slowly(CFMachPortRef port, LMMessage *message, CFIndex size, 
 }
 
 /*
- * Intent: messages sent to a service that is busy for long don't use its doorbell up.
+ * Intent: messages sent to a service that is busy for long do not use up the bells that wake it.
  *   client                            service
  *   one way ----------------------->  busy
  *   400 x one way, 12 ms apart ---->  (each finds no progress, and may ring)
@@ -569,7 +570,7 @@ static void be_stopped_from_a_thread(const struct th_service *me)
     th_ready();
 }
 
-/* Intent: the main loop is the first thread's, and another thread can stop it while it sleeps. */
+/* Intent: the main loop belongs to the first thread, and another thread can stop it while it sleeps. */
 static void a_sleeping_loop_can_be_stopped(void)
 {
     assert_int_equal(th_reap(th_start(&(struct th_service){.program = be_stopped_from_a_thread})), 0);
@@ -606,7 +607,7 @@ static void *stop_by_timers(void *argument)
     (void)argument;
     for (int run = 1; run <= 5; run++) {
         assert_int_equal(CFRunLoopRunInMode(kCFRunLoopDefaultMode, 30, false), kCFRunLoopRunStopped);
-        assert_int_equal(often.fired, run); /* armed again although the loop was stopped */
+        assert_int_equal(often.fired, run); /* set again although the loop was stopped */
         assert_true(CFRunLoopTimerIsValid(first));
     }
     CFRunLoopTimerRef second = make_stopper(&once, 0); /* added while the loop is stopped */
@@ -626,7 +627,7 @@ static void *stop_by_timers(void *argument)
 }
 
 /*
- * Intent: a timer goes on in the next run of a loop that was stopped, also by the timer itself.
+ * Intent: a timer continues in the next run of a loop that was stopped, even by the timer itself.
  *   loop              timer A                  timer B
  *   run ----------->  fires, stops the loop
  *   run ----------->  fires, stops the loop
@@ -637,7 +638,7 @@ static void *stop_by_timers(void *argument)
  */
 static void timers_go_on_after_a_stop(void)
 {
-    pthread_t thread; /* whose loop, with its descriptors, ends with it */
+    pthread_t thread; /* its loop, with the descriptors, ends with it */
     assert_int_equal(pthread_create(&thread, NULL, stop_by_timers, NULL), 0);
     pthread_join(thread, NULL);
 }
@@ -713,7 +714,7 @@ static void run_race(struct race *race)
     }
     race->is_over = 1;
     pthread_barrier_wait(&race->start);
-    serve_for_race(race); /* once more, for the last message that was under way: it would be kept */
+    serve_for_race(race); /* once more, for the last message under way, which would otherwise be kept */
     th_check_echo(&connection);
     th_close(&connection);
     CFMachPortInvalidate(race->port);
@@ -772,7 +773,7 @@ static void *call_and_wait(void *connection)
 }
 
 /*
- * Intent: a callback that runs its loop is called with further messages of the same client.
+ * Intent: a callback that runs its loop is called for further messages of the same client.
  *   thread A --call------> callback runs the loop
  *   thread B --one way---> callback within it
  *   A: answered
@@ -804,7 +805,7 @@ static void *send_large_second(void *connection)
 }
 
 /*
- * Intent: the same when the second message waits for the service's welcome, in the turn that gives it.
+ * Intent: the same when the second message waits for the service's welcome, in the turn that sends it.
  *   service stopped
  *   thread A --first call--> connects
  *   thread B --large-------> waits to be welcome

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* CFMessagePort's finer points: names, lives, deaths, sizes. What every program does with it is in
- * message_port_program.c. */
+/* Details of CFMessagePort: names, lifetimes, deaths, sizes. The basics are in message_port_program.c. */
 #include "harness.h"
 
 #include <LightMessaging/CFMessagePort.h>
@@ -17,7 +16,7 @@ static CFStringRef make(const char *text)
     return CFStringCreateWithCString(NULL, text, kCFStringEncodingUTF8);
 }
 
-/* Looks at a request before and after its sender writes to it. */
+/* Reads a request before and after its sender writes to it. */
 static void watch(CFDataRef data)
 {
     const UInt8 *bytes = CFDataGetBytePtr(data);
@@ -86,7 +85,7 @@ static void schedule(CFMessagePortRef port)
     CFRelease(source);
 }
 
-/* Gives up its own reference, as programs do: the loop keeps the port. */
+/* Releases its own reference, as programs do: the loop keeps the port. */
 static void serve(const struct th_service *me)
 {
     CFMessagePortRef port = create_local(me->name);
@@ -106,7 +105,7 @@ static pid_t start(void *exposed)
     return th_start(&service);
 }
 
-/* The channel is the process's; ports only use it. */
+/* The channel belongs to the process; ports only use it. */
 static void close_channel(void)
 {
     LMConnection connection = th_connection(NAME);
@@ -270,7 +269,7 @@ static void connections_and_ports_are_one(void)
     th_stop(server);
 }
 
-/* What a callback copies outlives the request, whose memory others get. */
+/* A copy that the callback makes outlives the request, whose memory is then reused. */
 static void a_copy_of_a_request_lasts(void)
 {
     static UInt8 bytes[100000];
@@ -292,7 +291,7 @@ static void a_copy_of_a_request_lasts(void)
     th_stop(server);
 }
 
-/* The sender of a lent buffer can go on writing to it, though it must not. */
+/* A request does not change even if the sender of its lent buffer still writes to it, which it must not. */
 static void a_request_stays_as_it_is(void)
 {
     pid_t server = start(NULL);
@@ -331,7 +330,7 @@ static void a_callout_may_end_its_port_and_answer(void)
 }
 
 struct counted {
-    int references; /* of this test's own; the test runs under sanitizers, too, and nothing is freed */
+    int references; /* this test's own count; the test also runs under sanitizers, and frees nothing */
 };
 
 static const void *retain_counted(const void *info)
@@ -413,7 +412,7 @@ static void ended(CFMessagePortRef port, void *info)
 
 static void wait_for_an_end(void)
 {
-    CFMessagePortRef busy = create_local("test.busy"); /* something that keeps the loop running */
+    CFMessagePortRef busy = create_local("test.busy"); /* keeps the loop running */
     schedule(busy);
     while (th_get(ENDS) == 0)
         CFRunLoopRunInMode(kCFRunLoopDefaultMode, 1, false);
@@ -457,7 +456,7 @@ static void a_late_callback_is_called_at_once(void)
     CFRelease(port);
 }
 
-/* --- Lives --- */
+/* --- Lifetimes --- */
 
 static void add_one(CFRunLoopTimerRef timer, void *info)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A client's channels to one service, one after another: the rest of an old one is served first; how one begins. */
+/* A client's channels to one service, one after another: the rest of an old one is served first; and how a new one
+ * begins. */
 #include "harness.h"
 
 static const char NAME[] = "test.channels";
@@ -27,7 +28,7 @@ static void send_notes(LMConnectionRef connection, uint32_t from, uint32_t to)
 }
 
 /*
- * Intent: giving the channel up between two messages changes nothing about their order.
+ * Intent: a new channel between two messages does not change their order.
  *   client                     service
  *                              (stopped)
  *   1 ... 200 ------------->
@@ -51,7 +52,7 @@ static void order_holds_over_a_new_channel(void)
     th_stop(service);
 }
 
-/* Intent: the same over several channels, of which each waits for the one before it. */
+/* Intent: the same over several channels, each of which waits for the one before it. */
 static void order_holds_over_many_new_channels(void)
 {
     enum { CHANNELS = 5, EACH = 300 };
@@ -70,7 +71,7 @@ static void order_holds_over_many_new_channels(void)
 }
 
 /*
- * Intent: a first message that has to wait for the service's limits does not sleep past them.
+ * Intent: a first message that has to wait for the service's limits does not sleep through their arrival.
  *   client                             service
  *   connects, large call ----------->  lets it in, answers
  *   gives the channel up, and again

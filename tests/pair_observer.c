@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Observers: told once how it is, then of each death and each return, and of nothing else. */
+/* Observers are told the current state once, and then each death and each return, and nothing else. */
 #include "harness.h"
 
 #include <signal.h>
@@ -8,7 +8,7 @@
 
 static const char NAME[] = "test.observed";
 
-/* What was told, as a word: + there, - away. */
+/* The events as a string: + available, - gone. */
 static char told[100];
 
 static void note(LMObserverRef observer, const char *name, bool is_there, void *info)
@@ -40,7 +40,7 @@ static void end(LMObserverRef observer)
     th_close(&connection);
 }
 
-/* Runs the loop until that much has been told. */
+/* Runs the loop until the events are these. */
 static void expect(const char *what)
 {
     uint64_t limit = th_hung_at();
@@ -56,7 +56,7 @@ static void expect_nothing_more(const char *what)
 }
 
 /*
- * Intent: deaths and returns are told, one by one.
+ * Intent: each death and each return is reported.
  *   client          service
  *   observes        there: +
  *                   killed: -
@@ -76,11 +76,11 @@ static void deaths_and_returns_are_told(void)
     expect("+-+-");
     expect_nothing_more("+-+-");
     end(observer);
-    th_expect_more_descriptors(3); /* and that of the dead channel, until the name is next used */
+    th_expect_more_descriptors(3); /* the loop's, and that of the dead channel, until the name is next used */
 }
 
 /*
- * Intent: before any service has run there is not even a folder to watch; the first one is told all the same.
+ * Intent: before any service has run, no folder exists to be watched; the first start is still reported.
  *   client          service
  *   observes: -
  *                   starts, and makes the folders: +
@@ -96,7 +96,7 @@ static void the_first_start_is_told(void)
 }
 
 /*
- * Intent: other names, one-way messages and calls are no news.
+ * Intent: other names, one-way messages and calls are not reported.
  *   client          service           another
  *   observes: +
  *   calls ------>
@@ -118,7 +118,7 @@ static void nothing_else_is_told(void)
 }
 
 /*
- * Intent: a restart between two looks of the loop is still told as both.
+ * Intent: a restart between two polls of the loop is still reported as a death and a return.
  *   client              service
  *   observes: +
  *   (not in its loop)   killed, restarted
@@ -139,7 +139,7 @@ static void a_quick_restart_is_told_as_both(void)
 }
 
 /*
- * Intent: several observers of one service, and calls beside them, all get what is theirs.
+ * Intent: several observers of one service, and calls beside them, get their own events and answers.
  *   client                      service
  *   observes, 3 times: + + +
  *                               killed: - - -
@@ -165,7 +165,7 @@ static void invalidate_at_once(LMObserverRef observer, const char *name, bool is
     LMObserverInvalidate(observer);
 }
 
-/* Intent: an observer may end itself in its callback, and then the loop has nothing left to run for. */
+/* Intent: an observer may end itself in its callback; the loop then has nothing left to run for. */
 static void an_observer_may_end_itself(void)
 {
     pid_t service = th_serve(NAME, th_echo);
@@ -180,7 +180,7 @@ static void an_observer_may_end_itself(void)
     th_stop(service);
 }
 
-/* Intent: what makes no sense is an error, and nothing is left behind. */
+/* Intent: invalid arguments are errors, and leave nothing behind. */
 static void senseless_observers_are_errors(void)
 {
     LMConnection connection = th_connection(NAME), nameless = th_connection("");
@@ -213,7 +213,8 @@ static void serve_nobody(const struct th_service *me)
 }
 
 /*
- * Intent: a service that does not let us in is away, and is not asked in a hurry; the next one may.
+ * Intent: a service that refuses the client counts as gone, and is not asked again in quick succession; the next one
+ * may accept.
  *   client          service
  *   observes        refuses: -
  *                   another, which does not: +

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who calls, who may, and how much: senders as the kernel knows them, policies, quotas, and services with options. */
+/* Senders as the kernel reports them, policies, quotas, and services with options. */
 #include "harness.h"
 
 #include <fcntl.h>
@@ -57,7 +57,7 @@ static void answer_whether_gone(LMMessage *message)
     LMSendIntegerReply(message->head.msgh_remote_port, poll(&gone, 1, -1));
 }
 
-/* A megabyte to each client that waits; what became of it. */
+/* Sends a megabyte to each waiting client, and records the results. */
 static void answer_kept(mach_port_t reply)
 {
     static const char megabyte[1 << 20];
@@ -123,7 +123,7 @@ static void serve(const struct th_service *me)
     serve_with(me->info, NULL);
 }
 
-/* The folder is private to root; another user must get as far as the unlocked services. */
+/* The folder is private to root; another user must be able to reach the unlocked services. */
 static pid_t start(const LMServiceOptions *options)
 {
     assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
@@ -135,7 +135,7 @@ static pid_t start(const LMServiceOptions *options)
 static void become_nobody(gid_t further_group)
 {
     if (geteuid() != 0)
-        fail_msg("this test must be root, to become somebody else");
+        fail_msg("this test needs root to change its user");
     assert_int_equal(setgroups(further_group != 0, &further_group), 0);
     assert_int_equal(setresgid(NOBODY, NOBODY, NOBODY), 0);
     assert_int_equal(setresuid(NOBODY, NOBODY, NOBODY), 0);
@@ -165,7 +165,7 @@ static void attempt(const struct th_service *me)
     th_ready();
 }
 
-/* What becomes of a call by nobody. */
+/* Makes a call as user nobody, and expects the result. */
 static void expect_for_nobody(const struct attempt *wanted)
 {
     void *info = (void *)(uintptr_t)wanted;
@@ -175,7 +175,7 @@ static void expect_for_nobody(const struct attempt *wanted)
 /* --- Tests --- */
 
 /*
- * Intent: a service learns from the kernel who calls, be it its own user or another.
+ * Intent: a service learns from the kernel who the caller is, of its own user or another.
  *   root --WHO--> service: root's pid, uid, gid
  *   nobody --WHO--> service: nobody's
  */
@@ -224,7 +224,7 @@ static void a_sender_can_be_watched(void)
 }
 
 /*
- * Intent: lists of users and groups let in whom they name and nobody else, root neither.
+ * Intent: lists of users and groups admit the users they name and no others, not even root.
  *   nobody --call--> [users: nobody] ok, root refused
  *   [users: root] refused
  *   [groups: 4711] only with that group
@@ -269,7 +269,7 @@ static void serve_with_a_function(const struct th_service *me)
 }
 
 /*
- * Intent: a function decides about those whom no list names, once per client.
+ * Intent: a function decides about users whom no list names, once per client.
  *   nobody: refused
  *   nobody: let in
  *   root, listed, asks how often the function was called: 2
@@ -297,7 +297,7 @@ static void serve_typed(const struct th_service *me)
     CFRelease(running);
 }
 
-/* Intent: a callback of its own type needs no cast, and no other. */
+/* Intent: a callback of the documented type needs no cast. */
 static void a_typed_callback_is_called(void)
 {
     pid_t service = th_start(&(struct th_service){.program = serve_typed});
@@ -310,7 +310,7 @@ static void a_typed_callback_is_called(void)
 static bool refuses_after_a_while(const LMSender *sender, void *info)
 {
     (void)sender, (void)info;
-    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0.2, false); /* the hello is there, and the request */
+    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0.2, false); /* the hello and the request are there */
     return false;
 }
 
@@ -321,7 +321,7 @@ static void serve_with_a_slow_function(const struct th_service *me)
 }
 
 /*
- * Intent: nobody comes in while the function runs the loop.
+ * Intent: no client is admitted while the function runs the loop.
  *   client --call--> the function runs the loop, says no
  */
 static void a_function_may_run_the_loop(void)
@@ -335,7 +335,7 @@ static void a_function_may_run_the_loop(void)
 }
 
 /*
- * Intent: one-way messages to a service that refuses us don't look sent for ever.
+ * Intent: one-way messages to a service that refuses the client do not seem sent for ever.
  *   client --one way--> queued, or refused at once
  *   refused
  *   client --one way--> BOOTSTRAP_NOT_PRIVILEGED, and again
@@ -349,7 +349,7 @@ static void a_refusal_reaches_one_way_senders(void)
     LMResponseBuffer response;
     pid_t service = start(&for_nobody);
     kern_return_t first = LMConnectionSendOneWay(&connection, ONE_WAY, "1", 1);
-    assert_true(first == 0 || first == BOOTSTRAP_NOT_PRIVILEGED); /* whichever is faster */
+    assert_true(first == 0 || first == BOOTSTRAP_NOT_PRIVILEGED); /* depends on which is faster */
     assert_int_equal(LMConnectionSendTwoWay(&connection, WHO, NULL, 0, &response), BOOTSTRAP_NOT_PRIVILEGED);
     for (int i = 0; i < 3; i++)
         assert_int_equal(LMConnectionSendOneWay(&connection, ONE_WAY, "2", 1), BOOTSTRAP_NOT_PRIVILEGED);
@@ -379,7 +379,7 @@ static bool gets_in(void *connection)
 }
 
 /*
- * Intent: a user has so many connections and no more; another user still gets in; a place that is given up is free.
+ * Intent: a user has a limited number of connections; another user still gets in; a connection that ends makes room.
  *   A, B connected
  *   C: KERN_RESOURCE_SHORTAGE
  *   nobody: ok
@@ -414,7 +414,7 @@ static void wait_for_a_reply(const struct th_service *me)
     LMResponseBufferFree(&response);
 }
 
-/* Whether that many calls are kept. */
+/* Returns whether that many calls are kept. */
 static bool are_kept(void *count)
 {
     LMConnection connection = th_connection(NAME);
@@ -422,7 +422,7 @@ static bool are_kept(void *count)
 }
 
 /*
- * Intent: replies that nobody reads count for their user, over all its connections.
+ * Intent: unread replies count for their user, over all of the user's connections.
  *   A, B --KEEP--> service
  *   both stopped
  *   service --1 MiB--> A: kept, B: over the quota, cut off; A's is not lost
@@ -456,7 +456,7 @@ static void a_user_has_so_many_bytes(void)
 enum { SERVICE, LIMITED, FILLED }; /* words */
 enum { LARGE = 3000000 };
 
-/* The service is stopped: what fits into the ring is there, the rest does not come. */
+/* The service is stopped: one part of the message fits into the ring, the rest does not come. */
 static void time_out_and_stay(const struct th_service *me)
 {
     LMConnection connection = th_connection(NAME);
@@ -472,7 +472,7 @@ static void time_out_and_stay(const struct th_service *me)
     th_serve_until_stopped();
 }
 
-/* Whether a large request of ours has room in the quota. */
+/* Returns whether a large request of this process fits into the quota. */
 static bool a_large_one_is_taken(void *info)
 {
     LMConnection *connection = info;
@@ -488,7 +488,7 @@ static bool a_large_one_is_taken(void *info)
 }
 
 /*
- * Intent: a large request that was given up in the middle holds nothing of its user's quota, though its sender is idle.
+ * Intent: a large request that was given up in the middle uses none of its user's quota, even if its sender is idle.
  *   service stopped
  *   A --3 MB--> times out
  *   service goes on
@@ -511,7 +511,7 @@ static void what_was_given_up_does_not_count(void)
     th_stop(service);
 }
 
-/* Leaves one descriptor, which a new connection takes: none is left for its memory. */
+/* Leaves one free descriptor, which a new connection takes: none is left for its memory. */
 static void leave_one_descriptor(void)
 {
     int last = -1;
@@ -525,7 +525,7 @@ static void serve_without_descriptors(const struct th_service *me)
 {
     (void)me;
     assert_int_equal(LMStartService(NAME, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer), 0);
-    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false); /* opens what it needs */
+    CFRunLoopRunInMode(kCFRunLoopDefaultMode, 0, false); /* opens what the loop needs */
     th_ready();
     th_await(LIMITED, 1);
     leave_one_descriptor();
@@ -533,7 +533,7 @@ static void serve_without_descriptors(const struct th_service *me)
     th_serve_until_stopped();
 }
 
-/* Intent: a service without descriptors says so, rather than nothing. */
+/* Intent: a service without descriptors refuses the client with an error. */
 static void no_room_for_a_client_is_told(void)
 {
     pid_t service = th_start(&(struct th_service){.program = serve_without_descriptors});
@@ -568,9 +568,8 @@ static void start_and_fail(const struct th_service *me)
     th_ready();
 }
 
-/*
- * Intent: a start that fails leaves nothing: no service, no source on the loop, no descriptor, no harm to the first.
- */
+/* Intent: a failed start leaves nothing: no service, no source on the loop, no descriptor, no effect on the first
+ * service. */
 static void a_start_that_fails_leaves_nothing(void)
 {
     pid_t first = start(NULL);
@@ -612,7 +611,7 @@ int main(void)
 {
     if (geteuid() != 0) {
         fprintf(stderr, "skipped: only root can become somebody else\n");
-        return 77; /* Meson's number for that */
+        return 77; /* Meson's number for a skipped test */
     }
     const struct CMUnitTest tests[] = {
         TH_TEST(a_sender_is_known),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Property lists in C: what comes back, what is refused, and what other programs make of it. */
+/* Property lists in C: there and back, the ones that are refused, and how other programs read them. */
 #include "lists.h"
 
 #include <LightMessaging/PropertyList.h>
@@ -73,7 +73,7 @@ static void lists_become_data_and_back(void)
     assert_null(LMPropertyListForData(NULL));
 }
 
-/* --- What plistutil makes of it --- */
+/* --- plistutil's reading of the lists --- */
 
 static void write_file(const char *path, CFDataRef data)
 {
@@ -101,7 +101,7 @@ static void plistutil_reads_what_is_sent(void)
     char from[512], to[512];
     pid_t process;
     int status;
-    char *environment[] = {NULL}; /* a tool by itself, also when something watches this process */
+    char *environment[] = {NULL}; /* without the variables of a tool that checks this process */
     snprintf(from, sizeof from, "%s/list", getenv("LM_RUNTIME_DIR"));
     snprintf(to, sizeof to, "%s/list.xml", getenv("LM_RUNTIME_DIR"));
     plist_t list = ls_make_for_foundation();
@@ -120,7 +120,7 @@ static void plistutil_reads_what_is_sent(void)
     assert_int_equal(unlink(to), 0);
 }
 
-/* --- What is refused --- */
+/* --- Refused lists --- */
 
 static kern_return_t parse(const void *bytes, size_t length)
 {
@@ -164,7 +164,7 @@ static void deep_xml_is_refused(void)
     assert_int_equal(parse_deep_xml(10000), MACH_SEND_TOO_LARGE);
 }
 
-/* What ends early for who looks at it is as deep as ever for who parses it. */
+/* Lists whose containers end early for a simple check, but not for a parser. */
 static void hidden_depth_is_refused(void)
 {
     char *text;
@@ -175,7 +175,7 @@ static void hidden_depth_is_refused(void)
     }
 }
 
-/* Each costs libplist a move of all the text behind it. */
+/* For each reference libplist moves all of the text behind it. */
 static void too_many_references_are_refused(void)
 {
     char *some = ls_write_references(10000), *many = ls_write_references(100000);
@@ -199,7 +199,7 @@ static void texts_with_a_nul_are_refused(void)
 {
     const char good[] = "bplist00\xd1\x01\x02\x51k\x62\0v\0w\x08\x0b\x0d\0\0\0\0\0\0\1\1\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0"
                         "\0\0\0\0\0\0\0\0\x12";
-    const unsigned texts[] = {12, 15, 17}; /* where the key is, and the two units of the value */
+    const unsigned texts[] = {12, 15, 17}; /* offset of the key, and of the two units of the value */
     assert_int_equal(parse(good, sizeof good - 1), 0);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         memcpy(bytes, good, sizeof good);
@@ -208,7 +208,7 @@ static void texts_with_a_nul_are_refused(void)
     }
 }
 
-/* Two references to the next value each: a thousand bytes that would become 2^60 values. */
+/* Each value has two references to the next: a thousand bytes that would become 2^60 values. */
 static void lists_that_would_grow_are_refused(void)
 {
     assert_int_equal(parse(bytes, ls_write_chain(bytes, 10, 2, -1)), 0);
@@ -216,14 +216,14 @@ static void lists_that_would_grow_are_refused(void)
     assert_int_equal(parse(bytes, ls_write_chain(bytes, 200, 14, -1)), MACH_SEND_TOO_LARGE);
 }
 
-/* A list that is cut short anywhere is none; with one byte wrong it may be another, but never a crash. */
+/* A truncated list is invalid; one with a damaged byte may be valid, but causes no crash. */
 static void truncated_lists_are_refused(void)
 {
     plist_t list = ls_make();
     CFDataRef data = LMDataForPropertyList(list);
     size_t length = (size_t)CFDataGetLength(data);
     for (size_t cut = 0; cut < length; cut += th_quick() ? 37 : 1) {
-        uint8_t *part = (uint8_t *)malloc(cut + 1); /* of its own, so that a read beyond its end is noticed */
+        uint8_t *part = (uint8_t *)malloc(cut + 1); /* memory of its own, so that a read beyond its end is noticed */
         memcpy(part, CFDataGetBytePtr(data), cut);
         assert_int_equal(parse(part, cut), MACH_SEND_INVALID_DATA);
         free(part);
@@ -291,7 +291,7 @@ static void a_reply_that_is_no_list_is_null(void)
     th_stop(server);
 }
 
-/* --- What is not sent --- */
+/* --- Lists that are not sent --- */
 
 static void reply_unsendable(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
@@ -304,7 +304,7 @@ static void reply_unsendable(CFMachPortRef port, LMMessage *message, CFIndex siz
     plist_free(list);
 }
 
-/* Beyond 64 bits with a sign, which libplist makes of no other source. */
+/* An integer beyond signed 64 bits, which libplist creates from no other source. */
 static plist_t make_wide_integer(void)
 {
     const char xml[] = "<plist><integer>18446744073709551615</integer></plist>";

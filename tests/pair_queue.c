@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The queue to a service that takes nothing holds what it is said to hold, whatever has passed through it before; and
- * what stays in it goes to a successor, also when its sender ends.
- */
+/* The queue to a service that takes nothing has its documented capacity, whatever has passed through it before; and its
+ * contents go to a successor, also when the sender ends. */
 #include "harness.h"
 
 #include <pthread.h>
@@ -31,9 +29,10 @@ static void take(CFMachPortRef port, LMMessage *message, CFIndex size, void *inf
     th_add(TAKEN);
 }
 
-/* --- How much the queue holds --- */
+/* --- Capacity --- */
 
-/* What one thread sends: so many messages of a length, or as many as there is room for; 0: of random lengths. */
+/* The messages of one thread: a number of them, or 0 for as many as there is room for; a length, or 0 for random
+ * lengths. */
 struct sender {
     pthread_t thread;
     LMConnectionRef connection;
@@ -62,7 +61,7 @@ static void *send_messages(void *argument)
     return NULL;
 }
 
-/* The messages that the threads have sent together, and the room that these take. */
+/* Returns the messages that the threads have sent together, and the room that they take. */
 static struct sender send_from(unsigned threads, LMConnectionRef connection, uint32_t count, uint32_t length,
                                uint64_t seed)
 {
@@ -83,7 +82,7 @@ static struct sender send_from(unsigned threads, LMConnectionRef connection, uin
     return all;
 }
 
-/* A channel's queue, after one call and `count` messages that were taken: the room that it has. */
+/* Returns the room in a channel's queue after one call and `count` messages that were taken. */
 static uint64_t room_after(pid_t service, unsigned threads, uint32_t count, uint32_t length)
 {
     static const uint32_t fills[] = {1500, 1, 0, LONGEST};
@@ -127,7 +126,7 @@ static void check_rooms(unsigned threads)
 }
 
 /*
- * Intent: the queue has its size in every state that it can come to.
+ * Intent: the queue has its full capacity in every reachable state.
  *   client                     service
  *   a call, n messages ----->  takes them
  *                              stopped
@@ -144,7 +143,7 @@ static void the_queue_holds_its_size_from_four_threads(void)
     check_rooms(4);
 }
 
-/* --- What stays in it --- */
+/* --- Messages that stay in the queue --- */
 
 static void send_numbers(LMConnectionRef connection, uint32_t from, uint32_t to)
 {
@@ -152,7 +151,7 @@ static void send_numbers(LMConnectionRef connection, uint32_t from, uint32_t to)
         assert_int_equal(LMConnectionSendOneWay(connection, NUMBERED, &number, sizeof number), 0);
 }
 
-/* Sends to a stopped service, and ends in good order when that is dead. */
+/* Sends to a stopped service, and exits normally once that is dead. */
 static void send_and_end(const struct th_service *me)
 {
     (void)me;
@@ -185,7 +184,7 @@ static void check_end(void (*client_program)(const struct th_service *me))
 }
 
 /*
- * Intent: what a process keeps for a dead service goes to its successor when the process ends in good order.
+ * Intent: messages that a process keeps for a dead service go to its successor when the process exits normally.
  *   client                     service
  *   a call ----------------->
  *                              stopped
@@ -198,7 +197,7 @@ static void an_end_in_good_order_sends_what_was_kept(void)
     check_end(send_and_end);
 }
 
-/* Intent: without a successor the end waits for nobody. */
+/* Intent: without a successor, the exit does not wait. */
 static void an_end_without_a_successor_is_an_end(void)
 {
     pid_t service = th_serve(NAME, take);
@@ -218,7 +217,7 @@ static void *send_one_more(void *argument)
     return NULL;
 }
 
-/* Ends while another thread opens the channel to the successor. */
+/* Exits while another thread opens the channel to the successor. */
 static void send_and_end_beside_a_thread(const struct th_service *me)
 {
     static LMConnection connection;
@@ -238,14 +237,14 @@ static void send_and_end_beside_a_thread(const struct th_service *me)
     exit(0);
 }
 
-/* Intent: the same if another thread is on its way to the successor just then. */
+/* Intent: the same if another thread is just opening the channel to the successor. */
 static void an_end_beside_a_sending_thread_sends_what_was_kept(void)
 {
     for (unsigned i = 0; i < th_rounds(50); i++)
         check_end(send_and_end_beside_a_thread);
 }
 
-#if !TH_THREAD_SANITIZER /* which reports what the handler does, and rightly */
+#if !TH_THREAD_SANITIZER /* which rightly reports what the handler does */
 
 static void ignore_state(LMObserverRef observer, const char *name, bool is_there, void *info)
 {
@@ -258,7 +257,7 @@ static void end_by_signal(int signal)
     exit(0);
 }
 
-/* The signal comes while the only thread is within the library, more often than not. */
+/* The signal usually arrives while the only thread is inside the library. */
 static void send_and_end_by_signal(const struct th_service *me)
 {
     (void)me;
@@ -276,7 +275,7 @@ static void send_and_end_by_signal(const struct th_service *me)
         CFRunLoopWakeUp(CFRunLoopGetCurrent());
 }
 
-/* Intent: a signal handler that calls exit, though it should not, does not hang. */
+/* Intent: a signal handler that calls exit, which it should not, does not hang. */
 static void an_end_by_a_signal_is_an_end(void)
 {
     for (unsigned i = 0; i < th_rounds(20); i++) {
@@ -297,8 +296,8 @@ static void an_end_by_a_signal_is_an_end(void)
 #endif
 
 /*
- * Intent: giving up the port of a living service that dies before it takes what was sent gives up none of it, and no
- * descriptor stays.
+ * Intent: deallocating the port of a living service that dies before it takes the messages loses none of them, and no
+ * descriptor stays open.
  *   client                     service
  *                              stopped
  *   1 ... 3 ---------------->
@@ -326,7 +325,7 @@ static void deallocating_a_living_services_port_loses_nothing(void)
 }
 
 /*
- * Intent: giving up the port of a dead service gives up nothing that it had not taken.
+ * Intent: deallocating the port of a dead service loses none of the messages that it had not taken.
  *   client                     service
  *                              stopped
  *   1 ... 3 ---------------->

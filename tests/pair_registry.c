@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Names: which there may be, whose directories are believed, who owns one, who can reach it. */
+/* Names: which are valid, which directories are trusted, who owns a name, and who can reach it. */
 #include "others.h"
 #include "with_door.h"
 
@@ -14,7 +14,7 @@ static const char NAME[] = "test.registry";
 
 /* --- Services --- */
 
-/* Tries to serve; the program's exit status says what came of it. */
+/* Tries to serve; the program's exit status is the result. */
 static kern_return_t start_here(const char *name)
 {
     LMServiceRef service = NULL;
@@ -27,7 +27,7 @@ static kern_return_t start_here(const char *name)
     return status;
 }
 
-/* This thread's loop stays, with descriptors of its own. */
+/* Keeps this thread's loop, which has descriptors of its own. */
 static void keep_loop(void)
 {
     unsigned before = th_descriptors();
@@ -89,7 +89,7 @@ static bool never(const LMServiceEntry *entry, void *info)
     return true;
 }
 
-/* Intent: names of 1 to 127 bytes of anything but '/', control characters and a leading dot; all functions agree. */
+/* Intent: names of 1 to 127 bytes without '/', control characters and a leading dot are valid; all functions agree. */
 static void names_are_accepted_or_refused_as_documented(void)
 {
     char longest[128], too_long[129], utf8[128] = "";
@@ -103,7 +103,7 @@ static void names_are_accepted_or_refused_as_documented(void)
     keep_loop();
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         check_refused(refused[i]);
-    assert_int_equal(LMListServices(never, NULL), 0); /* nothing was made of them */
+    assert_int_equal(LMListServices(never, NULL), 0); /* nothing was created for the invalid ones */
     for (size_t i = 0; i < sizeof accepted / sizeof *accepted; i++)
         check_accepted(accepted[i]);
 }
@@ -117,7 +117,7 @@ static unsigned mode_of(const char *below)
     return (unsigned)status.st_mode & 07777;
 }
 
-/* Intent: what is made has the modes it needs, and no more, whatever the umask. */
+/* Intent: new entries have the modes they need, and no more, whatever the umask. */
 static void what_is_made_is_private(void)
 {
     const mode_t masks[] = {0, 022, 077};
@@ -148,7 +148,8 @@ static void be_refused(void)
     assert_int_equal(call(NAME), BOOTSTRAP_NOT_PRIVILEGED);
 }
 
-/* Intent: a `locked` folder that a launcher or anybody else made too open is closed before anything is put there. */
+/* Intent: a `locked` folder that another program created with a wider mode is made private before anything is put
+ * there. */
 static void a_locked_folder_is_made_private(void)
 {
     assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
@@ -156,12 +157,12 @@ static void a_locked_folder_is_made_private(void)
     assert_int_equal(chmod(th_runtime("locked"), 0755), 0);
     pid_t service = start(NAME, WITHOUT_DOOR);
     assert_int_equal(mode_of("locked"), 0700);
-    assert_int_equal(mode_of("."), 0755); /* as it was */
+    assert_int_equal(mode_of("."), 0755); /* unchanged */
     th_do_as(OTHER_USER, be_refused);
     th_stop(service);
 }
 
-/* How many entries the folder has, . and .. apart. */
+/* Returns the number of entries in the folder, without . and .. */
 static int count_entries(const char *path)
 {
     int count = -2;
@@ -173,7 +174,7 @@ static int count_entries(const char *path)
     return count;
 }
 
-/* Nobody may be served, called, or unlocked. */
+/* Nothing can be served, called, or unlocked. */
 static void check_not_believed(kern_return_t called)
 {
     assert_int_equal(start_here(NAME), BOOTSTRAP_NOT_PRIVILEGED);
@@ -191,7 +192,7 @@ static void change_and_check(const char *below, uid_t owner, mode_t mode, kern_r
     assert_int_equal(chmod(th_runtime(below), 0755), 0);
 }
 
-/* Intent: directories that somebody else owns, or could write to, are not believed, however live what is in them. */
+/* Intent: directories that another user owns, or could write to, are not trusted, even if live services are in them. */
 static void directories_of_others_are_not_believed(void)
 {
     pid_t service = start(NAME, WITH_DOOR);
@@ -203,13 +204,13 @@ static void directories_of_others_are_not_believed(void)
     change_and_check("locked", 0, 0702, BOOTSTRAP_NOT_PRIVILEGED);
     change_and_check("locked", 0, 0720, BOOTSTRAP_NOT_PRIVILEGED);
     change_and_check("locked", OTHER_USER, 0700, BOOTSTRAP_NOT_PRIVILEGED);
-    change_and_check("unlocked", 0, 0777, 0); /* not asked: the service is found before */
+    change_and_check("unlocked", 0, 0777, 0); /* not checked: the service is found before */
     change_and_check("unlocked", OTHER_USER, 0755, 0);
     assert_int_equal(call(NAME), 0);
     th_stop(service);
 }
 
-/* Puts something else in the place of a directory that is moved away. */
+/* Moves a directory away and puts something else in its place. */
 static void replace_and_check(const char *below, const char *link)
 {
     char place[512], aside[520];
@@ -226,13 +227,13 @@ static void replace_and_check(const char *below, const char *link)
 }
 
 /*
- * Intent: links are not followed, at no level, and nothing is made where they lead.
- *   RUNTIME/locked, RUNTIME/unlocked -> elsewhere, or a file: not believed
- *   RUNTIME -> elsewhere: not believed
+ * Intent: links are not followed at any level, and nothing is created at their targets.
+ *   RUNTIME/locked, RUNTIME/unlocked -> elsewhere, or a file: not trusted
+ *   RUNTIME -> elsewhere: not trusted
  */
 static void links_are_not_followed(void)
 {
-    const char *const ends[] = {"", "/", "/.", "//", "/./", "/././/."}; /* which would have the kernel follow */
+    const char *const ends[] = {"", "/", "/.", "//", "/./", "/././/."}; /* would make the kernel follow it */
     char elsewhere[512], linked[512], end[540];
     keep_loop();
     snprintf(elsewhere, sizeof elsewhere, "%s", th_runtime("elsewhere"));
@@ -274,7 +275,7 @@ static bool count_systems(const LMServiceEntry *entry, void *info)
 static void find_system_service(void)
 {
     int count = 0;
-    assert_int_equal(LMListServices(count_systems, &count), BOOTSTRAP_NOT_PRIVILEGED); /* one's own directory */
+    assert_int_equal(LMListServices(count_systems, &count), BOOTSTRAP_NOT_PRIVILEGED); /* the user's own directory */
     assert_int_equal(count, 1);
     LMConnection connection = th_connection(NAME);
     th_check_echo(&connection);
@@ -289,10 +290,8 @@ static void serve_system(int ready, void *info)
     CFRunLoopRun();
 }
 
-/*
- * Intent: who is first in /tmp gains nothing. A third user makes /tmp/lightmessaging-4242 and listens there; user 4242
- * is told, sends nothing, and still reaches the system's services.
- */
+/* Intent: a user who is first in /tmp gains nothing. A third user makes /tmp/lightmessaging-4242 and listens there;
+ * user 4242 gets an error, sends nothing, and still reaches the system's services. */
 static void a_hostile_tmp_gains_nothing(void)
 {
     const char *mine = "/tmp/lightmessaging-4242", *folder = "/tmp/lightmessaging-4242/locked";
@@ -307,7 +306,7 @@ static void a_hostile_tmp_gains_nothing(void)
     snprintf(path, sizeof path, "%s/%s", folder, NAME);
     pid_t decoy = th_decoy(path, 0, THIRD_USER);
     th_do_as(OTHER_USER, find_tmp_occupied);
-    setenv("LM_RUNTIME_DIR", mine, 1); /* nor by name: /tmp is everybody's */
+    setenv("LM_RUNTIME_DIR", mine, 1); /* nor if it is named: in /tmp any user could have made it */
     th_do_as(OTHER_USER, find_tmp_occupied);
     th_forget_runtime_directory();
     pid_t service = th_branch(serve_system, NULL);
@@ -320,7 +319,7 @@ static void a_hostile_tmp_gains_nothing(void)
     th_branch_end(decoy);
 }
 
-/* A directory with both folders and a live socket of NAME, all of that user; what listens counts what it is sent. */
+/* Makes a directory of that user with both folders and a live socket of NAME; the listener counts what it receives. */
 static pid_t occupy(const char *path, uid_t user)
 {
     char place[600];
@@ -342,7 +341,7 @@ static void make_for(const char *path, uid_t user, mode_t mode)
     assert_int_equal(chown(path, user, user), 0);
 }
 
-/* Neither a user nor root believes it, by whatever name it goes. */
+/* Neither a user nor root trusts it, by any name. */
 static void check_occupied(const char *path)
 {
     setenv("LM_RUNTIME_DIR", path, 1);
@@ -351,16 +350,14 @@ static void check_occupied(const char *path)
     assert_int_equal(th_get(0), 0);
 }
 
-/*
- * Intent: nor does he gain anything further down, when LM_RUNTIME_DIR names a directory that he can have put there
- * because something above it was his to put there, or to link.
- */
+/* Intent: such a user gains nothing further down either, when LM_RUNTIME_DIR names a directory that he can have put
+ * there because something above it was his to create or to link. */
 static void a_hostile_directory_above_gains_nothing(void)
 {
     th_hide_tmp_and_run();
     make_for("/tmp/app", THIRD_USER, 0755);
     pid_t decoys[] = {occupy("/tmp/app/lm", THIRD_USER), -1, -1};
-    make_for("/run/safe", 0, 0755); /* where only root can put anything */
+    make_for("/run/safe", 0, 0755); /* where only root can create entries */
     decoys[1] = occupy("/run/safe/lm", THIRD_USER);
     assert_int_equal(symlink("/run/safe", "/tmp/way"), 0);
     assert_int_equal(lchown("/tmp/way", THIRD_USER, THIRD_USER), 0);
@@ -386,8 +383,8 @@ static void find_in_safety(void)
     assert_int_equal(call(NAME), 0);
 }
 
-/* Intent: a user's directory whose way is safe is believed by others who name it, also below a shared directory in
- * which root or the caller himself made the next. */
+/* Intent: a user's directory with a safe path is trusted by other users who name it, also below a shared directory in
+ * which root or the caller made the next component. */
 static void directories_on_safe_ways_are_believed(void)
 {
     th_hide_tmp_and_run();
@@ -411,7 +408,7 @@ static bool count_name(const LMServiceEntry *entry, void *info)
     return true;
 }
 
-/* Intent: the system's directory is the system's, however it is written: open to all, and listed once. */
+/* Intent: the system's directory is recognised in every spelling: open to all users, and listed once. */
 static void the_systems_directory_has_one_name(void)
 {
     th_hide_tmp_and_run();

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Clients in sandboxes, of other users, and where the kernel allows less than usual. A program of its own (visitor.c)
- * calls an unlocked and a locked service from there, tries to register and to unlock, and says what came of it.
- */
+/* Clients in sandboxes, of other users, and on restricted kernels. A separate program (visitor.c) calls an unlocked and
+ * a locked service from there, tries to register and to unlock, and prints the results. */
 static int fail_futex(long number);
 #define LM_TEST_SYSCALL fault_of
 int fault_of(long number);
@@ -54,7 +52,7 @@ static CFMachPortRef register_one(const char *name)
     return port;
 }
 
-/* Both services, of the user that `info` points to. */
+/* Runs both services as the user that `info` points to. */
 static void serve_both(int ready, void *info)
 {
     uid_t user = *(const uid_t *)info;
@@ -73,7 +71,8 @@ static void prepare(void)
     th_hide_run();
 }
 
-/* A runtime directory of the user's, which no third user can have put there; what is above lets everybody through. */
+/* Makes a runtime directory of the user, at a place where no third user can have put it, and starts the services; the
+ * directories above let every user through. */
 static pid_t open_doors(uid_t user)
 {
     prepare();
@@ -102,7 +101,7 @@ static void add(struct visit *visit, const char *const *words)
 }
 #define ADD(visit, ...) add(visit, (const char *const[]){__VA_ARGS__, NULL})
 
-/* Runs the words; what they say must be `expected`. */
+/* Runs the visitor with the words; its output must be `expected`. */
 static void expect(const struct visit *visit, const char *expected)
 {
     static struct th_output output;
@@ -118,7 +117,7 @@ static void add_deeds(struct visit *visit)
         "unlock:test.shut", "lock:test.open", "call:test.open");
 }
 
-/* A sandbox that has nothing but the visitor and the unlocked folder, read-only: no /proc, no libraries, no network. */
+/* Adds bubblewrap with only the visitor and the unlocked folder, read-only: no /proc, no libraries, no network. */
 static void add_bwrap(struct visit *visit, char *folder, size_t size)
 {
     snprintf(folder, size, "%s/unlocked", runtime);
@@ -126,7 +125,7 @@ static void add_bwrap(struct visit *visit, char *folder, size_t size)
         "--ro-bind", visitor, "/visitor", "--ro-bind", folder, folder);
 }
 
-/* What the outside looks like after a visit: as before. */
+/* The outside must be the same after a visit as before. */
 static void check_untouched(void)
 {
     char path[600];
@@ -140,7 +139,7 @@ static void check_untouched(void)
     assert_int_equal(lstat(path, &status), -1);
 }
 
-/* The locked service can't be seen there, so it is unknown; all that changes the registry is refused. */
+/* The locked service cannot be seen there, so it is unknown; every change of the registry is refused. */
 static void visit_by_bwrap(const char *user, const char *option, const char *value)
 {
     char folder[600], expected[200];
@@ -163,7 +162,7 @@ static void visit_as_somebody_else(void)
     visit_by_bwrap("4242", "--uid", "0"); /* believes that it is root */
 }
 
-/* Intent: a sandbox with only the unlocked folder reaches what is unlocked, and nothing else. */
+/* Intent: a sandbox with only the unlocked folder reaches the unlocked services, and nothing else. */
 static void bubblewrap_lets_in_to_what_is_unlocked(void)
 {
     pid_t services = open_doors(0);
@@ -174,7 +173,7 @@ static void bubblewrap_lets_in_to_what_is_unlocked(void)
     th_branch_end(services);
 }
 
-/* Intent: the same if another user, who can't even make a file outside, makes the sandbox. */
+/* Intent: the same if another user creates the sandbox, who cannot even create a file outside. */
 static void bubblewrap_of_another_user_does_too(void)
 {
     pid_t services = open_doors(0);
@@ -183,7 +182,7 @@ static void bubblewrap_of_another_user_does_too(void)
     th_branch_end(services);
 }
 
-/* Intent: the same for services of the sandbox's own user, the everyday case. */
+/* Intent: the same for services of the sandbox's own user, the usual case. */
 static void bubblewrap_of_the_services_user_does_too(void)
 {
     pid_t services = open_doors(OTHER_USER);
@@ -201,7 +200,8 @@ static void visit_plainly(void)
     expect(&visit, "user 4343\n0\n1100\n1100\n1100\n1100\n1100\nuser 4343\n");
 }
 
-/* Intent: another user, without a sandbox: what is locked is refused by the kernel. Services of root, and of a user. */
+/* Intent: another user, without a sandbox: the kernel refuses access to locked services. Services of root, and of a
+ * user. */
 static void another_user_reaches_what_is_unlocked(void)
 {
     pid_t services = open_doors(OTHER_USER);
@@ -219,7 +219,7 @@ static void visit_as_false_root(void)
     expect(&visit, "0\nuser 4343\n0\n1100\n1100\n1100\n1100\n1100\nuser 4343\n");
 }
 
-/* Intent: who only believes that he is root gains nothing by it, and loses nothing. */
+/* Intent: a process that is root only in its user namespace neither gains nor loses anything by that. */
 static void a_false_root_is_the_user_that_he_is(void)
 {
     pid_t services = open_doors(OTHER_USER);
@@ -235,7 +235,7 @@ static void serve_root_and_visit(uid_t user)
     th_branch_end(services);
 }
 
-/* Intent: the same where the services' user is the true root, who has no number there. */
+/* Intent: the same if the services' user is the real root, who has no number in that namespace. */
 static void a_false_root_finds_the_true_roots_services(void)
 {
     serve_root_and_visit(0);
@@ -249,7 +249,8 @@ static void visit_system_as_false_root(void)
     visit_as_false_root();
 }
 
-/* Intent: the system's services are found in their usual place from where root, whose it is, has no number. */
+/* Intent: the system's services are found in their usual place from a namespace in which their owner root has no
+ * number. */
 static void a_false_root_finds_the_system(void)
 {
     uid_t root = 0;
@@ -260,9 +261,9 @@ static void a_false_root_finds_the_system(void)
     th_branch_end(services);
 }
 
-static const char *session; /* NULL: none, the system's directory is used */
+static const char *session; /* NULL: none, so that the system's directory is used */
 
-/* The lines for bubblewrap in docs/SANDBOX.md, and nothing of LM_RUNTIME_DIR. */
+/* The lines for bubblewrap in docs/SANDBOX.md, without LM_RUNTIME_DIR. */
 static void visit_by_the_documented_line(void)
 {
     char folder[600];
@@ -278,7 +279,7 @@ static void visit_by_the_documented_line(void)
     expect(&visit, "user 4242\n0\n1102\n1100\n1100\n1100\n1100\nuser 4242\n");
 }
 
-/* Intent: what the documentation says to add lets bubblewrap in to a session's services, and to the system's. */
+/* Intent: the lines in the documentation admit bubblewrap to a session's services, and to the system's. */
 static void the_documented_lines_let_in(void)
 {
     uid_t users[] = {OTHER_USER, 0};
@@ -305,17 +306,15 @@ static void visit_without_number(void)
     expect(&visit, "65534\n1100\n1100\n");
 }
 
-/*
- * Intent: who has no number can't be told from others who have none. A third user makes what would be the directory
- * of a user without one, and listens there; such a user isn't taken in.
- */
+/* Intent: users without a number cannot be told apart. A third user makes the directory of a user without a number, and
+ * listens there; such a user does not trust it. */
 static void the_numberless_are_not_each_other(void)
 {
     static const char path[] = "/tmp/lightmessaging-65534";
     char place[100], program[40];
     prepare();
     th_forget_runtime_directory();
-    int opened = open(visitor, O_RDONLY); /* for the program that is executed, too: it may be in /tmp */
+    int opened = open(visitor, O_RDONLY); /* for the executed program, too: it may be in /tmp */
     th_hide_tmp_and_run();
     snprintf(program, sizeof program, "/proc/self/fd/%d", opened);
     for (int i = 0; i < 2; i++) {
@@ -332,9 +331,10 @@ static void the_numberless_are_not_each_other(void)
     close(opened);
 }
 
-/* --- Less than usual --- */
+/* --- Restricted systems --- */
 
-/* Intent: without /proc a path of more than 107 bytes can't be connected to, which is said; with it, it can. */
+/* Intent: without /proc a path of more than 107 bytes cannot be connected to, and the error says so; with /proc it
+ * can. */
 static void long_names_need_proc(void)
 {
     char folder[600], name[128], deed[140];
@@ -359,7 +359,7 @@ static void long_names_need_proc(void)
     _exit(0); /* the loop's descriptors */
 }
 
-/* A filter that forbids the call, as the client's sandbox may have it. */
+/* Visits under a seccomp filter that forbids the call, as a client's sandbox may have it. */
 static void visit_with_filter(long number, const char *expected)
 {
     struct visit visit = {{NULL}, 0};
@@ -370,7 +370,7 @@ static void visit_with_filter(long number, const char *expected)
 }
 
 /*
- * Intent: what the library can't do without is an error that says so; without the rest it gets by.
+ * Intent: a forbidden call that the library needs gives an error that says so; other forbidden calls are replaced.
  *   no memfd_create: not permitted       no futex, inotify, getrandom, eventfd, fcntl's locks, madvise: as ever
  */
 static void filtered_calls_are_replaced_or_told(void)
@@ -391,7 +391,7 @@ static void *call_often(void *connection)
     return NULL;
 }
 
-/* Intent: without futexes, threads that wait for each other's replies look again and again, and all get theirs. */
+/* Intent: without futexes, threads that wait for each other's replies poll, and all get theirs. */
 static void threads_get_by_without_futexes(void)
 {
     pid_t service = th_serve("test.futex", th_echo);
@@ -407,7 +407,7 @@ static void threads_get_by_without_futexes(void)
     th_stop(service);
 }
 
-/* Intent: the tests above mean nothing if the sandbox isn't one. */
+/* Intent: the sandbox really is one; otherwise the tests above would mean nothing. */
 static void the_sandbox_is_one(void)
 {
     char folder[600];
@@ -422,7 +422,7 @@ static void the_sandbox_is_one(void)
     th_branch_end(services);
 }
 
-/* Which of the means are there, as root and as another user. */
+/* Returns which of the tools work for that user. */
 static bool can(const char *const *words, uid_t user)
 {
     static struct th_output output;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The promises that no single function makes: order over threads, queued means sent, taken is per message, at most
- * once, what a death leaves, who waits for whom, and whose the data are.
- */
+/* The guarantees that no single function makes: order over threads, queued means sent, taken is per message, at most
+ * once, messages after a death, which side waits, and ownership of the data. */
 int test_before_call(long number);
 #define LM_TEST_SYSCALL test_before_call
 #include "harness.h"
@@ -15,16 +13,16 @@ int test_before_call(long number);
 static const char NAME[] = "test.semantics";
 
 enum { NOTE = 1, NOTES, BLOCK, SCRIBBLE, REPLY_TWICE_AT_ONCE, MARK, MARK_ONLY, ECHO = 77 };
-/* Words. From SEEN on there is one for each numbered message: how often a callback was entered with it. */
+/* Words. From SEEN on, one for each numbered message: the number of times that the callback was entered with it. */
 enum { TAKEN, GO, MORTAL, NOTE_COUNT, DISORDERS, SEEN = 1000 };
 
 static LMConnection shared = {MACH_PORT_NULL, "test.semantics"};
 
-/* --- System calls of this side: places where a test lets something happen --- */
+/* --- System calls of this side: points at which a test lets something happen --- */
 
-static __thread bool is_watched;     /* the thread whose system calls are looked at */
-static unsigned sleeps;              /* of that thread: what it did before one, like sending, is done */
-static void (*before_look_up)(void); /* done once, before its next look-up */
+static __thread bool is_watched;     /* the thread whose system calls are observed */
+static unsigned sleeps;              /* of that thread; what it did before a sleep, like sending, is done */
+static void (*before_look_up)(void); /* called once, before its next look-up */
 
 int test_before_call(long number)
 {
@@ -62,7 +60,7 @@ static void block(mach_port_t reply)
     th_add(TAKEN);
     while (th_get(GO) == 0)
         th_sleep_ms(1);
-    (void)LMSendReply(reply, NULL, 0); /* who asked may be gone */
+    (void)LMSendReply(reply, NULL, 0); /* the caller may be gone */
 }
 
 static void mark(LMMessage *message, bool answers)
@@ -110,7 +108,7 @@ static void reply_twice_at_once(mach_port_t reply)
     reply_at_once(&repliers[1]);
     pthread_join(thread, NULL);
     pthread_barrier_destroy(&both);
-    assert_int_equal(repliers[0].result + repliers[1].result, MACH_SEND_INVALID_RIGHT); /* the one is 0 */
+    assert_int_equal(repliers[0].result + repliers[1].result, MACH_SEND_INVALID_RIGHT); /* one result is 0 */
 }
 
 static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
@@ -152,7 +150,7 @@ static void send_notes(uint32_t from, uint32_t to)
         assert_int_equal(LMConnectionSendOneWay(&shared, NOTE, &i, sizeof i), 0);
 }
 
-/* A call goes after what this process has sent before. */
+/* This call comes after all messages that this process has sent. */
 static void expect_notes(uint32_t count)
 {
     assert_int_equal(call(ECHO, NULL, 0), 0);
@@ -183,7 +181,7 @@ static void *send_in_turns(void *argument)
 }
 
 /*
- * Intent: messages arrive in the order in which their sends returned, whichever threads, connections and sizes.
+ * Intent: messages arrive in the order in which their sends returned, over all threads, connections and sizes.
  *   thread A           thread B           service
  *   1 ----------------------------------> 1
  *                      2, 200 kB -------> 2
@@ -205,7 +203,7 @@ static void order_holds_over_threads_and_sizes(void)
 
 /* --- Queued means sent --- */
 
-enum { SENT_LAST = 200 }; /* more than a service takes of one client in one go */
+enum { SENT_LAST = 200 }; /* more than a service takes from one client in one turn */
 
 static void serve_late(const struct th_service *me)
 {
@@ -238,7 +236,7 @@ static void expect_to_outlive_sender(pid_t service, bool is_killed)
 }
 
 /*
- * Intent: a service that has its name and does not serve yet takes nothing away from a sender, who need not even wait.
+ * Intent: a service that has its name but does not serve yet loses no message; the sender need not even wait.
  *   client                 service
  *                          registers
  *   1 ... 200, no time ->
@@ -292,12 +290,12 @@ static void *expect_never_taken(void *argument)
 {
     (void)argument;
     is_watched = true;
-    assert_true(was_never_taken(call(ECHO, NULL, 0))); /* soon after a death nobody knows whether it came before */
+    assert_true(was_never_taken(call(ECHO, NULL, 0))); /* it may come before or after the death */
     return NULL;
 }
 
 /*
- * Intent: taken is published per message, before its callback runs: of two queued calls only the first was taken.
+ * Intent: taken is decided per message, before its callback runs: of two queued calls only the first was taken.
  *   thread A              thread B              service
  *   call ------------------------------------->  in its callback
  *                         call --------------->
@@ -319,7 +317,7 @@ static void taken_is_per_message(void)
 
 /* --- At most once --- */
 
-/* Whether what the caller was told of a message is what happened to it. */
+/* The result that the caller got for a message must match what happened to it. */
 static void expect_truth(uint32_t number, kern_return_t result, bool service_lives)
 {
     uint32_t seen = th_get(SEEN + number);
@@ -330,13 +328,13 @@ static void expect_truth(uint32_t number, kern_return_t result, bool service_liv
     else if (service_lives && result == MACH_RCV_TIMED_OUT)
         assert_int_equal(seen, 1);
     else if (result == MACH_RCV_PORT_DIED)
-        assert_true(seen <= 1); /* it may have died between taking and calling back */
+        assert_true(seen <= 1); /* the service may have died between taking and calling back */
     else
         fail_msg("message %u: 0x%x", number, (unsigned)result);
 }
 
 /*
- * Intent: a call that times out was either taken or never will be, and the error says which.
+ * Intent: a call that times out either was taken or never will be, and the error says which.
  *   client                     service
  *   call 1, 0 to 2 ms ------>  marks it, perhaps answers in time
  *   call 2, ...
@@ -384,7 +382,7 @@ static void *call_until_over(void *argument)
 }
 
 /*
- * Intent: whenever the service is killed, each call of each thread is handled at most once, and its error is the truth.
+ * Intent: whenever the service is killed, each call of each thread is handled at most once, and its error is right.
  *   threads A to D     service
  *   calls ---------->  marks and answers; sometimes it kills itself after the mark
  *                      killed at any moment, and started again; and again
@@ -409,7 +407,7 @@ static void kills_leave_no_call_in_doubt(void)
     for (int i = 0; i < CALLERS; i++)
         pthread_join(threads[i], NULL);
     th_set(MORTAL, 0);
-    th_kill(service); /* unless a call has killed it by now */
+    th_kill(service); /* unless a call has killed it already */
     service = th_serve(NAME, answer);
     assert_int_equal(call(ECHO, NULL, 0), 0);
     for (uint32_t i = 0; i < CALLERS; i++)
@@ -425,7 +423,7 @@ static pid_t first_service, second_service;
 
 static void start_second(void)
 {
-    th_reap(first_service); /* the name is free a little later than the client hears of the death */
+    th_reap(first_service); /* the name is free a little later than the client learns of the death */
     second_service = th_serve(NAME, answer);
 }
 
@@ -436,7 +434,7 @@ static void *kill_stopped(void *argument)
     return NULL;
 }
 
-/* Queues notes 1 to 10 and a call with a stopped service that is then killed, and replaced before it is looked up. */
+/* Queues notes 1 to 10 and a call at a stopped service, which is then killed, and replaced before it is looked up. */
 static void call_over_a_restart(uint32_t length)
 {
     static uint8_t bytes[300000];
@@ -450,14 +448,14 @@ static void call_over_a_restart(uint32_t length)
     assert_int_equal(pthread_create(&thread, NULL, kill_stopped, &first_service), 0);
     assert_int_equal(call(ECHO, bytes, length), 0);
     pthread_join(thread, NULL);
-    assert_int_equal(th_get(NOTE_COUNT), 10); /* first, and in order */
+    assert_int_equal(th_get(NOTE_COUNT), 10); /* they come first, and in order */
     assert_int_equal(th_get(DISORDERS), 0);
     th_close(&shared);
     th_stop(second_service);
 }
 
 /*
- * Intent: a call that a dead service had not taken goes to its successor, after the messages that were left as well.
+ * Intent: a call that a dead service had not taken goes to its successor, after the one-way messages that it had left.
  *   client             first service          second service
  *                      (stopped)
  *   1 ... 10 ------->
@@ -471,14 +469,14 @@ static void a_call_not_taken_is_sent_again(void)
     call_over_a_restart(8);
 }
 
-/* Intent: the same for a call that was on its way in pieces. The timeline is that above. */
+/* Intent: the same for a call that was being sent in pieces. The timeline is the one above. */
 static void a_large_call_not_taken_is_sent_again(void)
 {
     call_over_a_restart(300000);
 }
 
 /*
- * Intent: one-way messages that were left go first, in order, also with the next one-way message.
+ * Intent: one-way messages that a dead service left go first, in order, also before the next one-way message.
  *   client             service
  *                      (stopped)
  *   1 ... 50 ------->
@@ -502,7 +500,7 @@ static void messages_left_go_first(void)
 /* --- Replies --- */
 
 /*
- * Intent: of two replies at the same moment one is sent, and the other is told so.
+ * Intent: of two replies at the same moment one is sent, and the other gets an error.
  *   client             service's thread A       B
  *   call ----------->  reply 1                  reply 2
  *   <--------- 1 or 2  one of them: invalid right
@@ -531,7 +529,7 @@ static void *flood(void *argument)
 }
 
 /*
- * Intent: a full queue makes the sender wait, without a timeout for as long as it takes, and loses nothing.
+ * Intent: a full queue makes the sender wait, as long as necessary if it has no timeout, and loses nothing.
  *   client                       service
  *                                (stopped)
  *   1 ... full: sleeps ------->
@@ -579,7 +577,7 @@ static void answer_and_count(CFMachPortRef port, LMMessage *message, CFIndex siz
 }
 
 /*
- * Intent: a client that does not read a large answer keeps neither the service nor other clients waiting.
+ * Intent: a client that does not read a large answer blocks neither the service nor other clients.
  *   client A                client B           service
  *   call, 8 MiB ------------------------------> takes it
  *   stopped                                     answers 8 MiB, as far as there is room
@@ -605,7 +603,7 @@ static void a_client_that_does_not_read_delays_nobody(void)
 /* --- Data --- */
 
 /*
- * Intent: a request's data are the callback's own, aligned and writable; the sender's bytes stay as they are.
+ * Intent: a request's data belong to the callback, aligned and writable; the sender's bytes do not change.
  *   client                  service
  *   n bytes of seed 1 --->  overwrites them in place
  *   <---------------------  n bytes of seed 2

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every size travels both ways unharmed; beyond a limit there is an error and nothing else. */
+/* Every size travels both ways unchanged; beyond a limit there is an error and no other effect. */
 #include "harness.h"
 
 #include <pthread.h>
@@ -8,8 +8,8 @@ static const char NAME[] = "test.sizes";
 
 enum { MIB = 1024 * 1024, CHECK_AND_RETURN = 1 << 20, RETURN_LENGTH, TINY };
 
-/* Ids from CHECK_AND_RETURN - 1 down are seeds: the request must be filled with it, the reply is as long, filled with
- * seed + 1. */
+/* Ids from CHECK_AND_RETURN - 1 down are seeds: the request must be filled with the seed; the reply has the same
+ * length, filled with seed + 1. */
 static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
     uint32_t length = LMMessageGetDataLength(message);
@@ -50,7 +50,7 @@ static void check_size(LMConnectionRef connection, uint32_t length, SInt32 seed)
 }
 
 /*
- * Intent: the sizes around every boundary.
+ * Intent: the sizes around every limit.
  *   client                      service
  *   n bytes of seed --------->  checks them
  *   <---- n bytes of seed + 1
@@ -113,7 +113,7 @@ static void a_raised_limit_lets_300_mib_through(void)
 }
 
 /*
- * Intent: a one-way message may be large too; the data are the sender's again when it returns.
+ * Intent: a one-way message may be large too; the data belong to the sender again when the call returns.
  *   client                       service
  *   20 MiB, returns ---------->  checks them
  *   overwrites and frees them
@@ -160,7 +160,7 @@ static void over_the_services_limit_is_too_large(void)
 }
 
 /*
- * Intent: the default limit, too, and as the very first message of a channel.
+ * Intent: the same for the default limit, and for the first message of a channel.
  *   client                           service
  *   256 MiB and a byte: too large
  *   4 bytes ---------------------->  answers
@@ -180,7 +180,7 @@ static void over_the_default_limit_is_too_large(void)
     th_stop(service);
 }
 
-/* Intent: what a service may be set to. */
+/* Intent: the range of the service's limit. */
 static void the_limit_has_a_range(void)
 {
     CFMachPortRef port = CFMachPortCreate(kCFAllocatorDefault, (CFMachPortCallBack)answer, NULL, NULL);
@@ -232,7 +232,7 @@ static void *call_large(void *count)
 }
 
 /*
- * Intent: a large transfer keeps nobody else out. Before the large call's end
+ * Intent: a large transfer does not block other callers. Before the large call ends:
  *   thread A --------- large request ------------------>  service  ------- large reply --------->
  *   thread B   --4 bytes-->   service --4 bytes-->   again and again
  */
@@ -251,7 +251,7 @@ static void a_small_call_passes_a_large_one(void)
         during += __atomic_load_n(&large_is_under_way, __ATOMIC_ACQUIRE) != 0;
     }
     pthread_join(thread, NULL);
-    assert_true(during > 1); /* more than one that slipped in before the first byte */
+    assert_true(during > 1); /* more than one that got in before the first byte */
     th_close(&shared);
     th_stop(service);
 }
@@ -264,7 +264,7 @@ static void *call_medium(void *argument)
 }
 
 /*
- * Intent: several large messages at once take turns and don't mix.
+ * Intent: several large messages at once take turns and do not mix.
  *   threads A to D           service
  *   ~200 kB of each ------>  checks them
  *   <------ to each its own

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Looking before sleeping: who looks, for how long, and that who has nothing to do sleeps. */
+/* Spinning before sleeping: which threads spin, for how long, and that idle threads sleep. */
 #include "harness.h"
 
 #include <inttypes.h>
@@ -22,7 +22,7 @@ static struct lm_spin looking(void)
 }
 
 /*
- * Intent: short waits make a waiter look, long ones let it be.
+ * Intent: a waiter spins if its waits are short, and does not if they are long.
  *   waits of 30 us, ... -> looks
  *   waits of 1 ms, ... --> sleeps at once
  */
@@ -38,7 +38,7 @@ static void looks_follow_the_waits(void)
     assert_false(lm_spin_pays(&spin));
 }
 
-/* Of so many waits of 100 us, for which a look is worth it and ends too early. */
+/* Returns the number of spins among so many waits of 100 us, for which a spin is worthwhile but ends too early. */
 static int looks_among(struct lm_spin *spin, int waits)
 {
     int looks = 0;
@@ -50,9 +50,7 @@ static int looks_among(struct lm_spin *spin, int waits)
     return looks;
 }
 
-/*
- * Intent: looks that find nothing become rare, and very rare in the end; one that finds something undoes that.
- */
+/* Intent: spins that find nothing become rare, and in the end very rare; one that finds something resets that. */
 static void looks_in_vain_become_rare(void)
 {
     struct lm_spin spin = looking();
@@ -65,7 +63,7 @@ static void looks_in_vain_become_rare(void)
 }
 
 /*
- * Intent: in a crowd a thread keeps its core for a moment only, or for less if that was asked for.
+ * Intent: in a crowd a thread keeps its core only for a moment, or for less if the limit is lower.
  *   limits of 1, 5, 50, 1000 us -> at most LM_SPIN_HOLD, and with what it looks eagerly at most the limit
  */
 static void a_crowd_shares_its_cores(void)
@@ -81,8 +79,7 @@ static void a_crowd_shares_its_cores(void)
 }
 
 /*
- * Intent: who gives the core away between looks sees what has come, and ends when it has looked enough, or at the
- * deadline.
+ * Intent: a thread that yields its core between polls notices new data, and ends at its limit or at the deadline.
  *   nothing comes ---------> false, at the limit, at the deadline, without a limit
  *   the index has moved ---> true
  */
@@ -97,7 +94,7 @@ static void a_yielding_look_ends(void)
     struct lm_poll outlook = {.in = ring, .out = ring, .crowded = true};
     int64_t waited;
     assert_false(lm_poll_yielding(&outlook, 20000, LM_FOREVER, &waited));
-    assert_false(lm_poll_yielding(&outlook, LM_FOREVER, LM_FOREVER, &waited)); /* it took too long for a look */
+    assert_false(lm_poll_yielding(&outlook, LM_FOREVER, LM_FOREVER, &waited)); /* it took too long for a spin */
     assert_false(lm_poll_yielding(&outlook, LM_FOREVER, lm_now(), &waited));
     words.tail = LM_FRAME_ALIGN;
     assert_false(lm_poll_yielding(&outlook, 0, LM_FOREVER, &waited));
@@ -105,7 +102,7 @@ static void a_yielding_look_ends(void)
 }
 
 /*
- * Intent: the environment bounds it, if it says a number of microseconds.
+ * Intent: the environment limits the spin, if the value is valid.
  *   LM_SPIN_US=0, 7, 1000 -> as many; anything else -> no bound of its own
  */
 static void the_environment_bounds_it(void)
@@ -129,7 +126,7 @@ static void the_environment_bounds_it(void)
 }
 
 /*
- * Intent: who may use one core only never looks.
+ * Intent: a thread restricted to one core never spins.
  *   one core allowed -> 0
  */
 static void one_core_never_looks(void)
@@ -145,14 +142,14 @@ static void one_core_never_looks(void)
 
 /* --- Options --- */
 
-/* What the connection's link has. */
+/* Returns the limit of the connection's link. */
 static uint32_t limit_of(LMConnectionRef connection)
 {
     struct lm_link *link = lm_link_of_port(connection->serverPort, connection->serverName);
     assert_non_null(link);
     uint32_t limit = link->spin.limit, allowed = link->spin.allowed;
     lm_release(&link->object);
-    return allowed ? limit : UINT32_MAX; /* on one core there is nothing to see */
+    return allowed ? limit : UINT32_MAX; /* on one core there is nothing to check */
 }
 
 static void expect_limit(LMConnectionRef connection, uint32_t nanoseconds)
@@ -208,8 +205,8 @@ static void *call_and_post(void *argument)
 }
 
 /*
- * Intent: the count of threads in a call, which says whether they are a crowd, is right in the end: whatever they did,
- * and whatever happened to the service meanwhile.
+ * Intent: the count of threads in a call, which decides whether they are a crowd, is right in the end: whatever they
+ * did, and whatever happened to the service meanwhile.
  *   4 threads          service
  *   calls, posts --->  killed, restarted; and again
  *   nobody ---------------------------------------->  0
@@ -265,7 +262,7 @@ static uint64_t sleeps_of(pid_t process)
 }
 
 /*
- * Intent: a service that was busy and has nothing to do any more sleeps, and is not woken once; whatever its limit.
+ * Intent: a service that was busy and has nothing left to do sleeps, and is not woken once; whatever its limit.
  *   client               service
  *   2000 calls ------->  hot
  *                        sleeps; half a second later as well

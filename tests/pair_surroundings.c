@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the process around the library does to it, and the other way round: signals, programs that are executed,
- * threads, handlers and files.
- */
+/* Effects of the process on the library and of the library on the process: signals, executed programs, threads,
+ * handlers and files. */
 #include "harness.h"
 
 #include <dirent.h>
@@ -127,7 +125,8 @@ static void time_out(uint32_t milliseconds)
     LMResponseBufferFree(&buffer);
 }
 
-/* Every kind of wait: for an answer, for room, for the end of a large message, for a deadline, for a connection. */
+/* Uses every kind of wait: for an answer, for room, for the end of a large message, for a deadline, for a
+ * connection. */
 static void use_everything(unsigned rounds)
 {
     static uint8_t bytes[2000];
@@ -146,7 +145,7 @@ static void use_everything(unsigned rounds)
 }
 
 /*
- * Intent: signals that interrupt system calls at any moment, on both sides, are not seen in any result.
+ * Intent: signals that interrupt system calls at any moment, on both sides, change no result.
  *   pest                   client                  service
  *   10000 a second ------> calls, sends, waits --> answers
  *   ---------------------------------------------> hit as well
@@ -161,7 +160,7 @@ static void interrupting_signals_are_not_noticed(void)
     use_everything(th_rounds(100));
     assert_true(th_get(HITS) > 10);
     th_set(PEST_ENDS, 1);
-    th_await(PEST_HAS_ENDED, 1); /* the harness's own calls must not be hit */
+    th_await(PEST_HAS_ENDED, 1); /* the harness's own calls must not be interrupted */
     assert_int_equal(th_reap(pest), 0);
     th_close(&shared);
     th_stop(service);
@@ -176,7 +175,7 @@ static void call_and_be_killed(const struct th_service *me)
 }
 
 /*
- * Intent: writing to a peer that is gone signals no SIGPIPE, in either role.
+ * Intent: writing to a peer that has ended causes no SIGPIPE, in either role.
  *   client A                client B           service
  *   call ------------------------------------> takes it
  *   killed                                     answers 1 MiB
@@ -201,7 +200,7 @@ static void a_dead_peer_is_no_broken_pipe(void)
     th_close(&shared);
 }
 
-/* --- Programs that are executed --- */
+/* --- Executed programs --- */
 
 struct links {
     char targets[64][128];
@@ -218,7 +217,7 @@ static bool contains(const struct links *links, const char *target)
     return false;
 }
 
-/* What the process has open, but for what is in `without`. */
+/* Lists the process's open descriptors, except those in `without`. */
 static void list_descriptors(pid_t process, struct links *links, const struct links *without)
 {
     char path[64];
@@ -237,7 +236,7 @@ static void list_descriptors(pid_t process, struct links *links, const struct li
     closedir(folder);
 }
 
-/* Starts cat without forking in libc's sense, so that only close-on-exec can help; returns when it runs. */
+/* Starts cat without libc's fork, so that only close-on-exec can help; returns when it runs. */
 static pid_t execute_cat(int *input)
 {
     char *const arguments[] = {"cat", NULL};
@@ -260,7 +259,7 @@ static pid_t execute_cat(int *input)
     return cat;
 }
 
-/* How many of this process's descriptors, since `before`, a program has that it executes. */
+/* Returns how many of this process's descriptors, opened since `before`, an executed program has. */
 static int count_inherited(void)
 {
     static struct links ours, theirs;
@@ -288,7 +287,7 @@ static void serve_and_call(const struct th_service *me)
 }
 
 /*
- * Intent: a program that is executed while there are connections in both roles has none of their descriptors.
+ * Intent: a program that is executed while there are connections in both roles inherits none of their descriptors.
  *   client             service                 another service
  *                      call ---------------->  answers
  *   call ----------->  executes cat, looks at what that has open
@@ -304,11 +303,11 @@ static void an_executed_program_inherits_nothing(void)
     th_stop(other);
 }
 
-/* --- Nothing hidden --- */
+/* --- No side effects --- */
 
 static char surroundings[4][80];
 
-/* The number of threads, and which signals are blocked, ignored and caught. */
+/* Reads the number of threads, and which signals are blocked, ignored and caught. */
 static void read_surroundings(char lines[4][80])
 {
     static const char *const wanted[4] = {"Threads:", "SigBlk:", "SigIgn:", "SigCgt:"};
@@ -341,7 +340,7 @@ static bool is_as_before(void)
     return memcmp(now, surroundings, sizeof now) == 0 && waitpid(-1, NULL, WNOHANG) == -1 && is_empty(".");
 }
 
-/* Makes the places where programs put files one empty folder. */
+/* Makes the places where programs put files a single empty folder. */
 static void move_into(const char *folder)
 {
     assert_int_equal(chdir(folder), 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* System services: root's in /run/lightmessaging for everybody, a user's for root, groups let in by policy. */
+/* System services: root's in /run/lightmessaging for all users, a user's for root, and groups admitted by policy. */
 #include "others.h"
 
 #include <fcntl.h>
@@ -46,7 +46,7 @@ static pid_t start(uid_t user, const LMServiceOptions *options)
 
 /* --- Clients --- */
 
-/* Whether the service knows this process as what it is, and this process its server's user. */
+/* The service must report this process's identity, and the call must reach a server of the expected user. */
 static void call(void)
 {
     LMConnection connection = th_connection(NAME);
@@ -84,7 +84,7 @@ static void find_nobody(void)
     assert_int_equal(LMConnectionSendEmptyOneWay(&connection, 1), BOOTSTRAP_UNKNOWN_SERVICE);
 }
 
-/* The snippet is open: /tmp, which is hidden here, may be where it is. */
+/* The snippet is passed open: its path may be in /tmp, which is hidden here. */
 static void make_with_tmpfiles(int snippet)
 {
     static struct th_output output;
@@ -111,13 +111,14 @@ static void check_modes(void)
 }
 
 /*
- * Intent: root's service is everybody's, in /run/lightmessaging, made by tmpfiles.d or by the service, the same way.
+ * Intent: root's service in /run/lightmessaging is open to all users, whether tmpfiles.d or the service made the
+ * directory.
  *   nobody there: unknown
  *   root serves; a user and root call: known as what they are
  */
 static void a_root_service_is_called_by_users(void)
 {
-    int snippet = open(EXAMPLE_UNITS "/lightmessaging.conf", O_RDONLY); /* for the program that is executed, too */
+    int snippet = open(EXAMPLE_UNITS "/lightmessaging.conf", O_RDONLY); /* for the executed program, too */
     assert_true(snippet >= 0);
     th_hide_tmp_and_run();
     th_forget_runtime_directory();
@@ -133,14 +134,14 @@ static void a_root_service_is_called_by_users(void)
         th_do_as(0, call);
         th_branch_end(service);
         th_do_as(OTHER_USER, find_nobody);
-        assert_int_equal(system("rm -r /run/lightmessaging"), 0); /* the next one makes it */
+        assert_int_equal(system("rm -r /run/lightmessaging"), 0); /* the next service makes it */
     }
 }
 
 static void call_there(void)
 {
     call();
-    assert_int_equal(rocketbootstrap_unlock(NAME), BOOTSTRAP_NOT_PRIVILEGED); /* it is not root's */
+    assert_int_equal(rocketbootstrap_unlock(NAME), BOOTSTRAP_NOT_PRIVILEGED); /* the service is not root's */
 }
 
 static void find_locked(void)
@@ -149,7 +150,7 @@ static void find_locked(void)
     assert_int_equal(LMConnectionSendEmptyOneWay(&connection, 1), BOOTSTRAP_NOT_PRIVILEGED);
 }
 
-/* Makes a session's directory of the other user, in which this process is too. */
+/* Makes a session directory of the other user, and uses it in this process, too. */
 static void have_users_session(void)
 {
     th_hide_tmp_and_run();
@@ -161,7 +162,8 @@ static void have_users_session(void)
 }
 
 /*
- * Intent: root, and other users, call a user's service by naming its directory; a session's is private to its user.
+ * Intent: root, and other users, call a user's service by naming its directory; a session's directory is private to its
+ * user.
  *   user serves in /run/user/4242
  *   user calls; root calls by LM_RUNTIME_DIR: known as root
  *   another user can't enter; can when the directories let him
@@ -183,7 +185,7 @@ static void a_users_service_is_called_by_root(void)
 }
 
 /*
- * Intent: root with a user's XDG_RUNTIME_DIR, as after su, neither takes the user's place nor misses its own.
+ * Intent: root with a user's XDG_RUNTIME_DIR, as after su, neither takes the user's place nor misses its own directory.
  *   root serves: it is the system's service; the user's session is as it was, and the user can serve there
  */
 static void root_leaves_a_users_session_alone(void)
@@ -198,7 +200,7 @@ static void root_leaves_a_users_session_alone(void)
     service = start(OTHER_USER, NULL);
     th_do_as(OTHER_USER, call);
     th_branch_end(service);
-    assert_int_equal(chown("/run/user/4242", 0, 0), 0); /* its own is root's to use */
+    assert_int_equal(chown("/run/user/4242", 0, 0), 0); /* root may use a session directory that is its own */
     assert_int_equal(system("rm -r /run/user/4242/lightmessaging"), 0);
     service = start(0, NULL);
     check_mode("/run/user/4242/lightmessaging", 0700);
@@ -218,11 +220,11 @@ static void serve_and_call_system(void)
     LMConnection mine = th_connection("test.mine");
     pid_t service = th_branch(serve_as_two, NULL);
     assert_int_equal(LMConnectionSendEmptyOneWay(&mine, 1), 0);
-    call(); /* the system's, which is not among one's own */
+    call(); /* the system's service, which the user's directory does not have */
     th_branch_end(service);
 }
 
-/* Intent: a user's own directory comes first, the system's after it. */
+/* Intent: a user's own directory is tried first, the system's after it. */
 static void the_system_is_asked_after_the_user(void)
 {
     th_hide_tmp_and_run();
@@ -233,7 +235,7 @@ static void the_system_is_asked_after_the_user(void)
     th_branch_end(service);
 }
 
-/* Intent: who may call a system service is its policy's to say: here the members of a group. */
+/* Intent: a system service's policy decides who may call it: here the members of a group. */
 static void a_group_is_let_in_by_policy(void)
 {
     static const gid_t group = A_GROUP;
@@ -257,7 +259,7 @@ static void try_to_move_in(void)
     assert_int_equal(LMLockService(NAME), BOOTSTRAP_NOT_PRIVILEGED);
 }
 
-/* Intent: users have no say in the system's directory. */
+/* Intent: users cannot register in the system's directory. */
 static void users_cannot_move_in(void)
 {
     th_hide_tmp_and_run();

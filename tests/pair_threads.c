@@ -13,7 +13,7 @@ enum { MEETING = 4, LARGE = 2000000, PIECES = 40000, HUGE = 32 << 20, HUGE_CALLS
 static int notes, disorders;
 static uint32_t last_note[THREADS];
 
-/* Nobody is answered before all are there. */
+/* Answers no caller before all are there. */
 static void meet(LMMessage *message)
 {
     static mach_port_t waiting[MEETING];
@@ -49,7 +49,7 @@ static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *i
     }
 }
 
-/* Most calls are small; one in 32 and its answer go in pieces, between which others' stand. */
+/* Most calls are small; one in 32 and its answer go in pieces, between which those of other threads go. */
 static uint32_t length_of(uint32_t call, uint32_t number)
 {
     return 8 + (call % 32 ? (call * 13 + number) % 592 : (call * 1009 + number * 5003) % PIECES);
@@ -139,7 +139,7 @@ static void check_name(LMConnectionRef connection)
 }
 
 /*
- * Intent: garbage in serverPort means "not looked up yet", even if it is by chance another service's port.
+ * Intent: garbage in serverPort means "not looked up yet", even if it happens to be another service's port.
  *   client                             service one         service two
  *   malloc, strcpy("one"), garbage
  *   call --------------------------->  answers
@@ -175,7 +175,7 @@ static void a_garbage_port_is_looked_up(void)
         check_name(&other);
         mach_port_t port = connection->serverPort;
         check_name(connection);
-        assert_int_equal(connection->serverPort, port); /* found once, not every time */
+        assert_int_equal(connection->serverPort, port); /* found once, not for every call */
         free(connection);
     }
     LMConnection last = th_connection(one);
@@ -212,7 +212,7 @@ static void connections_share_a_channel(void)
 }
 
 /*
- * Intent: one thread's one-way messages arrive in order, over two connections for the same service as well.
+ * Intent: one thread's one-way messages arrive in order, also over two connections for the same service.
  *   client             service
  *   1 -------------->
  *   2, the other --->
@@ -264,7 +264,8 @@ static void *call_to_meet_asynchronously(void *argument)
 }
 
 /*
- * Intent: large messages go one after another, and whose turn comes learns of it, even if no bell rings meanwhile.
+ * Intent: large messages go one after another, and the thread whose turn comes notices it, even if no bell rings
+ * meanwhile.
  *   client                        service
  *   A, B, C: large call ---->     keeps them
  *   D: large asynchronous -->     answers all four
@@ -282,7 +283,7 @@ static void large_calls_meet(void)
     th_stop(service);
 }
 
-static uint32_t huge_call; /* that is under way; 0: none */
+static uint32_t huge_call; /* under way; 0: none */
 
 static void *call_with_huge_data(void *argument)
 {
@@ -300,7 +301,7 @@ static void *call_with_huge_data(void *argument)
 }
 
 /*
- * Intent: who calls with less than a frame holds, and gets so much, does not wait for all of another thread's huge
+ * Intent: a call that fits a frame, with an answer that does, does not wait for the whole of another thread's huge
  * call.
  *   client                        service
  *   A: 32 MiB --------------->    echoes

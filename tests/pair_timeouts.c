@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The timeout is the translation unit's; it costs that long and tells whether the call was taken. This unit has none.
- */
+/* The timeout belongs to the translation unit; a call lasts no longer, and its error tells whether it was taken. This
+ * unit sets no timeout. */
 #include "harness.h"
 #include "pair_timeouts_units.h"
 
@@ -16,7 +16,7 @@ enum { MORE = 5, LATE_BYTES = 100 << 20 };
 static mach_port_t kept, kept_more[MORE];
 static int counted, kept_more_count;
 
-/* More than would be kept for a client that does not read. */
+/* Answers with more than would be kept for a client that does not read. */
 static void answer_more(void)
 {
     void *data = calloc(1, LATE_BYTES);
@@ -70,7 +70,7 @@ static void check_failed(kern_return_t result, kern_return_t expected, LMRespons
 }
 
 /*
- * Intent: 300 ms and an error that says not taken, which is true.
+ * Intent: a call times out after 300 ms with an error that says that it was not taken, which is true.
  *   client               service
  *                        (stopped)
  *   call, 300 ms ----->
@@ -98,7 +98,7 @@ static void a_stopped_service_costs_the_timeout(void)
 }
 
 /*
- * Intent: the first call, too, with the look-up in it, small or large.
+ * Intent: the same for the first call, with its look-up, small or large.
  *   client                       service
  *                                (stopped)
  *   connects, call, 300 ms --->
@@ -115,7 +115,7 @@ static void the_first_call_times_out_as_well(void)
     kern_return_t result = two_way_300(&connection, COUNT, NULL, 0, &buffer);
     assert_true(th_now_ms() - start >= LEAST);
     check_failed(result, MACH_SEND_TIMED_OUT, &buffer);
-    static uint8_t large[1000000]; /* more than the ring holds, so it can't all have been sent */
+    static uint8_t large[1000000]; /* more than the ring holds, so not all of it can be sent */
     check_failed(two_way_300(&connection, COUNT, large, sizeof large, &buffer), MACH_SEND_TIMED_OUT, &buffer);
     assert_int_equal(one_way_300(&connection, COUNT, large, sizeof large), MACH_SEND_TIMED_OUT);
     th_resume(service);
@@ -126,7 +126,7 @@ static void the_first_call_times_out_as_well(void)
 }
 
 /*
- * Intent: taken and unanswered is told from not taken, and the late answer goes to nobody.
+ * Intent: a taken call without an answer has another error than one not taken, and the late answer is dropped.
  *   client                    service
  *   call, 300 ms ---------->  keeps the port
  *   MACH_RCV_TIMED_OUT
@@ -153,7 +153,7 @@ static void a_late_reply_is_dropped(void)
 }
 
 /*
- * Intent: late answers are not kept for a client that does not read them, and don't cost it its connection.
+ * Intent: late answers are not kept for a client that does not read them, and do not cost it its connection.
  *   client                          service
  *   calls, 50 ms each --------->    keeps them
  *   timed out, goes elsewhere
@@ -179,7 +179,7 @@ static void late_replies_cost_nothing(void)
 }
 
 /*
- * Intent: a large message that is given up half way leaves the stream usable.
+ * Intent: a large message that is given up half way leaves the channel usable.
  *   client                 service
  *                          (stopped)
  *   10 MiB, 300 ms ----->
@@ -212,7 +212,7 @@ static void a_large_message_can_be_given_up(void)
 }
 
 /*
- * Intent: 0 polls: it never waits, and does not send what it can't wait for.
+ * Intent: a timeout of 0 polls: the call never waits, and is not sent if it would have to wait.
  *   client                 service
  *                          (stopped)
  *   100 calls: timed out
@@ -235,7 +235,7 @@ static void zero_means_not_to_wait(void)
     th_stop(service);
 }
 
-/* Fills the queue of a stopped service; how many messages it took. */
+/* Fills the queue of a stopped service; returns how many messages it took. */
 static int fill_queue(LMConnectionRef connection, uint32_t length)
 {
     static uint8_t bytes[65536];
@@ -262,7 +262,7 @@ static void a_full_queue_times_out(void)
     th_check_echo(&connection);
     th_pause(service);
     int count = fill_queue(&connection, 4000);
-    count += fill_queue(&connection, 0); /* the last hole */
+    count += fill_queue(&connection, 0); /* fills the last gap */
     assert_true(count > 0);
     uint64_t start = th_now_ms();
     assert_int_equal(one_way_300(&connection, COUNT, NULL, 0), MACH_SEND_TIMED_OUT);
@@ -296,7 +296,7 @@ static void *call_without_timeout(void *argument)
 }
 
 /*
- * Intent: without the macro a call waits.
+ * Intent: without the macro a call has no timeout.
  *   thread A (no macro)    thread B (300 ms)      service
  *                                                 (stopped)
  *   call --------------------------------------->
@@ -328,7 +328,7 @@ static void without_the_macro_a_call_waits(void)
 }
 
 /*
- * Intent: the forms with a timeout of their own.
+ * Intent: the functions that take a timeout.
  *   client                     service
  *   call, for ever --------->  takes 100 ms
  *   <---------------- answer
@@ -353,8 +353,7 @@ static void a_call_may_have_its_own_timeout(void)
 }
 
 /*
- * Intent: answers raced against deadlines end in exactly one of answer and time-out, and never in another call's
- * answer. client                 service i, 0 to 2 ms ------->  echoes
+ * Intent: answers raced against deadlines end in exactly one of answer and timeout, and never as another call's answer.
  *   <-- i, or timed out
  *   and again
  */
@@ -375,7 +374,7 @@ static void replies_race_with_deadlines(void)
             failed++;
         }
     }
-    assert_true(failed > 0); /* with a deadline of 0 nobody else has had the processor */
+    assert_true(failed > 0); /* with a deadline of 0 no other process has run */
     (void)answered;
     th_check_echo(&connection);
     th_close(&connection);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A translation unit whose calls may take 0 milliseconds. */
+/* A translation unit whose calls have a timeout of 0 milliseconds. */
 #define LIGHTMESSAGING_TIMEOUT 0
 #include "pair_timeouts_units.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A translation unit whose calls may take 300 milliseconds. */
+/* A translation unit whose calls have a timeout of 300 milliseconds. */
 #define LIGHTMESSAGING_TIMEOUT 300
 #include "pair_timeouts_units.h"
 

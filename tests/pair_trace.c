@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* LM_DEBUG=1: a line per event, in a form of its own; and errors that say which name, which path, and what to do. */
+/* The log (LM_DEBUG=1): a line per event in a fixed form; errors say which name, which path, and what to do. */
 #include "others.h"
 
 #include <ctype.h>
@@ -41,7 +41,7 @@ static void expect(const char *pattern)
         fail_msg("no line like\n%s\nin\n%s", pattern, output.text);
 }
 
-/* Every line of the library's: time, process, connection. */
+/* Every line of the library has a time, a process and a connection. */
 static void check_form(void)
 {
     static const char FORM[] =
@@ -51,7 +51,7 @@ static void check_form(void)
     for (char *line = strtok_r(rest, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         if (isdigit((unsigned char)line[0]) || strncmp(line, "test.trace: user", 16) == 0 ||
             strncmp(line, "serving", 7) == 0 || strcmp(line, "forbidden") == 0 || strcmp(line, "?") == 0)
-            continue; /* the visitor's own */
+            continue; /* a line of the visitor */
         if (!matches(line, FORM))
             fail_msg("a line of another form: %s", line);
         lines++;
@@ -59,7 +59,7 @@ static void check_form(void)
     assert_true(lines > 0);
 }
 
-/* What a status is explained with. */
+/* The beginnings of the explanations of a status. */
 #define SENTENCES                                                                                                      \
     "(invalid argument: a NULL where|out of memory, file|not permitted: the service|a live process already|"           \
     "no process serves this name)"
@@ -78,7 +78,7 @@ static int count_lines(const char *part)
     return count;
 }
 
-/* One line has the error, the name, the path and the advice. */
+/* One line has the error, the name, the path and the advice; another has the status that the caller gets. */
 static void expect_error(const char *name, const char *path, const char *advice)
 {
     char pattern[3000];
@@ -112,7 +112,7 @@ static void serve_with_trace(int ready, void *info)
 }
 
 /*
- * Intent: a message can be followed on both sides, and the lines of one connection can be told by its number.
+ * Intent: the log lets a message be followed on both sides, and the lines of one connection be told by its number.
  *   service: registers, unlocks, lets in, takes, answers, sees the client go
  *   client: connects, calls
  */
@@ -153,12 +153,12 @@ static void make_folders(void)
     assert_int_equal(mkdir(th_runtime("unlocked"), 0755), 0);
 }
 
-/* Intent: what goes wrong in finding a service says where it was looked for and what to do. */
+/* Intent: a failed look-up logs where the service was looked for and what to do. */
 static void errors_of_looking_up_say_what_to_do(void)
 {
     visit("1", "call:nobody", NULL);
     expect("\"nobody\" can't be called at .*/locked: No such file");
-    assert_int_equal(count_lines("error: "), 2); /* what failed, and what the caller got */
+    assert_int_equal(count_lines("error: "), 2); /* the failure, and the status that the caller gets */
     expect_nothing_like("memory|descriptors");
     expect_error("nobody", th_runtime(""), "start the service");
     make_folders();
@@ -188,7 +188,7 @@ static void call_from_elsewhere(void)
     check_form();
 }
 
-/* Intent: a call that reaches its service by another way than the first says nothing of errors. */
+/* Intent: a call that reaches its service at the second place logs no error. */
 static void a_detour_is_no_error(void)
 {
     assert_int_equal(chmod(getenv("LM_RUNTIME_DIR"), 0755), 0);
@@ -198,7 +198,7 @@ static void a_detour_is_no_error(void)
     th_stop(service);
 }
 
-/* Intent: the rest of a line is there however long the path is, and nobody's names or paths move the cursor. */
+/* Intent: a line is complete however long the path is, and names and paths cannot move the cursor. */
 static void lines_are_whole_and_clean(void)
 {
     char path[1201] = "/nowhere/";
@@ -222,7 +222,7 @@ static void look_at_locked(void)
     expect_error("shut", getenv("LM_RUNTIME_DIR"), "must belong to this user");
 }
 
-/* Intent: so it does for what is locked, and for what a sandbox forbids. */
+/* Intent: the same for locked services, and for calls that a sandbox forbids. */
 static void errors_of_sandboxes_say_what_to_do(void)
 {
     char forbid[32];
@@ -236,7 +236,7 @@ static void errors_of_sandboxes_say_what_to_do(void)
     th_stop(service);
 }
 
-/* Intent: so it does for those who register. */
+/* Intent: the same for registering. */
 static void errors_of_registering_say_what_to_do(void)
 {
     pid_t service = th_serve(NAME, th_echo);
@@ -257,7 +257,7 @@ static void errors_of_registering_say_what_to_do(void)
     expect_error(NAME, "here", "must be an absolute path");
 }
 
-/* Holds the name's lock for changes, as one who is stopped in the midst of one does. */
+/* Holds the name's change lock, as a process does that is stopped during a change. */
 static void hold_change(int ready, void *info)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 1, .l_len = 1};
@@ -268,7 +268,7 @@ static void hold_change(int ready, void *info)
     pause();
 }
 
-/* Intent: so it does for those who unlock, lock and list. */
+/* Intent: the same for unlocking, locking and listing. */
 static void errors_of_doors_say_what_to_do(void)
 {
     pid_t service = th_serve(NAME, th_echo);
@@ -287,7 +287,7 @@ static void errors_of_doors_say_what_to_do(void)
     th_kill(service);
 }
 
-/* A launcher's variables for itself, whose process the visitor becomes. */
+/* Runs the visitor with a launcher's variables for its own process. */
 static void visit_launched(const char *count, const char *names, int descriptor)
 {
     char command[200];
@@ -305,7 +305,7 @@ static void visit_launched(const char *count, const char *names, int descriptor)
     close(kept);
 }
 
-/* Intent: so it does for who is started by a launcher. */
+/* Intent: the same for a service that a launcher starts. */
 static void errors_of_checking_in_say_what_to_do(void)
 {
     int null = open("/dev/null", O_RDONLY);
@@ -324,7 +324,7 @@ static void keep(CFMachPortRef port, LMMessage *message, CFIndex size, void *inf
         (void)mach_port_deallocate(mach_task_self(), message->head.msgh_remote_port);
 }
 
-/* Intent: so it does for a call that is not answered. */
+/* Intent: the same for a call that is not answered. */
 static void errors_of_calls_say_what_to_do(void)
 {
     pid_t service = th_serve(NAME, keep);

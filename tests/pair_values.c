@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Strings, integers and data: there and back, and what is refused. */
+/* Strings, integers and data: there and back, and the ones that are refused. */
 #include "harness.h"
 
 #include <LightMessaging/Data.h>
@@ -21,7 +21,7 @@ static void upper_case(LMMessage *message)
     free(text);
 }
 
-/* The request's text, in a lent buffer. */
+/* Replies with the request's text, in a lent buffer. */
 static void lend(LMMessage *message)
 {
     LMBufferRef buffer;
@@ -193,10 +193,8 @@ static void data_are_taken_over(void)
     th_stop(server);
 }
 
-/*
- * What came in a lent buffer is taken as a copy, and the buffer goes back at once: more are held here than could be
- * lent.
- */
+/* Data received in a lent buffer are taken over as a copy, and the buffer is given back at once: more are held here
+ * than could be lent. */
 static void lent_data_are_copied_when_they_are_taken_over(void)
 {
     enum { HELD = 2 * LM_SEGMENTS_MAX, BYTES = 100000 };
@@ -228,7 +226,7 @@ static void lent_data_are_copied_when_they_are_taken_over(void)
     th_stop(server);
 }
 
-/* Intent: the largest reply is what was set, and all lengths can be. */
+/* Intent: the limit of the largest reply is the one set, and any length can be set. */
 static void the_largest_reply_may_be_any_length(void)
 {
     const uint32_t lengths[] = {0, 1, 65536, UINT32_MAX - 1, UINT32_MAX};

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads stand in for processes: a service and its clients in one process, so that ThreadSanitizer watches both sides
- * at once. A process may be both anyway, so nothing here is special to the library.
+ * Threads in place of processes: a service and its clients in one process, so that ThreadSanitizer observes both sides
+ * at once. A process may be both anyway, so the library needs nothing special for this.
  *
- * What ThreadSanitizer can't see: the sides map the same memory at two addresses, which it takes for two memories. A
- * race of one side's bytes in the ring with the other side's stays invisible, whatever the order of the indices; that
- * is for a model checker to find. Nor does it see that a message orders its sender before the callback: what both
- * touch in this file is atomic, or behind a lock.
+ * ThreadSanitizer has two limits here. Both sides map the same memory at two addresses, which it takes for two
+ * memories: it does not see a race between one side's bytes in the ring and the other's, whatever the order of the
+ * indices. The models check that. Nor does it see that a message orders its sender before the callback: data that both
+ * use in this file are atomic or guarded by a lock.
  *
- * Every request carries a ticket. The callback counts how often it saw it, and the client notes what its call returned;
- * at the end the two must agree.
+ * Every request carries a ticket. The callback counts how often it got the ticket, and the client records what its call
+ * returned; at the end the two must agree.
  */
 #include "harness.h"
 
@@ -33,8 +33,8 @@ enum { CLIENTS = 4, TICKETS = 1 << 16, JOBS = 64, LARGEST = 700000 };
 
 static LMConnection shared = {MACH_PORT_NULL, NAME};
 static uint32_t last_ticket;
-static uint8_t handled[TICKETS];  /* by the service */
-static int32_t outcomes[TICKETS]; /* of the client's call, plus 1; 0: the ticket was not used */
+static uint8_t handled[TICKETS];  /* counted by the service */
+static int32_t outcomes[TICKETS]; /* result of the client's call, plus 1; 0: the ticket was not used */
 static uint32_t clients_running;
 
 /* --- Another thread that answers --- */
@@ -78,7 +78,7 @@ static bool take_job(struct job *job)
     return taken;
 }
 
-/* One of two who try. */
+/* One of two threads that try to answer. */
 static void contend(mach_port_t reply, const void *data, uint32_t length)
 {
     kern_return_t status = LMSendReply(reply, data, length);
@@ -203,14 +203,14 @@ static uint32_t client_random(struct client *me, uint32_t below)
     return (uint32_t)(me->random >> 33) % below;
 }
 
-/* A length from 4 on: seldom one that travels in pieces, more seldom one that a ring can't hold. */
+/* A length from 4 on: rarely one that travels in pieces, more rarely one that exceeds the ring. */
 static uint32_t client_length(struct client *me)
 {
     uint32_t luck = client_random(me, 64);
     return luck == 0 ? LARGEST : luck < 4 ? 65537 + client_random(me, 200000) : 4 + client_random(me, 1000);
 }
 
-/* The request's bytes: a ticket, and what it makes the rest be. */
+/* Fills the request: a ticket, and bytes derived from it. */
 static uint32_t client_fill(struct client *me, uint32_t length)
 {
     uint32_t ticket = __atomic_fetch_add(&last_ticket, 1, __ATOMIC_RELAXED);
@@ -276,7 +276,7 @@ static void clients_join(struct client *clients)
     }
 }
 
-/* An echo after all the others, on the same channel: whatever was sent before it is settled. */
+/* Makes an echo call after all others on the same channel: every earlier message is then settled. */
 static void settle(void)
 {
     struct client me = {.request = malloc(LARGEST), .random = 1};
@@ -284,7 +284,7 @@ static void settle(void)
     free(me.request);
 }
 
-/* What was not taken was never handled; the rest once, or, where a service stopped between, perhaps not at all. */
+/* Messages that were not taken were never handled; the others once, or, if a service stopped meanwhile, perhaps not. */
 static void check_tickets(bool service_stopped)
 {
     for (uint32_t ticket = 0; ticket < TICKETS; ticket++) {
@@ -294,7 +294,7 @@ static void check_tickets(bool service_stopped)
     }
 }
 
-/* Requests that were sent or answered, but not handled. */
+/* Returns the number of requests that were sent or answered, but not handled. */
 static unsigned count_lost(void)
 {
     unsigned lost = 0;
@@ -321,7 +321,7 @@ static void do_anything(struct client *me, unsigned round)
         assert_int_equal(client_call(me, id, LM_TIMEOUT_NEVER), id == DROP ? MACH_RCV_PORT_DIED : 0);
 }
 
-/* Intent: requests of all kinds and sizes, answered at once, later, by two threads who try both, or never. */
+/* Intent: requests of all kinds and sizes, answered at once, later, by two threads that compete, or never. */
 static void requests_of_every_kind_at_once(void)
 {
     struct host host;
@@ -396,7 +396,7 @@ static void a_service_stops_and_starts_under_load(void)
     th_close(&shared);
     host_stop(&host);
     check_tickets(true);
-    assert_true(count_lost() <= stops); /* the one that the loop's thread has in its hands then */
+    assert_true(count_lost() <= stops); /* at each stop, at most the one that the loop's thread has in hand */
 }
 
 static void do_in_spite_of_closing(struct client *me, unsigned round)
@@ -406,7 +406,7 @@ static void do_in_spite_of_closing(struct client *me, unsigned round)
 }
 
 /*
- * Intent: the connection's port given up under load: calls end or move to the next channel, and notes arrive.
+ * Intent: the connection's port is deallocated under load: calls end or move to the next channel, and notes arrive.
  *   clients: calls, notes ... | another thread of theirs: mach_port_deallocate, again and again
  */
 static void a_connection_is_closed_under_load(void)
@@ -442,7 +442,7 @@ static CFRunLoopTimerRef make_timer(uint32_t *ticks)
     return timer;
 }
 
-/* Everything that another thread may do to a run loop. */
+/* Does everything that another thread may do to a run loop. */
 static void disturb(struct host *host, CFRunLoopTimerRef timer)
 {
     CFRunLoopStop(host->loop);
@@ -460,7 +460,7 @@ static void do_patiently(struct client *me, unsigned round)
 }
 
 /*
- * Intent: whatever another thread does to the service's loop, its clients notice nothing.
+ * Intent: clients are not affected by anything that another thread does to the service's loop.
  *   clients: calls, notes ... | another thread: stops the loop, takes the service off it and puts it back, adds timers
  */
 static void a_run_loop_is_disturbed_under_load(void)

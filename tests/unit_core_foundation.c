@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* CoreFoundation's data, strings and reference counts as its documentation has them. */
+/* CoreFoundation's data, strings and reference counts, as documented. */
 #include "harness.h"
 
 #include <pthread.h>
@@ -126,7 +126,7 @@ static void data_are_copied_or_not(void)
     again = CFDataCreateCopy(NULL, owned);
     assert_ptr_equal(again, owned);
     CFRelease(again);
-    again = CFDataCreateCopy(NULL, same); /* lasts longer than the bytes */
+    again = CFDataCreateCopy(NULL, same); /* outlives the bytes */
     bytes[0] = 'y';
     assert_memory_equal(CFDataGetBytePtr(again), "zbc", 3);
     CFRelease(again);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The port table, deadlines on a clock of our own, names, and system calls that fail at every place. */
+/* The port table, deadlines on a test clock, names, and system calls that fail at every place. */
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -25,7 +25,7 @@ static bool from_there_on;
 
 int test_fault(long number)
 {
-    if (number == SYS_close || number == SYS_unlinkat) /* what can't be helped when it fails */
+    if (number == SYS_close || number == SYS_unlinkat) /* cannot be handled if it fails */
         return 0;
     calls++;
     bool fails = calls_until_fault > 0 && (calls == calls_until_fault || (from_there_on && calls > calls_until_fault));
@@ -165,7 +165,7 @@ static void never_called(CFMachPortRef port, LMMessage *message, CFIndex size, v
     abort();
 }
 
-/* Starts and stops a service while the n-th system call fails; whether it was reached. */
+/* Starts and stops a service while the n-th system call fails; returns whether that call was reached. */
 static bool register_with_fault(int nth)
 {
     CFMachPortRef port = CFMachPortCreate(NULL, (CFMachPortCallBack)never_called, NULL, NULL);
@@ -192,13 +192,13 @@ static void registering_survives_each_failure(void)
         from_there_on = way == 1;
         while (register_with_fault(nth))
             nth++;
-        assert_true(nth > 5); /* some were tried */
+        assert_true(nth > 5); /* several calls were made to fail */
         from_there_on = false;
     }
     assert_false(register_with_fault(1000)); /* and afterwards it works */
 }
 
-/* Calls an echo service while the n-th system call of this side fails; whether it was reached. */
+/* Calls an echo service while the n-th system call of this side fails; returns whether that call was reached. */
 static bool call_with_fault(int nth)
 {
     LMConnection connection = th_connection("unit.echo");
@@ -216,7 +216,7 @@ static bool call_with_fault(int nth)
     LMResponseBufferFree(&buffer);
     th_close(&connection);
     if (connection.serverPort == MACH_PORT_NULL ||
-        result != 0) { /* whatever there is, is found by a good call, and closed */
+        result != 0) { /* a good call finds a channel that is left, and closes it */
         connection = th_connection("unit.echo");
         th_check_echo(&connection);
         th_close(&connection);
@@ -227,7 +227,7 @@ static bool call_with_fault(int nth)
 
 static void calling_survives_each_failure(void)
 {
-    now = 1; /* it stands still, and nobody waits with a time-out */
+    now = 1; /* the clock stands still, and nothing waits with a timeout */
     pid_t service = th_serve("unit.echo", th_echo);
     int nth = 1;
     while (call_with_fault(nth))

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The ring by itself: order, wrap, room, restart, taking and withdrawing, the steps around sleeping, hostile indices.
- */
+/* The ring alone: order, wrap, room, restart, taking and withdrawing, the steps around sleeping, hostile indices. */
 #include "harness.h"
 
 enum { SIZE = 8192 };
@@ -13,7 +12,7 @@ static struct lm_ring_words words;
 static struct lm_producer producer;
 static struct lm_consumer consumer;
 
-/* A fresh ring of SIZE bytes that has already carried `start` bytes. */
+/* Sets up a ring of SIZE bytes that has already carried `start` bytes. */
 static void set_up(uint64_t start)
 {
     struct lm_ring ring = {&words, storage.bytes, SIZE, 0};
@@ -29,7 +28,7 @@ static struct lm_frame frame_of(uint32_t length, uint32_t token)
     return (struct lm_frame){LM_FRAME_READY, LM_FRAME_MESSAGE, length, token, 0, length, 0, 0};
 }
 
-/* 1: it is in the ring, as lm_producer_prepare. */
+/* Puts a frame; returns 1 if it is in the ring, otherwise as lm_producer_prepare. */
 static int put(uint32_t length, uint32_t token)
 {
     static uint8_t payload[SIZE];
@@ -125,7 +124,7 @@ static void a_frame_may_fill_the_ring(void)
     assert_int_equal(put(0, 6), 1);
 }
 
-/* Each message is consumed before the next: a page or two is all that is ever touched, whatever the messages' size. */
+/* Each message is consumed before the next one is put: only one or two pages are ever touched, whatever the sizes. */
 static void a_quiet_ring_stays_on_its_first_pages(void)
 {
     static uint8_t big[16 * 4096] __attribute__((aligned(4096)));
@@ -145,7 +144,7 @@ static void a_quiet_ring_stays_on_its_first_pages(void)
     }
 }
 
-/* Wherever the producer has come to, by whatever restarts: what nobody consumes then is as much as the ring holds. */
+/* Whatever restarts the producer has made: the messages that fit, while none is consumed, fill the ring's size. */
 static void a_ring_holds_its_size_in_every_state(void)
 {
     const uint32_t lengths[] = {0, 32, 100, 1500, 5000};
@@ -166,7 +165,7 @@ static void a_ring_holds_its_size_in_every_state(void)
     }
 }
 
-/* The pieces of one message after another, none of which is consumed before all of them are there: none waits. */
+/* All pieces of one message fit, one after another, while none is consumed: no piece waits. */
 static void a_message_in_pieces_does_not_wait(void)
 {
     const uint32_t lengths[] = {4096, 4095, 2049, 256, 2100, 3000, 511, 1024}; /* 4096: the whole ring, with headers */
@@ -208,7 +207,7 @@ static void withdrawing_and_taking_exclude_each_other(void)
     assert_int_equal(lm_producer_taken(&producer, 64), 1);
     assert_int_equal(lm_producer_withdraw(&producer, 64), 0);
     lm_consumer_advance(&consumer, &frame);
-    assert_int_equal(lm_producer_taken(&producer, 64), 1); /* passed */
+    assert_int_equal(lm_producer_taken(&producer, 64), 1); /* the index has passed it */
     assert_int_equal(lm_producer_withdraw(&producer, 64), 0);
 }
 
@@ -217,7 +216,7 @@ static void a_sleeping_consumer_is_rung_once(void)
 {
     set_up(0);
     assert_int_equal(put(0, 1), 1);
-    assert_false(lm_producer_claim_bell(&producer)); /* nobody sleeps */
+    assert_false(lm_producer_claim_bell(&producer)); /* the consumer does not sleep */
     expect(0, 1);
     assert_true(lm_consumer_announce_sleep(&consumer));
     assert_int_equal(put(0, 2), 1);
@@ -238,17 +237,17 @@ static void a_waiting_producer_is_rung_once(void)
     set_up(0);
     while (put(96, 1) == 1)
         ;
-    assert_false(lm_consumer_claim_bell(&consumer)); /* nobody waits */
+    assert_false(lm_consumer_claim_bell(&consumer)); /* the producer does not wait */
     assert_int_equal(lm_producer_announce(&producer, 128), LM_ROOM_FULL);
     expect(96, 1);
     assert_true(lm_consumer_claim_bell(&consumer));
     assert_false(lm_consumer_claim_bell(&consumer));
     assert_int_equal(lm_producer_announce(&producer, 128), LM_ROOM_READY); /* C5 before W2 */
-    assert_int_equal(words.producer_waits, 1);                             /* somebody else may be waiting too */
+    assert_int_equal(words.producer_waits, 1);                             /* another thread may be waiting too */
 }
 
-/* What a dead consumer left is read aside: waiting callers still see where it had come, and it can put in nothing more.
- */
+/* The rest of a dead consumer's ring is read separately: waiting callers still see how far it had come, and nothing
+ * more can be put into it. */
 static void the_rest_of_a_dead_ring_is_read_aside(void)
 {
     struct lm_ring_words own;
@@ -262,7 +261,7 @@ static void the_rest_of_a_dead_ring_is_read_aside(void)
     lm_consumer_advance(&rest, &frame);
     assert_int_equal(lm_consumer_peek(&rest, &frame), 0);
     assert_int_equal(words.head, 0);
-    assert_int_equal(lm_producer_withdraw(&producer, 0), 0); /* it was taken out */
+    assert_int_equal(lm_producer_withdraw(&producer, 0), 0); /* it was consumed */
 }
 
 static void a_hostile_tail_is_refused(void)
@@ -344,7 +343,7 @@ static void headers_are_validated(void)
             fail_msg("case %zu", i);
 }
 
-/* Any origin leads into the ring, and it is looked at only when the ring was empty. */
+/* Every origin leads into the ring, and it is loaded only when the ring was empty. */
 static void a_hostile_origin_harms_nobody(void)
 {
     const uint32_t origins[] = {64, SIZE - 64, SIZE, 0x80000000u, (uint32_t)-64}, refused[] = {1, 32, (uint32_t)-1};
@@ -357,7 +356,7 @@ static void a_hostile_origin_harms_nobody(void)
         words.origin = origins[i];
         expect(0, 2);
         words.tail = 192;
-        int found = lm_consumer_peek(&consumer, &frame); /* whatever lies there */
+        int found = lm_consumer_peek(&consumer, &frame); /* whatever is there */
         assert_true(found == 1 || found == -EPROTO);
         assert_true(lm_consumer_valid(&consumer));
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a sandbox runs: each argument is something to do with a service, its result goes to the standard output, a line
- * each. It is built without sanitizers, which want more of a system than a sandbox has.
+ * The program that tests run in sandboxes. Each argument is a command; each result is a line on the standard output.
+ * The program is built without sanitizers, which need more of a system than a sandbox has.
  *
  *     call:NAME        the answer to a message with the text "?", as text; or the error's number
  *     send:NAME        a one-way message: the number
@@ -10,8 +10,8 @@
  *     list             how many names can be seen
  *     who              this process's user
  *     forbid:NUMBER    from here on that system call fails with EPERM
- *     try:PATH         0 if there is something at the path, else the errno
- *     serve:NAME       has it served, by LMCheckInService: 0 or the number; it answers with the caller's user
+ *     try:PATH         0 if the path exists, else the errno
+ *     serve:NAME       serves the name after LMCheckInService: 0 or the number; it answers with the caller's user
  *     run              serves until it is ended
  */
 #include <LightMessaging/LightMessaging.h>
@@ -119,10 +119,10 @@ static void try_path(const char *path)
 /* A service of this process. */
 struct served {
     const char *name;
-    unsigned one_way; /* messages that came so far */
+    unsigned one_way; /* messages received so far */
 };
 
-/* Says what the kernel says of the caller, and how many one-way messages came before. */
+/* Answers with the caller's user as the kernel reports it, and the number of one-way messages so far. */
 static void answer(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
     struct served *served = (struct served *)info;

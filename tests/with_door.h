@@ -5,13 +5,13 @@
 
 #include "harness.h"
 
-/* LMStartServiceWithOptions of a file that says LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 0. */
+/* LMStartServiceWithOptions of a unit with LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 0. */
 kern_return_t start_without_door(const char *name, CFRunLoopRef loop, CFMachPortCallBack callback,
                                  LMServiceRef *service);
 
 /* Whether a service is unlocked when it starts. */
 enum how { WITH_DOOR = 1, WITHOUT_DOOR = 2 };
-/* A service that echoes, until th_stop. */
+/* Starts a service that echoes, until th_stop. */
 pid_t start(const char *name, enum how how);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program with another CoreFoundation beside ours (build_matrix.sh): that one's data go through our calls, that one's
- * functions keep their names, and ours have theirs; all headers but CFMessagePort.h. Exits with 0 if it works.
+ * A program with another CoreFoundation beside this library's (build_matrix.sh): the library's calls accept the other's
+ * data, the other's functions keep their names, and the library's have theirs. All headers but CFMessagePort.h. Exits
+ * with 0 if it works.
  */
 #include <CoreFoundation/CoreFoundation.h>
 #include <LightMessaging/LightMessaging.h>
@@ -92,7 +93,7 @@ static void answer(LMMachPortRef port, LMMessage *message, CFIndex size, void *i
         LMRunLoopStop(LMRunLoopGetCurrent());
 }
 
-/* A string comes back as a property list that is data of theirs. */
+/* A string is returned as a property list that is data of the other CoreFoundation. */
 static bool helpers_work(LMConnectionRef connection)
 {
     LMResponseBuffer buffer;

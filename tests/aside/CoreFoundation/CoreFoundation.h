@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Stands in for a real CoreFoundation in aside.c: as much of one as a program needs that uses both, with types of its
- * own and the functions that would clash.
- */
+/* Stands in for a real CoreFoundation in aside.c: the parts that a program needs which uses both, with types of its own
+ * and the functions that would clash. */
 #ifndef TESTS_ASIDE_COREFOUNDATION_H
 #define TESTS_ASIDE_COREFOUNDATION_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Beside a real CoreFoundation: from here to aside_end.h our own run loops and ports have names of their own. May be
- * included again. */
+/* For use beside a real CoreFoundation: from here to aside_end.h, the names of this library's run loops and ports map
+ * to names of its own. May be included repeatedly. */
 #define CFGetRetainCount                  LMGetRetainCount
 #define CFMachPortCallBack                LMMachPortCallBack
 #define CFMachPortContext                 LMMachPortContext

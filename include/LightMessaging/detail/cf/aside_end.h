@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* From here on CoreFoundation's names are CoreFoundation's again. May be included again. */
+/* Ends what aside.h began: from here on CoreFoundation's names mean CoreFoundation again. May be included
+ * repeatedly. */
 #undef CFGetRetainCount
 #undef CFMachPortCallBack
 #undef CFMachPortContext

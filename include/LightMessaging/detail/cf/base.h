@@ -16,7 +16,7 @@ struct lm_data {
     struct lm_object object;
     const UInt8 *bytes;
     CFIndex length;
-    void *owned; /* freed with it; NULL: the bytes are somebody else's, or part of this memory */
+    void *owned; /* freed with the object; NULL: the bytes belong to another owner or follow the object */
 };
 
 LM_API CFAbsoluteTime CFAbsoluteTimeGetCurrent(void)
@@ -33,7 +33,7 @@ LM_INTERNAL void lm_data_destroy(struct lm_object *object)
     free(data);
 }
 
-/* `extra` bytes follow the object. */
+/* Creates a data object with `extra` bytes of memory after it. */
 LM_INTERNAL struct lm_data *lm_data_create(const UInt8 *bytes, CFIndex length, size_t extra)
 {
     if (length < 0 || (!bytes && length > 0))

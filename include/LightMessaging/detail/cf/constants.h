@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* CoreFoundation's constants: strings, the run loop's modes, allocators. They are not counted. */
+/* CoreFoundation's constants: strings, the run loop's modes, allocators. They are not reference-counted. */
 #ifndef LM_DETAIL_CF_CONSTANTS_H
 #define LM_DETAIL_CF_CONSTANTS_H
 
 #include "../ground/object.h"
 
-/* A CFString: UTF-8 and a NUL. One without a `destroy` is a constant, and not counted. */
+/* A CFString: UTF-8 with a NUL. A string without `destroy` is a constant and is not reference-counted. */
 struct lm_string {
     struct lm_object object;
     const char *bytes;
@@ -13,7 +13,7 @@ struct lm_string {
 };
 
 struct lm_allocator {
-    struct lm_object object; /* not counted */
+    struct lm_object object; /* not reference-counted */
 };
 
 struct lm_constants {
@@ -26,7 +26,7 @@ LM_STATE(struct lm_constants, lm_constants_1)
 #define LM_MODE(number)      ((CFStringRef)&lm_constants_1.modes[number])
 #define LM_ALLOCATOR(number) ((CFAllocatorRef)&lm_constants_1.allocators[number])
 
-/* A constant: a static object of its own at each place that names one. */
+/* A constant string: a separate static object at each place that uses it. */
 #define LM_STRING(literal)                                                                                             \
     __extension__({                                                                                                    \
         static struct lm_string lm_constant = {{0, NULL, NULL}, "" literal "", sizeof(literal) - 1};                   \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* CoreFoundation's reference counts. What has no `destroy`, like a constant string, is not counted and never dies. */
+/* CoreFoundation's reference counts. An object without `destroy`, like a constant string, is not counted and never
+ * freed. */
 #include "../../CoreFoundation.h"
 
 #ifndef LM_DETAIL_CF_OBJECT_H
@@ -8,8 +9,8 @@
 #include "../ground/object.h"
 #include "../process/process.h"
 
-/* Every CoreFoundation object begins with its counted object; const is CoreFoundation's way to say "don't change", not
- * "don't count". */
+/* Every CoreFoundation object begins with its counted object. In CoreFoundation, const means that the value must not
+ * change; the reference count may. */
 LM_INTERNAL struct lm_object *lm_cf_object(CFTypeRef object)
 {
     return (struct lm_object *)(uintptr_t)object;

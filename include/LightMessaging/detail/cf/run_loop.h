@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* CFRunLoop, its sources and timers, over loop.h. */
+/* CFRunLoop, its sources and timers, built on loop.h. */
 #include "../../CoreFoundation.h"
 
 #ifndef LM_DETAIL_CF_RUN_LOOP_H
@@ -7,10 +7,10 @@
 
 #include "../loop/loop.h"
 
-/* What a loop serves: something that knows how to be scheduled on it. */
+/* A source: an object that a loop serves, and the functions that schedule and unschedule it. */
 struct lm_source {
     struct lm_object object;
-    struct lm_object *served; /* with a reference */
+    struct lm_object *served; /* holds a reference */
     void (*schedule)(struct lm_object *served, struct lm_loop *loop);
     void (*unschedule)(struct lm_object *served, struct lm_loop *loop);
 };
@@ -18,8 +18,8 @@ struct lm_source {
 struct lm_cf_timer {
     struct lm_object object;
     struct lm_timer timer;
-    pthread_mutex_t lock; /* guards the next four; taken before the loop's */
-    struct lm_loop *loop; /* it was added to first, with a reference; it stays with that one */
+    pthread_mutex_t lock; /* guards the next four; taken before the loop's lock */
+    struct lm_loop *loop; /* the first loop the timer was added to, with a reference; it is never replaced */
     bool valid;
     bool added;
     int64_t next; /* deadline */
@@ -29,7 +29,7 @@ struct lm_cf_timer {
 };
 
 #ifdef LM_FOUNDATION
-/* objc/run_loop.h: the thread's NSRunLoop serves the loop, too; and one pass of both. */
+/* objc/run_loop.h: lets the thread's NSRunLoop serve the loop, too; runs one pass of both. */
 LM_INTERNAL void lm_ns_attach(struct lm_loop *loop);
 LM_INTERNAL int lm_ns_pass(struct lm_loop *loop, int64_t deadline);
 #define LM_LOOP_PASS lm_ns_pass
@@ -44,8 +44,8 @@ LM_INTERNAL void lm_thread_ended(void *loop)
     lm_release(&((struct lm_loop *)loop)->object);
 }
 
-/* A plugin that is unloaded must not leave threads a destructor that is gone with it. Each unit has one; the first does
- * it. */
+/* Deletes the key when a plugin is unloaded, so that no ending thread calls a destructor that is gone. Each unit has
+ * this destructor; the first one does the work. */
 __attribute__((destructor)) LM_INTERNAL void lm_thread_key_unloaded(void)
 {
     if (lm_loops_1.thread_key_made)
@@ -122,7 +122,7 @@ LM_INTERNAL int64_t lm_deadline_after_seconds(CFTimeInterval seconds)
 
 LM_INTERNAL SInt32 lm_loop_run(struct lm_loop *loop, int64_t deadline)
 {
-    loop->waiting_since = 0; /* a nested run, or none, was not waiting */
+    loop->waiting_since = 0; /* a nested run starts with no wait under way */
     for (;;) {
         int result = LM_LOOP_PASS(loop, deadline);
         if (lm_load_acquire(&loop->stop) && lm_exchange(&loop->stop, 0))
@@ -142,7 +142,7 @@ LM_API SInt32 CFRunLoopRunInMode(CFStringRef mode, CFTimeInterval seconds, Boole
     (void)mode;
     if (!loop)
         return kCFRunLoopRunFinished;
-    uint64_t outer = loop->handled_enough; /* of a run whose callback we may be in */
+    uint64_t outer = loop->handled_enough; /* of the outer run, if this is called from a callback */
     loop->handled_enough = returnAfterSourceHandled ? loop->handled + 1 : 0;
     SInt32 result = lm_loop_run(loop, lm_deadline_after_seconds(seconds));
     loop->handled_enough = outer;
@@ -197,7 +197,7 @@ LM_INTERNAL void lm_cf_timer_destroy(struct lm_object *object)
     free(timer);
 }
 
-/* Sets it for the next multiple of its interval, unless it was removed or invalidated. */
+/* Sets the timer for the next multiple of its interval, unless it was removed or invalidated. */
 LM_INTERNAL void lm_cf_timer_repeat(struct lm_cf_timer *timer)
 {
     pthread_mutex_lock(&timer->lock);
@@ -260,7 +260,7 @@ LM_API void CFRunLoopAddTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStri
     pthread_mutex_unlock(&timer->lock);
 }
 
-/* Takes it off the loop, whose reference may have been the last but for the one that is held here. */
+/* Removes the timer from the loop. The loop's reference may be the last but the one held here. */
 LM_API void CFRunLoopRemoveTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode)
 {
     (void)mode;

@@ -80,14 +80,14 @@ LM_API CFStringRef CFStringCreateCopy(CFAllocatorRef allocator, CFStringRef stri
     return (CFStringRef)CFRetain(string);
 }
 
-/* To the next character; a constant of an unchecked literal may hold none. */
+/* Returns the index of the next character. Constant literals are not checked, so the byte may not begin a character. */
 LM_INTERNAL size_t lm_string_next(const unsigned char *bytes, size_t at)
 {
     size_t width = lm_utf8_width(bytes[at]);
     return at + (width ? width : 1);
 }
 
-/* One byte for each character; at most as many as there are. */
+/* Writes one byte for each character, at most `length` bytes; returns their number. */
 LM_INTERNAL size_t lm_string_to_ascii(CFStringRef string, UInt8 *to, UInt8 loss)
 {
     const unsigned char *bytes = (const unsigned char *)lm_string_bytes(string);

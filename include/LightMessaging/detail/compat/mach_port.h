@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* CFMachPort over a service. */
+/* CFMachPort, built on a service. */
 #include "../../CFMachPort.h"
 
 #ifndef LM_DETAIL_COMPAT_MACH_PORT_H

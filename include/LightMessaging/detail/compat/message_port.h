@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CFMessagePort: local ports over a service, remote ones over a link.
+ * CFMessagePort: local ports are built on a service, remote ports on a link.
  *
- * A port goes with its last reference, and what may call it back must not keep it: so services and watches point to a
- * tie, which points to the port for as long as it lives. Only a run loop that serves a local port keeps it alive,
- * through the tie. Lock order: the tie's lock before the service's and the loop's.
+ * A port ends with its last reference, so nothing that calls it back may keep it alive. Services and watches therefore
+ * refer to a tie, which refers to the port without a reference while the port exists. Only a run loop that serves a
+ * local port keeps it alive, through the tie. Lock order: the tie's lock before the service's and the loop's.
  */
 #include "../../CFMessagePort.h"
 
@@ -20,32 +20,32 @@
 struct lm_tie {
     struct lm_object object;
     pthread_mutex_t lock;
-    struct lm_message_port *port; /* without a reference; NULL: it is gone */
-    bool served;                  /* by a run loop, for which the port is kept */
+    struct lm_message_port *port; /* without a reference; NULL: the port no longer exists */
+    bool served;                  /* a run loop serves the port, so the tie holds a reference */
     struct lm_watch watch;        /* of a remote port's peer */
-    int socket;                   /* that this watch is for, our own copy */
+    int socket;                   /* the descriptor that `watch` watches, a copy of the link's */
 };
 
 struct lm_message_port {
     struct lm_object object;
     pthread_mutex_t lock; /* guards the next six; taken last */
     bool valid;
-    bool ends_later; /* one of its callouts has ended it: the service goes when that has answered */
+    bool ends_later; /* a callout has invalidated the port: its service ends when the callout has returned */
     uint32_t callouts;
-    pthread_t callouts_in; /* the thread that they are in */
-    uint32_t keep_info;    /* each callout, and the port while it is valid */
+    pthread_t callouts_in; /* the thread that runs the callouts */
+    uint32_t keep_info;    /* number of users of the info: each callout, and the port while it is valid */
     CFMessagePortInvalidationCallBack invalidated;
     struct lm_tie *tie;
     CFStringRef name;
     CFMessagePortContext context;
     CFMessagePortCallBack callout;
     struct lm_service *service; /* of a local port */
-    struct lm_list in_process;  /* of a local port with a name: from before that is taken until it is free again */
-    bool open;                  /* guarded by the process's lock: others may be given the port */
+    struct lm_list in_process;  /* of a local port with a name: listed before it takes the name, until that is free */
+    bool open;                  /* guarded by the process's lock: other callers may get the port */
     struct lm_link *link;       /* of a remote port */
 };
 
-/* Local ports by name; the process's lock guards them. */
+/* Local ports by name. Guarded by the process's lock. */
 struct lm_message_ports {
     struct lm_list locals;
 };
@@ -62,7 +62,8 @@ LM_INTERNAL void lm_tie_destroy(struct lm_object *object)
     free(tie);
 }
 
-/* The port with a reference, NULL if it is gone: one whose last reference is being given up waits for the lock. */
+/* Returns the port with a reference, or NULL if its last reference is gone. A port that is being destroyed waits for
+ * the tie's lock. */
 LM_INTERNAL struct lm_message_port *lm_tie_get(struct lm_tie *tie)
 {
     pthread_mutex_lock(&tie->lock);
@@ -71,7 +72,7 @@ LM_INTERNAL struct lm_message_port *lm_tie_get(struct lm_tie *tie)
     return port;
 }
 
-/* The peer's socket may have been shut. */
+/* The peer's socket may have been closed: checks that the port is still valid. */
 LM_INTERNAL enum lm_wish lm_tie_ready(struct lm_object *object, uint32_t events)
 {
     struct lm_tie *tie = LM_CONTAINER(object, struct lm_tie, object);
@@ -97,7 +98,7 @@ LM_INTERNAL struct lm_tie *lm_tie_create(struct lm_message_port *port)
     return tie;
 }
 
-/* No loop keeps or watches the port any longer; `gone`: nor is there one. */
+/* Ends the loop's reference and watch; `gone` also clears the tie's pointer to the port. */
 LM_INTERNAL void lm_tie_loosen(struct lm_tie *tie, bool gone)
 {
     pthread_mutex_lock(&tie->lock);
@@ -120,7 +121,7 @@ LM_INTERNAL void lm_message_port_delist(struct lm_message_port *port)
     lm_process_unlock();
 }
 
-/* Whether the caller is the one to end the port. */
+/* Marks the port as invalid; returns whether this caller is the one to end it. */
 LM_INTERNAL bool lm_message_port_claim_end(struct lm_message_port *port, CFMessagePortInvalidationCallBack *invalidated)
 {
     pthread_mutex_lock(&port->lock);
@@ -132,7 +133,8 @@ LM_INTERNAL bool lm_message_port_claim_end(struct lm_message_port *port, CFMessa
     return was_valid;
 }
 
-/* What a port holds of the world; once. The name is free before the port is off the list. */
+/* Ends the port's service and removes the port from the list; called once. The name is free before the port is
+ * removed. */
 LM_INTERNAL void lm_message_port_end(struct lm_message_port *port)
 {
     if (port->service && !port->ends_later)
@@ -202,7 +204,8 @@ LM_API void CFMessagePortInvalidate(CFMessagePortRef port)
 
 /* --- Local --- */
 
-/* Whether the port is still to be called; then it keeps its info until it was. */
+/* Begins a callout if the port is still valid, and keeps the info for its duration. Returns whether to call the
+ * port. */
 LM_INTERNAL bool lm_message_port_begin_callout(struct lm_message_port *port)
 {
     pthread_mutex_lock(&port->lock);
@@ -226,7 +229,7 @@ LM_INTERNAL void lm_message_port_finish_callout(struct lm_message_port *port)
     lm_message_port_release_info(port);
 }
 
-/* A request's bytes, which nobody changes any longer; NULL: no memory. */
+/* Returns a request's bytes, which no longer change; NULL if there is no memory. */
 LM_INTERNAL CFDataRef lm_message_port_data(LMMessage *message)
 {
     if (!lm_message_keep(message))
@@ -235,7 +238,7 @@ LM_INTERNAL CFDataRef lm_message_port_data(LMMessage *message)
                                        (CFIndex)LMMessageGetDataLength(message), kCFAllocatorNull);
 }
 
-/* Answers a request with what the callback makes of it. */
+/* Answers a request with the callback's result. */
 LM_INTERNAL void lm_message_port_answer(struct lm_message_port *port, LMMessage *message)
 {
     mach_port_t reply = message->head.msgh_remote_port;
@@ -276,7 +279,7 @@ LM_INTERNAL void lm_tie_release(const void *tie)
     lm_release(&((struct lm_tie *)(uintptr_t)tie)->object);
 }
 
-/* With the process's lock: its local port of the name, in whatever state. */
+/* Returns this process's local port of the name, in any state. With the process's lock. */
 LM_INTERNAL struct lm_message_port *lm_message_port_listed(const char *name)
 {
     const struct lm_list *locals = &lm_message_ports_2.locals;
@@ -288,8 +291,8 @@ LM_INTERNAL struct lm_message_port *lm_message_port_listed(const char *name)
     return NULL;
 }
 
-/* This process's port of the name, with a reference; if there is none, NULL, and a fresh port, if given, is listed for
- * it. -EAGAIN: the one that there is comes or goes in another thread. */
+/* Finds this process's port of the name, with a reference. If there is none, it is NULL, and `fresh`, if given, is
+ * listed under the name. -EAGAIN: another thread is creating or ending the port. */
 LM_INTERNAL int lm_message_port_find(const char *name, struct lm_message_port *fresh, struct lm_message_port **found)
 {
     lm_process_lock();
@@ -302,7 +305,8 @@ LM_INTERNAL int lm_message_port_find(const char *name, struct lm_message_port *f
     return listed && !alive ? -EAGAIN : 0;
 }
 
-/* The same, once other threads are through; at most for a second, as they may have been another process's (fork). */
+/* Repeats lm_message_port_find until other threads are done; for a second at most, since after a fork these threads may
+ * not exist in this process. */
 LM_INTERNAL int lm_message_port_settle(const char *name, struct lm_message_port *fresh, struct lm_message_port **found)
 {
     int64_t give_up = lm_now() + 1000000000;
@@ -313,7 +317,7 @@ LM_INTERNAL int lm_message_port_settle(const char *name, struct lm_message_port 
     return result;
 }
 
-/* Gives a fresh local port its service, and that its name. */
+/* Gives a new local port its service, and registers the service's name. */
 LM_INTERNAL bool lm_message_port_open(struct lm_message_port *port, const char *name)
 {
     CFMachPortContext context = {0, port->tie, lm_tie_retain, lm_tie_release, NULL};
@@ -329,7 +333,7 @@ LM_INTERNAL bool lm_message_port_open(struct lm_message_port *port, const char *
     return false;
 }
 
-/* From here on other threads are given it. */
+/* Lets other threads get the port. */
 LM_INTERNAL void lm_message_port_publish(struct lm_message_port *port)
 {
     lm_process_lock();
@@ -344,7 +348,8 @@ LM_INTERNAL void lm_message_port_set_context(struct lm_message_port *port, const
         port->context.info = (void *)(uintptr_t)context->retain(context->info);
 }
 
-/* The process's port of the name, or a new one, which is not open yet. NULL: no memory, or others are in the way. */
+/* Returns the process's port of the name, or a new one that is not open yet. NULL: there is no memory, or another
+ * thread did not finish with the port of that name. */
 LM_INTERNAL struct lm_message_port *lm_message_port_of(CFStringRef name, bool *is_new)
 {
     struct lm_message_port *fresh = lm_message_port_create(name), *found = NULL;
@@ -423,7 +428,7 @@ LM_API CFRunLoopSourceRef CFMessagePortCreateRunLoopSource(CFAllocatorRef alloca
 
 /* --- Remote --- */
 
-/* Looks, and ends a link whose service is gone. */
+/* Checks the link's socket, ends the link if its service is gone, and returns whether it lives. */
 LM_INTERNAL bool lm_link_lives(struct lm_link *link)
 {
     lm_link_lock(link);
@@ -434,7 +439,8 @@ LM_INTERNAL bool lm_link_lives(struct lm_link *link)
     return lives;
 }
 
-/* A link to a service that is there now: the process may still have one to a service that died. NULL: there is none. */
+/* Returns a link to a live service: the process may still have one to a service that died. NULL: there is no
+ * service. */
 LM_INTERNAL struct lm_link *lm_link_find_live(const char *name, int64_t deadline)
 {
     struct lm_link *link;
@@ -462,7 +468,7 @@ LM_API CFMessagePortRef CFMessagePortCreateRemote(CFAllocatorRef allocator, CFSt
     return NULL;
 }
 
-/* Seconds as a time to add to a clock. */
+/* Converts seconds to nanoseconds that can be added to a time; LM_FOREVER if they are too many. */
 LM_INTERNAL int64_t lm_nanoseconds(CFTimeInterval seconds)
 {
     return seconds > 1e9 ? LM_FOREVER : seconds > 0 ? (int64_t)(seconds * 1e9) : 0;
@@ -473,7 +479,7 @@ LM_INTERNAL int64_t lm_deadline_in(int64_t nanoseconds)
     return nanoseconds == LM_FOREVER ? LM_FOREVER : nanoseconds == 0 ? LM_PAST : lm_now() + nanoseconds;
 }
 
-/* `queued`: it had got as far as the queue. */
+/* `queued` says whether the request was put into the queue. */
 LM_INTERNAL SInt32 lm_message_port_status(struct lm_message_port *port, kern_return_t status, bool queued)
 {
     switch (status) {
@@ -526,7 +532,7 @@ LM_API SInt32 CFMessagePortSendRequest(CFMessagePortRef remote, SInt32 msgid, CF
     return lm_message_port_call(remote, &request, returnData);
 }
 
-/* Has the thread's loop look at the peer; without it the death is noticed later. */
+/* Has the thread's loop watch the peer's socket. If this fails, the peer's death is noticed later. */
 LM_INTERNAL void lm_message_port_watch(struct lm_message_port *port)
 {
     struct lm_loop *loop = CFRunLoopGetCurrent();
@@ -543,7 +549,7 @@ LM_INTERNAL void lm_message_port_watch(struct lm_message_port *port)
     pthread_mutex_unlock(&tie->lock);
 }
 
-/* --- Both --- */
+/* --- Local and remote --- */
 
 LM_API Boolean CFMessagePortIsValid(CFMessagePortRef port)
 {
@@ -596,7 +602,7 @@ LM_API void CFMessagePortSetInvalidationCallBack(CFMessagePortRef port, CFMessag
         lm_message_port_watch(port);
 }
 
-/* --- RocketBootstrap's --- */
+/* --- RocketBootstrap's functions --- */
 
 LM_API CFMessagePortRef rocketbootstrap_cfmessageportcreateremote(CFAllocatorRef allocator, CFStringRef name)
 {

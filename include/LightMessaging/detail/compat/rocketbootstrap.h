@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* RocketBootstrap's three functions over the registry. */
+/* RocketBootstrap's three functions, built on the registry. */
 #include "../../../rocketbootstrap/rocketbootstrap.h"
 
 #ifndef LM_DETAIL_COMPAT_ROCKETBOOTSTRAP_H

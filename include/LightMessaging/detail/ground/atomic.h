@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Words that another thread or process may change at any time. C's and C++'s own atomics don't mix in one header, so
- * these wrap the compiler's builtins. Who pairs with whom is said where they are used.
+ * Atomic access to words that another thread or process may change at any time. C's and C++'s own atomics cannot be
+ * mixed in one header, so these functions wrap the compiler's builtins. The comment at each use names the partner
+ * operation.
  */
 #ifndef LM_DETAIL_GROUND_ATOMIC_H
 #define LM_DETAIL_GROUND_ATOMIC_H
@@ -38,19 +39,19 @@ LM_INTERNAL void lm_store_ordered(uint32_t *word, uint32_t value)
     __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
 }
 
-/* Has the cache line brought here for writing, in the background: one transfer between cores instead of two. */
+/* Fetches the cache line for writing, in the background: one transfer between cores instead of two. */
 LM_INTERNAL void lm_prefetch_to_write(const void *line)
 {
 #if defined(__x86_64__)
-    __asm__ __volatile__("prefetchw %0" ::"m"(*(const char *)line)); /* the builtin only reads, without -mprfchw */
+    __asm__ __volatile__("prefetchw %0" ::"m"(*(const char *)line)); /* the builtin reads only, without -mprfchw */
 #else
     __builtin_prefetch(line, 1);
     __asm__ __volatile__(""); /* see below */
 #endif
 }
 
-/* The same for reading. gcc takes a function that only prefetches for one without effects, and drops calls of it; the
- * asm, which is no instruction, has an effect. */
+/* Fetches the cache line for reading, in the background. The empty asm gives the function an effect: gcc drops calls of
+ * a function that only prefetches. */
 LM_INTERNAL void lm_prefetch_to_read(const void *line)
 {
     __builtin_prefetch(line, 0);

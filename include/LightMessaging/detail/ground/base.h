@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What every file of the implementation starts from: linkage, small arithmetic, the libc headers in use. */
+/* The base that every file of the implementation includes: linkage, small arithmetic, and the libc headers in use. */
 #ifndef LM_DETAIL_GROUND_BASE_H
 #define LM_DETAIL_GROUND_BASE_H
 
@@ -20,10 +20,11 @@
 #endif
 
 /*
- * The one place that decides how functions are linked. Inline code in every translation unit that includes the headers;
- * or, in a program that asks for it, code in one of them and declarations in the others. What depends on macros of the
- * unit's own, and Objective-C, where functions have other types, does not go into that one. Hidden like the state that
- * they share: a plugin's functions are its own, too.
+ * The one place that decides how functions are linked. By default every function is inline code in each translation
+ * unit that includes the headers. With LIGHTMESSAGING_IMPLEMENTATION in one unit and LIGHTMESSAGING_SEPARATE in the
+ * others, the code is in that one unit and the others get declarations. A unit that sets macros which change the code,
+ * or that is Objective-C (its function types differ), always keeps inline code of its own. The functions are hidden,
+ * like the state they share: a plugin has its own functions, too.
  */
 #if defined(LIGHTMESSAGING_IMPLEMENTATION)
 #ifdef __OBJC__
@@ -39,16 +40,16 @@
 #endif
 #define LM_INTERNAL static inline
 
-/* What runs when something comes or goes, and not for each message: made small rather than fast. */
+/* Code that runs at setup and teardown, not for each message: optimised for size. */
 #define LM_SETUP static __attribute__((cold, unused))
 
-/* What hardly ever runs: the same, and kept out of the callers' code. */
+/* Code that hardly ever runs: optimised for size and kept out of its callers. */
 #define LM_COLD static __attribute__((cold, noinline, unused))
 
-/* What runs for each message: made fast, though its caller may run once only, and be made small. */
+/* Code that runs for each message: optimised for speed even if its only caller runs once and is optimised for size. */
 #define LM_HOT static __attribute__((hot, noinline, unused))
 
-/* One object for all translation units of a program or plugin, whoever of them brings it. */
+/* Defines one object per program or plugin, shared by all of its translation units. */
 #ifdef __cplusplus
 #define LM_STATE(type, name)                                                                                           \
     extern "C" {                                                                                                       \
@@ -60,7 +61,7 @@
 
 #define LM_CACHE_LINE 64u
 
-/* The structure of `type` whose `member` is at `pointer`. */
+/* The structure of `type` that contains `pointer` as its `member`. */
 #define LM_CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 LM_INTERNAL uint32_t lm_min32(uint32_t a, uint32_t b)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deadlines: nanoseconds on the monotonic clock, which neither clock steps nor a suspended machine disturb. One
- * deadline covers a whole operation, however many waits it takes. A test may define LM_TEST_CLOCK as the name of a
- * function `int64_t f(void)`.
+ * Deadlines: nanoseconds on the monotonic clock, so neither clock steps nor a suspended machine affect them. One
+ * deadline covers a whole operation, however many waits it takes. A test may replace the clock: it defines
+ * LM_TEST_CLOCK as the name of a function `int64_t f(void)`.
  */
 #ifndef LM_DETAIL_GROUND_DEADLINE_H
 #define LM_DETAIL_GROUND_DEADLINE_H
@@ -10,7 +10,7 @@
 #include "sys.h"
 
 #define LM_FOREVER INT64_MAX
-#define LM_PAST    INT64_MIN /* a deadline that has passed: not to wait at all */
+#define LM_PAST    INT64_MIN /* a deadline that has passed: do not wait at all */
 
 #ifdef LM_TEST_CLOCK
 LM_EXTERN_C int64_t LM_TEST_CLOCK(void);
@@ -33,16 +33,14 @@ LM_INTERNAL int64_t lm_now(void)
     return lm_clock(LM_CLOCK_MONOTONIC);
 }
 
-/* A few milliseconds behind, and cheap: for questions that need no better. */
+/* Cheaper than lm_now, but up to a few milliseconds behind. */
 LM_INTERNAL int64_t lm_now_coarse(void)
 {
     return lm_clock(LM_CLOCK_MONOTONIC_COARSE);
 }
 
-/*
- * A processor's counter, for who must know with each message whether next to no time has passed: reading it costs a
- * third of lm_now. Its unit is its own, and it may jump. Fewer than lm_ticks_few() are 5 to 35 us.
- */
+/* The processor's counter, for a cheap check on each message whether hardly any time has passed: reading it costs a
+ * third of lm_now. The unit depends on the processor, and the counter may jump. lm_ticks_few() ticks are 5 to 35 us. */
 LM_INTERNAL uint64_t lm_ticks(void)
 {
 #if defined(LM_TEST_CLOCK)
@@ -63,7 +61,7 @@ LM_INTERNAL uint64_t lm_ticks_few(void)
 #if defined(LM_TEST_CLOCK)
     return 10000;
 #elif defined(__x86_64__) || defined(__i386__)
-    return 32768; /* of 1 to 5 GHz */
+    return 32768; /* at 1 to 5 GHz */
 #elif defined(__aarch64__)
     uint64_t frequency;
     __asm__("mrs %0, cntfrq_el0" : "=r"(frequency));
@@ -78,7 +76,7 @@ LM_INTERNAL int64_t lm_deadline_after(uint32_t milliseconds)
     return milliseconds == UINT32_MAX ? LM_FOREVER : lm_now() + (int64_t)milliseconds * 1000000;
 }
 
-/* Nanoseconds left, 0 when it has passed. */
+/* Returns the nanoseconds left, 0 if the deadline has passed. */
 LM_INTERNAL int64_t lm_deadline_left(int64_t deadline)
 {
     if (deadline == LM_FOREVER)
@@ -87,7 +85,8 @@ LM_INTERNAL int64_t lm_deadline_left(int64_t deadline)
     return left > 0 ? left : 0;
 }
 
-/* As epoll wants it: rounded up, so that nobody wakes early just to sleep again; -1 for ever. */
+/* Converts a deadline to epoll's timeout: rounded up, so that a sleeper does not wake early and sleep again; -1:
+ * none. */
 LM_INTERNAL int lm_deadline_milliseconds(int64_t deadline)
 {
     int64_t left = lm_deadline_left(deadline);
@@ -97,10 +96,10 @@ LM_INTERNAL int lm_deadline_milliseconds(int64_t deadline)
     return milliseconds > INT_MAX ? INT_MAX : (int)milliseconds;
 }
 
-#define LM_NAP_NANOSECONDS 1000000 /* between two looks where the kernel doesn't wake us; untuned */
+#define LM_NAP_NANOSECONDS 1000000 /* between two polls where futexes are forbidden; untuned */
 
-/* Sleeps until *word is no longer `value`, somebody wakes it, or the deadline passes; may return early. Where futexes
- * are forbidden it looks again and again. */
+/* Sleeps until *word is no longer `value`, a wake arrives, or the deadline passes; may return early. Where futexes are
+ * forbidden, it naps and returns, so that its caller polls. */
 LM_INTERNAL void lm_sleep_on(uint32_t *word, uint32_t value, int64_t deadline)
 {
     int64_t left = lm_deadline_left(deadline);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* From the inside's negative errno to the outside's numbers, where a caller has nothing more precise to say. */
+/* Converts the negative errno of internal functions to the public numbers, where the caller has nothing more
+ * precise. */
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_GROUND_ERROR_H
@@ -21,7 +22,7 @@ LM_INTERNAL kern_return_t lm_kern_return(int error)
     case EROFS:
     case EXDEV:
     case ELOOP:
-    case ENOTUNIQ: /* not an error of the kernel's: the door is another's */
+    case ENOTUNIQ: /* not from the kernel: another service or a launcher listens in `unlocked` */
     case ENOSYS:   /* a system call that a sandbox forbids */
         return BOOTSTRAP_NOT_PRIVILEGED;
     case EWOULDBLOCK:
@@ -33,7 +34,7 @@ LM_INTERNAL kern_return_t lm_kern_return(int error)
         return MACH_SEND_INVALID_DEST;
     case EMSGSIZE:
         return MACH_SEND_TOO_LARGE;
-    case EXFULL: /* not an error of the kernel's */
+    case EXFULL: /* not from the kernel: no room */
         return MACH_SEND_NO_BUFFER;
     case EINVAL:
     case ENAMETOOLONG:
@@ -43,7 +44,7 @@ LM_INTERNAL kern_return_t lm_kern_return(int error)
     }
 }
 
-/* The same for what changes the registry rather than asks it. */
+/* The same for functions that change the registry rather than look up a name. */
 LM_SETUP kern_return_t lm_registry_status(int error)
 {
     if (error == -EEXIST)

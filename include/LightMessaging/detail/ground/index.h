@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds the members of a collection by a number, of which there may be several alike: a hash table of lists. It grows
- * with its members; without memory for that it finds them more slowly. The caller's lock guards it; a zeroed one is
- * empty.
+ * Finds the members of a collection by a key; several members may have the same key. It is a hash table of lists that
+ * grows with its members; if memory for that runs out, look-ups get slower. The caller's lock guards it; a zeroed index
+ * is empty.
  */
 #ifndef LM_DETAIL_GROUND_INDEX_H
 #define LM_DETAIL_GROUND_INDEX_H
 
 #include "list.h"
 
-#define LM_INDEX_FIRST_SIZE 16u /* buckets; from then on at least half as many as members */
+#define LM_INDEX_FIRST_SIZE 16u /* buckets; after that, at least half as many buckets as members */
 
-/* In each member. */
+/* Embedded in each member. */
 struct lm_indexed {
     struct lm_list in_bucket;
     uint32_t key;
@@ -19,7 +19,7 @@ struct lm_indexed {
 
 struct lm_index {
     struct lm_list *buckets;
-    uint32_t size; /* of them; a power of two */
+    uint32_t size; /* number of buckets; a power of two */
     uint32_t count;
 };
 
@@ -29,7 +29,7 @@ LM_INTERNAL void lm_index_deinit(struct lm_index *index)
     memset(index, 0, sizeof *index);
 }
 
-/* Numbers that are given in turn spread well, and so do others after Knuth's multiplication. */
+/* Knuth's multiplicative hash. Consecutive keys, the usual ones, spread well. */
 LM_INTERNAL struct lm_list *lm_index_bucket(const struct lm_index *index, uint32_t key)
 {
     return &index->buckets[(key * 2654435769u >> 8) & (index->size - 1)];
@@ -53,7 +53,7 @@ LM_SETUP int lm_index_grow(struct lm_index *index)
     return 0;
 }
 
-/* -ENOMEM: the first member had no room. */
+/* -ENOMEM: there was no memory for the first buckets. */
 LM_INTERNAL int lm_index_add(struct lm_index *index, struct lm_indexed *member, uint32_t key)
 {
     if (index->count >= 2 * index->size && lm_index_grow(index) < 0 && index->size == 0)
@@ -73,7 +73,7 @@ LM_INTERNAL void lm_index_remove(struct lm_index *index, struct lm_indexed *memb
     index->count--;
 }
 
-/* The first member with that number after `last`, NULL if there is none. `last`: NULL for the first of all. */
+/* Returns the next member with the key after `last`, or NULL. With a NULL `last` it returns the first. */
 LM_INTERNAL struct lm_indexed *lm_index_next(const struct lm_index *index, uint32_t key, const struct lm_indexed *last)
 {
     if (index->size == 0)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Limits of the interface that the lowest layers keep. */
+/* Limits of the public interface that the lowest layers enforce. */
 #ifndef LM_DETAIL_GROUND_LIMITS_H
 #define LM_DETAIL_GROUND_LIMITS_H
 
-/* Bytes in a service's name, without its NUL. */
+/* Length of a service's name in bytes, without the NUL. */
 #define LM_NAME_MAX 127u
 
-/* File descriptors that one message can carry: the kernel's own limit for a record of a socket. */
+/* File descriptors that one message can carry: the kernel's limit for one record of a socket. */
 #define LM_DESCRIPTORS_MAX 253u
 
 #endif

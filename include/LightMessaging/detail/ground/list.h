@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A doubly linked list through its members; a zeroed link is in no list. The caller's lock guards it. */
+/* A doubly linked list with links embedded in its members; a zeroed link is in no list. The caller's lock guards it. */
 #ifndef LM_DETAIL_GROUND_LIST_H
 #define LM_DETAIL_GROUND_LIST_H
 
@@ -45,13 +45,13 @@ LM_INTERNAL bool lm_list_contains(const struct lm_list *link)
     return link->next != NULL;
 }
 
-/* The first member, NULL when there is none. */
+/* Returns the first member, or NULL if the list is empty. */
 LM_INTERNAL struct lm_list *lm_list_first(const struct lm_list *list)
 {
     return lm_list_empty(list) ? NULL : list->next;
 }
 
-/* The member after `link`, NULL after the last. */
+/* Returns the member after `link`, or NULL after the last. */
 LM_INTERNAL struct lm_list *lm_list_next(const struct lm_list *list, const struct lm_list *link)
 {
     return link->next == list ? NULL : link->next;

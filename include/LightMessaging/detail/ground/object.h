@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Counted objects. The first member of everything that is shared between threads, or handed out as a CoreFoundation
- * object. */
+/* Reference-counted objects. struct lm_object is the first member of everything that threads share, or that is handed
+ * out as a CoreFoundation object. */
 #ifndef LM_DETAIL_GROUND_OBJECT_H
 #define LM_DETAIL_GROUND_OBJECT_H
 
@@ -8,8 +8,8 @@
 
 struct lm_object {
     uint32_t references;
-    void (*destroy)(struct lm_object *object);                      /* frees it; called with no reference left */
-    void (*deallocated)(struct lm_object *object, uint32_t detail); /* a port name for it was; NULL: it may not be */
+    void (*destroy)(struct lm_object *object);                      /* frees it; called when no reference is left */
+    void (*deallocated)(struct lm_object *object, uint32_t detail); /* a port name of it ended; NULL: not allowed */
 };
 
 LM_INTERNAL void lm_object_init(struct lm_object *object, void (*destroy)(struct lm_object *))
@@ -24,8 +24,8 @@ LM_INTERNAL void lm_retain(struct lm_object *object)
     lm_add(&object->references, 1);
 }
 
-/* Whether there was a reference left to add one to: for pointers that keep nothing alive, under a lock that `destroy`
- * takes before it frees. */
+/* Adds a reference unless none is left, and returns whether it did. For weak pointers, under a lock that `destroy`
+ * takes before it frees the object. */
 LM_INTERNAL bool lm_retain_alive(struct lm_object *object)
 {
     for (;;) {
@@ -43,7 +43,7 @@ LM_INTERNAL void lm_release(struct lm_object *object)
         object->destroy(object);
 }
 
-/* Zeroed memory, which must be given up with free(); NULL if there is none. */
+/* Returns zeroed memory, to be freed with free(); NULL if there is none. */
 LM_INTERNAL void *lm_new(size_t size)
 {
     return calloc(1, size);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every system call of the library. They are made by number, since libc hides most of their declarations under
- * -std=c11, and return a negative errno on failure.
+ * All system calls of the library. Most are made by number, since libc hides their declarations under -std=c11. They
+ * return a negative errno on failure.
  *
- * A test may define LM_TEST_SYSCALL as the name of a function `int f(long number)` before including the library: it is
- * asked before each call, and what it returns, if not 0, is the errno that the call fails with. The call's place in the
- * code is thus also a point at which a test can let something happen.
+ * A test may define LM_TEST_SYSCALL as the name of a function `int f(long number)` before it includes the library. The
+ * function is called before each system call; if it returns an errno other than 0, the call fails with that errno. The
+ * function thus also lets a test run code at that point.
  */
 #ifndef LM_DETAIL_GROUND_SYS_H
 #define LM_DETAIL_GROUND_SYS_H
@@ -25,8 +25,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Numbers of the kernel's interface that strict modes of libc hide; the same on every architecture unless taken from
- * libc. */
+/* Constants of the kernel's interface that strict modes of libc hide. Those not taken from libc are the same on every
+ * architecture. */
 #ifdef O_DIRECTORY
 #define LM_O_DIRECTORY O_DIRECTORY
 #define LM_O_NOFOLLOW  O_NOFOLLOW
@@ -89,7 +89,7 @@ struct lm_timeval {
     long microseconds;
 };
 
-/* The kernel's record of a lock, with 64-bit offsets on every architecture. */
+/* The kernel's struct flock, with 64-bit offsets on every architecture. */
 struct lm_file_lock {
     int16_t type;
     int16_t whence;
@@ -103,14 +103,14 @@ struct lm_file_lock {
 #define LM_SYS_FCNTL SYS_fcntl
 #endif
 
-/* What SO_PEERCRED returns. */
+/* The result of SO_PEERCRED. */
 struct lm_credentials {
     int32_t pid;
     uint32_t uid;
     uint32_t gid;
 };
 
-/* libc's syscall() and clock_gettime() under names of our own, which no libc header can declare differently. */
+/* libc's syscall() and clock_gettime() under private names, so that no libc header can declare them differently. */
 LM_EXTERN_C long lm_libc_syscall(long number, ...) __asm__("syscall");
 LM_EXTERN_C int lm_libc_clock_gettime(int clock, struct lm_timespec *now) __asm__("clock_gettime");
 
@@ -140,7 +140,7 @@ LM_INTERNAL long lm_sys(long number, long a, long b, long c, long d, long e, lon
 #define LM_SYS(number, a, b, c, d, e, f)                                                                               \
     lm_sys((long)(number), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
-/* Closes the descriptor and forgets it; does nothing when there is none. */
+/* Closes the descriptor, if it is open, and sets it to -1. */
 LM_INTERNAL void lm_sys_close(int *descriptor)
 {
     if (*descriptor >= 0)
@@ -148,7 +148,7 @@ LM_INTERNAL void lm_sys_close(int *descriptor)
     *descriptor = -1;
 }
 
-/* flags: 0 or SOCK_NONBLOCK. */
+/* `flags` is 0 or SOCK_NONBLOCK. */
 LM_INTERNAL int lm_sys_socket(int flags)
 {
     return (int)LM_SYS(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0, 0, 0, 0);
@@ -179,13 +179,13 @@ LM_INTERNAL void lm_sys_shutdown(int socket)
     LM_SYS(SYS_shutdown, socket, SHUT_RDWR, 0, 0, 0, 0);
 }
 
-/* Sends one record without waiting and without SIGPIPE. */
+/* Sends one record without blocking and without SIGPIPE. */
 LM_INTERNAL long lm_sys_send(int socket, const void *bytes, size_t length)
 {
     return LM_SYS(SYS_sendto, socket, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
 }
 
-/* Receives one record. Descriptors that came with it are closed by the kernel. */
+/* Receives one record. The kernel closes descriptors that came with it. */
 LM_INTERNAL long lm_sys_receive(int socket, void *bytes, size_t length, int flags)
 {
     return LM_SYS(SYS_recvfrom, socket, bytes, length, flags, 0, 0);
@@ -196,7 +196,7 @@ LM_INTERNAL long lm_sys_sendmsg(int socket, const struct msghdr *message)
     return LM_SYS(SYS_sendmsg, socket, message, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0, 0);
 }
 
-/* Descriptors that come are close-on-exec. */
+/* Received descriptors are close-on-exec. */
 LM_INTERNAL long lm_sys_recvmsg(int socket, struct msghdr *message, int flags)
 {
     return LM_SYS(SYS_recvmsg, socket, message, flags | MSG_CMSG_CLOEXEC, 0, 0, 0);
@@ -207,7 +207,7 @@ LM_INTERNAL bool lm_sys_is_open(int descriptor)
     return LM_SYS(SYS_fcntl, descriptor, F_GETFD, 0, 0, 0, 0) >= 0;
 }
 
-/* A close-on-exec copy. */
+/* Returns a close-on-exec copy of the descriptor. */
 LM_INTERNAL int lm_sys_duplicate(int descriptor)
 {
     return (int)LM_SYS(SYS_fcntl, descriptor, LM_F_DUPFD_CLOEXEC, 0, 0, 0, 0);
@@ -219,7 +219,7 @@ LM_INTERNAL int lm_sys_peer(int socket, struct lm_credentials *peer)
     return (int)LM_SYS(SYS_getsockopt, socket, SOL_SOCKET, LM_SO_PEERCRED, peer, &length, 0);
 }
 
-/* The peer's supplementary groups, in memory that the caller frees; how many. */
+/* Returns the number of the peer's supplementary groups and stores them in memory that the caller frees. */
 LM_SETUP int lm_sys_peer_groups(int socket, uint32_t **groups)
 {
     socklen_t bytes = 0;
@@ -231,7 +231,7 @@ LM_SETUP int lm_sys_peer_groups(int socket, uint32_t **groups)
     return result < 0 ? 0 : (int)(bytes / sizeof **groups);
 }
 
-/* A pidfd of the peer, close-on-exec; the caller's. -ENOPROTOOPT before Linux 6.5. */
+/* Returns a close-on-exec pidfd of the peer, which the caller owns; -ENOPROTOOPT before Linux 6.5. */
 LM_INTERNAL int lm_sys_peer_pidfd(int socket)
 {
     int pidfd = -1;
@@ -240,14 +240,14 @@ LM_INTERNAL int lm_sys_peer_pidfd(int socket)
     return result < 0 ? (int)result : pidfd;
 }
 
-/* How many descriptors this process may have. */
+/* Returns the number of descriptors that this process may have open. */
 LM_INTERNAL uint64_t lm_sys_descriptor_limit(void)
 {
     struct rlimit limit;
     return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 0 : (uint64_t)limit.rlim_cur;
 }
 
-/* How long connecting (SO_SNDTIMEO) or receiving (SO_RCVTIMEO) may block; 0 nanoseconds: for ever. */
+/* Limits the time that connecting (SO_SNDTIMEO) or receiving (SO_RCVTIMEO) may block; 0 nanoseconds: no limit. */
 LM_SETUP int lm_sys_set_timeout(int socket, int option, int64_t nanoseconds)
 {
     int64_t microseconds = (nanoseconds + 999) / 1000;
@@ -255,7 +255,7 @@ LM_SETUP int lm_sys_set_timeout(int socket, int option, int64_t nanoseconds)
     return (int)LM_SYS(SYS_setsockopt, socket, SOL_SOCKET, option, &time, sizeof time, 0);
 }
 
-/* Sleeps until the socket has something to read or the time is over; may return early. */
+/* Sleeps until the socket is readable or the time has passed; may return early. */
 LM_SETUP void lm_sys_poll_readable(int socket, int64_t nanoseconds)
 {
     struct lm_timespec time = {(long)(nanoseconds / 1000000000), (long)(nanoseconds % 1000000000)};
@@ -263,7 +263,7 @@ LM_SETUP void lm_sys_poll_readable(int socket, int64_t nanoseconds)
     LM_SYS(SYS_ppoll, &readable, 1, &time, 0, 0, 0);
 }
 
-/* Whether a record could be sent now. */
+/* Returns whether the socket accepts a record without blocking. */
 LM_SETUP bool lm_sys_writable(int socket)
 {
     struct lm_timespec none = {0, 0};
@@ -281,7 +281,8 @@ LM_INTERNAL bool lm_sys_hung_up(int socket)
     return (hang_up.revents & (POLLHUP | POLLERR)) != 0;
 }
 
-/* Where vm.memfd_noexec is 2, only memory that says so is allowed; older kernels don't know the flag. */
+/* Creates a sealable memfd. If vm.memfd_noexec is 2, the kernel requires MFD_NOEXEC_SEAL; older kernels do not know
+ * that flag, so it is used only after -EACCES. */
 LM_SETUP int lm_sys_memfd_create(void)
 {
     const unsigned flags = LM_MFD_CLOEXEC | LM_MFD_ALLOW_SEALING;
@@ -311,8 +312,7 @@ LM_INTERNAL int lm_sys_seals(int memory)
     return (int)LM_SYS(SYS_fcntl, memory, LM_F_GET_SEALS, 0, 0, 0, 0);
 }
 
-/* Maps shared memory; not inherited by a forked child. libc's mmap, because the sanitizers must see it. NULL on
- * failure. */
+/* Maps shared memory; NULL on failure. Calls libc's mmap, because the sanitizers must see it. */
 LM_SETUP void *lm_sys_map(int memory, size_t size)
 {
     void *address =
@@ -320,7 +320,7 @@ LM_SETUP void *lm_sys_map(int memory, size_t size)
     return address == MAP_FAILED ? NULL : address;
 }
 
-/* A forked child will not have that mapping. */
+/* Excludes the mapping from forked children. */
 LM_INTERNAL void lm_sys_keep_from_children(void *address, size_t size)
 {
     LM_SYS(SYS_madvise, address, size, LM_MADV_DONTFORK, 0, 0, 0);
@@ -331,8 +331,8 @@ LM_INTERNAL void lm_sys_unmap(void *address, size_t size)
     munmap(address, size);
 }
 
-/* Makes pages exist before they are touched. Kernels before 5.14 cannot, and filters may forbid it; there a lack of
- * memory is found on touching. */
+/* Allocates pages before they are touched. Kernels before 5.14 cannot do this and filters may forbid it; the result is
+ * then 0, and a lack of memory shows only when a page is touched. */
 LM_INTERNAL int lm_sys_populate(void *address, size_t size)
 {
     int result = (int)LM_SYS(SYS_madvise, address, size, LM_MADV_POPULATE_WRITE, 0, 0, 0);
@@ -353,7 +353,7 @@ LM_INTERNAL bool lm_sys_on_tmpfs(int descriptor)
     return fstatfs(descriptor, &status) == 0 && (uint32_t)status.f_type == LM_TMPFS_MAGIC;
 }
 
-/* Whether the descriptor was opened through a mount that nobody can write to. */
+/* Returns whether the descriptor was opened through a read-only mount. */
 LM_SETUP bool lm_sys_is_read_only(int descriptor)
 {
     const unsigned long read_only = 1; /* ST_RDONLY */
@@ -371,25 +371,25 @@ LM_INTERNAL int lm_sys_mkdir(int directory, const char *path, unsigned mode)
     return (int)LM_SYS(SYS_mkdirat, directory, path, mode, 0, 0, 0);
 }
 
-/* Of an open descriptor, not one of O_PATH. */
+/* The descriptor must not have been opened with O_PATH. */
 LM_INTERNAL int lm_sys_fchmod(int descriptor, unsigned mode)
 {
     return (int)LM_SYS(SYS_fchmod, descriptor, mode, 0, 0, 0, 0);
 }
 
-/* Follows links: only for paths that nobody else can change. */
+/* Follows links: use only with paths that no other user can change. */
 LM_INTERNAL int lm_sys_chmod(const char *path, unsigned mode)
 {
     return (int)LM_SYS(SYS_fchmodat, LM_AT_FDCWD, path, mode, 0, 0, 0);
 }
 
-/* Of the entry itself, be it a link. -ENOSYS before Linux 6.6. */
+/* Changes the mode of the entry itself, even of a symbolic link. -ENOSYS before Linux 6.6. */
 LM_INTERNAL int lm_sys_chmod_entry(int directory, const char *name, unsigned mode)
 {
     return (int)LM_SYS(LM_SYS_FCHMODAT2, directory, name, mode, LM_AT_SYMLINK_NOFOLLOW, 0, 0);
 }
 
-/* Renames within one directory. -EEXIST: there is something of that name. */
+/* Renames within one directory and never replaces an entry. -EEXIST: `to` exists. */
 LM_INTERNAL int lm_sys_rename(int directory, const char *from, const char *to)
 {
     return (int)LM_SYS(SYS_renameat2, directory, from, directory, to, LM_RENAME_NOREPLACE, 0);
@@ -410,7 +410,7 @@ LM_INTERNAL int lm_sys_truncate(int file, size_t size)
     return (int)LM_SYS(SYS_ftruncate, file, size, 0, 0, 0, 0);
 }
 
-/* What fcntl is told of one byte of a file. */
+/* Describes the lock of one byte to fcntl. */
 LM_SETUP struct lm_file_lock lm_file_lock_of(int16_t type, int64_t byte)
 {
     struct lm_file_lock lock;
@@ -421,8 +421,8 @@ LM_SETUP struct lm_file_lock lm_file_lock_of(int16_t type, int64_t byte)
     return lock;
 }
 
-/* Takes the lock of one byte of a file without waiting; it is held until it is given back, the descriptor and its
- * copies are closed, or the process dies. -EAGAIN: another one has it. */
+/* Takes the lock of one byte of a file without waiting. The lock is held until it is released, the descriptor and all
+ * of its copies are closed, or the process dies. -EAGAIN: another descriptor has the lock. */
 LM_INTERNAL int lm_sys_lock(int file, int64_t byte)
 {
     struct lm_file_lock lock = lm_file_lock_of(F_WRLCK, byte);
@@ -435,14 +435,14 @@ LM_INTERNAL void lm_sys_unlock(int file, int64_t byte)
     LM_SYS(LM_SYS_FCNTL, file, LM_F_OFD_SETLK, &lock, 0, 0, 0);
 }
 
-/* Whether somebody holds it; disturbs nobody. */
+/* Returns whether any process holds the lock, without taking it. */
 LM_INTERNAL bool lm_sys_is_locked(int file, int64_t byte)
 {
     struct lm_file_lock lock = lm_file_lock_of(F_WRLCK, byte);
     return LM_SYS(LM_SYS_FCNTL, file, LM_F_OFD_GETLK, &lock, 0, 0, 0) >= 0 && lock.type != F_UNLCK;
 }
 
-/* As many of the directory's entries as fit, in the kernel's form; 0 at the end. */
+/* Reads as many of the directory's entries as fit, in the kernel's format. Returns their bytes, 0 at the end. */
 LM_INTERNAL long lm_sys_entries(int directory, void *entries, size_t size)
 {
     return LM_SYS(SYS_getdents64, directory, entries, size, 0, 0, 0);
@@ -461,7 +461,7 @@ LM_SETUP int lm_sys_socket_option(int socket, int option)
     return result < 0 ? (int)result : value;
 }
 
-/* The path that a socket was bound to, with a NUL at its end. */
+/* Stores the address that the socket is bound to; a path in it ends with a NUL. */
 LM_SETUP int lm_sys_address(int socket, struct sockaddr_un *address)
 {
     socklen_t length = sizeof *address - 1;
@@ -469,7 +469,7 @@ LM_SETUP int lm_sys_address(int socket, struct sockaddr_un *address)
     return (int)LM_SYS(SYS_getsockname, socket, address, &length, 0, 0, 0);
 }
 
-/* Has the descriptor be closed by an execution, and its reads not block. */
+/* Makes the descriptor close-on-exec and non-blocking. */
 LM_SETUP int lm_sys_make_ours(int descriptor)
 {
     long flags = LM_SYS(SYS_fcntl, descriptor, F_GETFL, 0, 0, 0, 0);
@@ -497,10 +497,10 @@ LM_INTERNAL int lm_sys_epoll_wait(int epoll, struct epoll_event *events, int mos
     return (int)LM_SYS(SYS_epoll_pwait, epoll, events, most, milliseconds, 0, 8);
 }
 
-/* On how many cores this thread may run; 1 if the kernel does not say. */
+/* Returns the number of cores that this thread may run on; 1 if the kernel does not tell. */
 LM_SETUP uint32_t lm_sys_core_count(void)
 {
-    unsigned long cores[1024 / sizeof(unsigned long)]; /* for 8192 of them, the most that Linux is built for */
+    unsigned long cores[1024 / sizeof(unsigned long)]; /* for 8192 cores, the most that Linux supports */
     long bytes = LM_SYS(SYS_sched_getaffinity, 0, sizeof cores, cores, 0, 0, 0);
     uint32_t count = 0;
     for (long i = 0; i < bytes / (long)sizeof *cores; i++)
@@ -539,7 +539,7 @@ LM_INTERNAL int lm_sys_timerfd(void)
     return (int)LM_SYS(SYS_timerfd_create, LM_CLOCK_MONOTONIC, LM_EFD_FLAGS, 0, 0, 0, 0);
 }
 
-/* Readable from that time on; 0: not at all. */
+/* Makes the timerfd readable from the given time on; 0 disarms it. */
 LM_INTERNAL void lm_sys_timerfd_set(int timerfd, int64_t nanoseconds)
 {
     const int absolute = 1;
@@ -547,7 +547,7 @@ LM_INTERNAL void lm_sys_timerfd_set(int timerfd, int64_t nanoseconds)
     LM_SYS(SYS_timerfd_settime, timerfd, absolute, times, 0, 0, 0);
 }
 
-/* Sleeps while *word is `value`; a NULL timeout means for ever. */
+/* Sleeps while *word is `value`; a NULL timeout means no timeout. */
 LM_INTERNAL int lm_sys_futex_wait(uint32_t *word, uint32_t value, const struct lm_timespec *timeout)
 {
     return (int)LM_SYS(SYS_futex, word, LM_FUTEX_WAIT_PRIVATE, value, timeout, 0, 0);
@@ -569,7 +569,7 @@ LM_INTERNAL bool lm_sys_is_main_thread(void)
     return LM_SYS(SYS_gettid, 0, 0, 0, 0, 0, 0) == (long)getpid();
 }
 
-/* A variable of the environment, unless it is empty or this program runs with more rights than who started it. */
+/* Returns an environment variable, or NULL if it is empty or the program runs with raised privileges (AT_SECURE). */
 LM_SETUP const char *lm_environment(const char *variable)
 {
     const unsigned long secure = 23; /* AT_SECURE */

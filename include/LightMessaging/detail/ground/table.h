@@ -1,32 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A table of names: 32-bit numbers, never 0, each a slot and the slot's generation. A name that was removed is not
- * found again until its slot has been reused LM_NAME_GENERATIONS times, and slots are reused oldest first. The caller's
- * lock guards the table; a zeroed one is empty.
+ * A table of names: 32-bit numbers, never 0, each made of a slot and the slot's generation. A removed name is not found
+ * again until its slot has been reused LM_NAME_GENERATIONS times, and slots are reused oldest first. The caller's lock
+ * guards the table; a zeroed table is empty.
  */
 #ifndef LM_DETAIL_GROUND_TABLE_H
 #define LM_DETAIL_GROUND_TABLE_H
 
 #include "base.h"
 
-/* A million names at a time, of which the last is never given out: mach.h has uses for it. */
+/* About a million names at a time. The last slot is never used; mach.h has constants for its names. */
 #define LM_NAME_SLOT_BITS   20u
 #define LM_NAME_SLOT_MAX    ((1u << LM_NAME_SLOT_BITS) - 2)
 #define LM_NAME_GENERATIONS (1u << (32 - LM_NAME_SLOT_BITS))
-#define LM_TABLE_FIRST_SIZE 256u /* slots; enough for reuse of a slot to be far apart from the start */
+#define LM_TABLE_FIRST_SIZE 256u /* slots; enough to keep reuses of one slot far apart from the start */
 
 struct lm_entry {
     void *object;    /* NULL in a free slot */
-    uint32_t detail; /* the caller's */
-    uint16_t kind;   /* the caller's */
+    uint32_t detail; /* for the caller's use */
+    uint16_t kind;   /* for the caller's use */
     uint16_t generation;
     uint32_t next_free;
 };
 
 struct lm_table {
     struct lm_entry *entries; /* slot 0 is not used */
-    uint32_t size;            /* allocated */
-    uint32_t used;            /* slots below this have been handed out at least once */
+    uint32_t size;            /* number of slots */
+    uint32_t used;            /* slots below this have been used at least once */
     uint32_t first_free, last_free;
     uint32_t free_count;
 };
@@ -58,7 +58,7 @@ LM_SETUP int lm_table_grow(struct lm_table *table)
     return 0;
 }
 
-/* Fresh slots first, then the one that has been free the longest. 0 if there is none. */
+/* Returns a fresh slot, or else the one that has been free the longest; 0 if there is none. */
 LM_INTERNAL uint32_t lm_table_take_slot(struct lm_table *table)
 {
     if (table->used < table->size && table->used <= LM_NAME_SLOT_MAX)
@@ -71,7 +71,7 @@ LM_INTERNAL uint32_t lm_table_take_slot(struct lm_table *table)
     return slot;
 }
 
-/* A new name for the object, 0 if memory or names run out. */
+/* Returns a new name for the object, 0 if memory or names run out. */
 LM_INTERNAL uint32_t lm_table_insert(struct lm_table *table, uint16_t kind, void *object, uint32_t detail)
 {
     uint32_t slot = lm_table_take_slot(table);
@@ -86,7 +86,7 @@ LM_INTERNAL uint32_t lm_table_insert(struct lm_table *table, uint16_t kind, void
     return lm_table_name(table, slot);
 }
 
-/* The live entry of that name, else NULL. Valid until the table is next changed. */
+/* Returns the live entry of the name, or NULL. The pointer is valid until the table is next changed. */
 LM_INTERNAL struct lm_entry *lm_table_find_any(const struct lm_table *table, uint32_t name)
 {
     uint32_t slot = name & ((1u << LM_NAME_SLOT_BITS) - 1);
@@ -96,7 +96,7 @@ LM_INTERNAL struct lm_entry *lm_table_find_any(const struct lm_table *table, uin
     return entry->object && lm_table_name(table, slot) == name ? entry : NULL;
 }
 
-/* The same, if it is of that kind. */
+/* Returns the live entry of the name if it is of that kind, or NULL. */
 LM_INTERNAL struct lm_entry *lm_table_find(const struct lm_table *table, uint32_t name, uint16_t kind)
 {
     struct lm_entry *entry = lm_table_find_any(table, name);
@@ -116,7 +116,7 @@ LM_INTERNAL void lm_table_remove(struct lm_table *table, struct lm_entry *entry)
     table->last_free = slot;
 }
 
-/* Ends all names; none of them will be found again soon, though the slots are reused. */
+/* Ends all names. Their slots are reused, but the names are not found again soon. */
 LM_SETUP void lm_table_clear(struct lm_table *table)
 {
     for (uint32_t slot = 1; slot < table->used; slot++)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether bytes are UTF-8: the shortest form of each character, no surrogates, nothing beyond U+10FFFF. */
+/* Checks UTF-8: the shortest form of each character, no surrogates, nothing beyond U+10FFFF. */
 #ifndef LM_DETAIL_GROUND_UTF8_H
 #define LM_DETAIL_GROUND_UTF8_H
 
 #include "base.h"
 
-/* The bytes of the character that begins with this one; 0 if none does. */
+/* Returns the length of the character that begins with this byte, 0 if none does. */
 LM_INTERNAL size_t lm_utf8_width(unsigned char first)
 {
     if (first < 0x80)
@@ -15,7 +15,8 @@ LM_INTERNAL size_t lm_utf8_width(unsigned char first)
     return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 }
 
-/* What the second byte may be depends on the first, where that alone could stand for another form of a character. */
+/* Returns whether the second byte may follow the first. Some first bytes restrict it, to exclude overlong forms,
+ * surrogates and characters beyond U+10FFFF. */
 LM_INTERNAL bool lm_utf8_pair(unsigned char first, unsigned char second)
 {
     unsigned char least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
@@ -23,7 +24,7 @@ LM_INTERNAL bool lm_utf8_pair(unsigned char first, unsigned char second)
     return second >= least && second <= most;
 }
 
-/* The width of the character at `bytes`, of which `rest` are left; 0 if it is none. */
+/* Returns the length of the character at `bytes`, of which `rest` are left; 0 if it is invalid. */
 LM_INTERNAL size_t lm_utf8_step(const unsigned char *bytes, size_t rest)
 {
     size_t width = lm_utf8_width(bytes[0]);
@@ -46,7 +47,7 @@ LM_INTERNAL bool lm_utf8_valid(const void *data, size_t length)
     return true;
 }
 
-/* The same, and it can be a C string. */
+/* Returns whether the bytes are UTF-8 without a NUL, so that they can be a C string. */
 LM_INTERNAL bool lm_text_valid(const void *data, size_t length)
 {
     return length == 0 || (!memchr(data, 0, length) && lm_utf8_valid(data, length));

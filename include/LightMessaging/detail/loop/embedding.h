@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A loop that another event loop runs: one descriptor to wait on, and a call that serves what is ready. Its timers are
- * made part of the descriptor by a timerfd, which is set anew after each call; one that is set in between rings the
- * loop's bell, which leads to such a call. It never looks at memory instead of sleeping, since it is not the one that
- * sleeps.
+ * A loop that another event loop runs: one descriptor to wait on, and a call that serves what is ready. A timerfd in
+ * the loop's epoll stands for the loop's timers; it is set anew after each call. A timer that is set in between raises
+ * the loop's eventfd, which leads to such a call. An embedded loop never spins, since it is not the one that sleeps.
  */
 #ifndef LM_DETAIL_LOOP_EMBEDDING_H
 #define LM_DETAIL_LOOP_EMBEDDING_H
@@ -11,11 +10,12 @@
 #include "loop.h"
 
 struct lm_embedding {
-    struct lm_loop *loop; /* with a reference */
+    struct lm_loop *loop; /* holds a reference */
     int timer;
 };
 
-/* With the loop's lock. The bell and the timer have no name among the watches. */
+/* Adds the timerfd to the loop's epoll. With the loop's lock. Like the loop's eventfd, it has no name among the
+ * watches. */
 LM_INTERNAL int lm_embedding_watch_timer(struct lm_embedding *embedding)
 {
     struct epoll_event event;
@@ -33,8 +33,8 @@ LM_INTERNAL void lm_embedding_close(struct lm_embedding *embedding)
     lm_release(&embedding->loop->object);
 }
 
-/* The descriptor to wait on until it is readable, which it is at first; then lm_embedding_serve is due. After an error
- * there is nothing to close. */
+/* Returns the descriptor to wait on. Whenever it is readable, as it is at first, lm_embedding_serve is due. After an
+ * error there is nothing to close. */
 LM_INTERNAL int lm_embedding_open(struct lm_embedding *embedding, struct lm_loop *loop)
 {
     lm_retain(&loop->object);
@@ -55,7 +55,7 @@ LM_INTERNAL int lm_embedding_open(struct lm_embedding *embedding, struct lm_loop
     return result;
 }
 
-/* Has the descriptor become readable when there is something to do. */
+/* Makes the descriptor readable when there is something to do. */
 LM_INTERNAL void lm_embedding_arm(struct lm_embedding *embedding)
 {
     struct lm_loop *loop = embedding->loop;

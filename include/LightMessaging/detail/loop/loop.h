@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a run loop is made of: an epoll, a queue of watches that are ready, and timers. Descriptors are watched edge- or
- * level-triggered as the watch asks; every event goes through the ready queue, and a watch that has more to do than is
- * fair in one go asks to be queued again. Callbacks run in the thread that runs the loop, without its lock; everything
- * else may be called from any thread. A watched object is kept alive while it is watched and while its callback runs.
- * A callback may run the loop itself, and is called again then within that run.
+ * The base of a run loop: an epoll, a queue of ready watches, and timers. A watch chooses whether its descriptor is
+ * watched edge- or level-triggered. Every event goes through the ready queue, and a watch that has more to do than is
+ * fair in one pass asks to be queued again. Callbacks run in the thread that runs the loop, without its lock; all other
+ * functions may be called from any thread, unless their comments restrict it. A watched object is kept alive while it
+ * is watched and while its callback runs. A callback may run the loop itself, and may then be called again within that
+ * run.
  *
- * A watch that expects more soon, in memory that it can look at, may ask to be kept hot: then the loop looks there
- * instead of sleeping, for as long as that pays (spin.h), and at epoll only now and then. Before the loop sleeps it
- * cools: it calls all hot watches once more, which must see to it that they are woken, since they can't stay hot then.
+ * A watch that soon expects more in memory may ask to be kept hot: the loop then polls that memory instead of sleeping,
+ * for as long as spinning pays (spin.h), and asks epoll only now and then. Before the loop sleeps, it cools: it calls
+ * all hot watches once more. A watch cannot stay hot then, so its callback must make sure that its peer wakes the loop.
  */
 #ifndef LM_DETAIL_LOOP_LOOP_H
 #define LM_DETAIL_LOOP_LOOP_H
@@ -19,18 +20,18 @@
 #include "../process/process.h"
 #include "../ground/spin.h"
 
-#define LM_LOOP_EVENTS 64    /* taken from epoll at once; the rest wait in the kernel */
-#define LM_EPOLL_EVERY 50000 /* nanoseconds; a loop that is busy with hot watches looks at epoll about so often */
+#define LM_LOOP_EVENTS 64    /* taken from epoll at once; the rest stay in the kernel */
+#define LM_EPOLL_EVERY 50000 /* nanoseconds; how often a loop that is busy with hot watches asks epoll, approximately */
 #define LM_EPOLL_LATEST                                                                                                \
-    4000000 /* nanoseconds: a tick of the coarse clock; after this in any case, however slow callbacks are */
-#define LM_EPOLL_MOST 64  /* passes between two such looks */
-#define LM_LOOP_PAUSE 500 /* nanoseconds; a call that comes next waits as long */
+    4000000 /* nanoseconds, a tick of the coarse clock: the longest time without epoll, however slow callbacks are */
+#define LM_EPOLL_MOST 64  /* passes without asking epoll */
+#define LM_LOOP_PAUSE 500 /* nanoseconds; about the time until the next call arrives */
 
-/* Under the process's lock. */
+/* Guarded by the process's lock. */
 struct lm_loops {
     struct lm_list all;
     struct lm_loop *main;
-    pthread_key_t thread_key; /* of a thread's loop */
+    pthread_key_t thread_key; /* of the loop of each thread */
     bool thread_key_made;
 };
 
@@ -39,55 +40,55 @@ LM_STATE(struct lm_loops, lm_loops_1)
 struct lm_loop {
     struct lm_object object;
     pthread_mutex_t lock;
-    int epoll, bell;         /* opened on first use */
-    struct lm_table watches; /* epoll knows a watch by its name here, so that a late event finds nothing */
+    int epoll, bell;         /* opened on first use; the bell is an eventfd that wakes the loop */
+    struct lm_table watches; /* epoll identifies a watch by its name here, so that a late event finds nothing */
     struct lm_list ready;
-    struct lm_list hot;    /* watches that are looked at instead of being waited for */
+    struct lm_list hot;    /* watches that are polled */
     struct lm_list timers; /* earliest first */
     uint32_t watch_count;
     uint32_t timer_count;
     uint32_t stop;
-    bool asleep;             /* in epoll, or about to be: what changes must ring the bell, once */
-    uint64_t handled;        /* callbacks of sources that have run; this and the next are the running thread's own */
-    uint64_t handled_enough; /* a run that was limited to one source ends here; 0: no limit */
-    /* The running thread's own, like these: */
+    bool asleep;             /* in epoll, or about to be: a change must ring the bell, once */
+    uint64_t handled;        /* callbacks of sources that have run; only the running thread uses this and the next */
+    uint64_t handled_enough; /* the value of `handled` that ends a run limited to one source; 0: no limit */
+    /* Only the running thread uses these, too: */
     struct lm_spin spin;
-    struct lm_watch *calling; /* whose callback is running, until that runs the loop itself */
+    struct lm_watch *calling; /* the watch whose callback is running, until that callback runs the loop itself */
     int64_t waiting_since;    /* 0: not waiting */
-    bool pauses;              /* the last watch that was called wants to be polled a little later */
+    bool pauses;              /* the watch called last gains by a pause before the first poll */
     bool cooling;             /* about to sleep */
-    uint32_t passes;          /* since the last look at epoll, */
-    uint32_t passes_enough;   /* which is due after so many */
-    int64_t asked;            /* when that was */
+    uint32_t passes;          /* passes since epoll was last asked */
+    uint32_t passes_enough;   /* passes after which epoll is to be asked */
+    int64_t asked;            /* when epoll was last asked */
     struct lm_list in_process;
 };
 
 /* What a watch's callback wants next. */
 enum lm_wish {
-    LM_WATCH_WAIT = 0,  /* to be called when there are events */
-    LM_WATCH_AGAIN = 1, /* to be called in the next pass */
-    LM_WATCH_HOT = 2,   /* to be polled by has_come; only if lm_loop_keeps_hot */
-    LM_WATCH_WARM = 3   /* the same, but it gains by a pause before the first poll */
+    LM_WATCH_WAIT = 0,  /* a call when there are events */
+    LM_WATCH_AGAIN = 1, /* a call in the next pass */
+    LM_WATCH_HOT = 2,   /* polls by has_come; only if lm_loop_keeps_hot allows it */
+    LM_WATCH_WARM = 3   /* the same, with a pause before the first poll */
 };
 
-/* Embedded in what it watches for. */
+/* Embedded in the object that it watches for. */
 struct lm_watch {
     struct lm_loop *loop; /* NULL when not watched; holds a reference */
     struct lm_object *object;
-    /* `events` of epoll since the last call, 0 if it was queued otherwise. */
+    /* `events` are those of epoll since the last call; 0 if the watch was queued for another reason. */
     enum lm_wish (*ready)(struct lm_object *object, uint32_t events);
-    bool (*has_come)(struct lm_object *object); /* of one that may be hot: a look at its memory; in the loop's thread */
+    bool (*has_come)(struct lm_object *object); /* polls the memory of a hot watch; in the loop's thread */
     uint32_t name;
     uint32_t pending;
-    bool in_background; /* it does not keep the loop running */
+    bool in_background; /* the watch does not keep the loop running */
     bool is_hot;
-    struct lm_list in_queue; /* the loop's ready or hot ones */
+    struct lm_list in_queue; /* in the loop's `ready` or `hot` */
 };
 
 struct lm_timer {
     struct lm_loop *loop; /* NULL when not set; holds a reference */
     struct lm_object *object;
-    void (*fire)(struct lm_object *object); /* the timer is no longer set then */
+    void (*fire)(struct lm_object *object); /* the timer is not set during this call */
     int64_t deadline;
     struct lm_list in_timers;
 };
@@ -110,7 +111,7 @@ LM_SETUP void lm_loop_destroy(struct lm_object *object)
     free(loop);
 }
 
-/* `part` is about the functions at the end of this file. */
+/* `part` has the fork handlers at the end of this file. */
 LM_SETUP struct lm_loop *lm_loop_create_with(const struct lm_fork_part *part)
 {
     struct lm_loop *loop = (struct lm_loop *)lm_new(sizeof *loop);
@@ -129,7 +130,8 @@ LM_SETUP struct lm_loop *lm_loop_create_with(const struct lm_fork_part *part)
     return loop;
 }
 
-/* With the lock held: the epoll, with the bell in it, exists. The bell is edge-triggered and never read. */
+/* Opens the epoll with the bell in it, unless that is done. With the lock. The bell is edge-triggered and never
+ * read. */
 LM_INTERNAL int lm_loop_open(struct lm_loop *loop)
 {
     if (loop->epoll >= 0)
@@ -145,7 +147,7 @@ LM_INTERNAL int lm_loop_open(struct lm_loop *loop)
     return result;
 }
 
-/* Whether the run that is under way must return before it calls anything else. In the thread that runs the loop. */
+/* Returns whether the current run must return before it calls anything else. In the thread that runs the loop. */
 LM_INTERNAL bool lm_loop_interrupted(const struct lm_loop *loop)
 {
     return lm_load_relaxed(&loop->stop) || (loop->handled_enough && loop->handled >= loop->handled_enough);
@@ -159,7 +161,7 @@ LM_SETUP void lm_loop_wake(struct lm_loop *loop)
     pthread_mutex_unlock(&loop->lock);
 }
 
-/* Has a loop that sleeps look again. With the lock. */
+/* Wakes the loop if it sleeps. With the lock. */
 LM_INTERNAL void lm_loop_rouse(struct lm_loop *loop)
 {
     if (loop->asleep)
@@ -177,7 +179,7 @@ LM_INTERNAL void lm_watch_init(struct lm_watch *watch, struct lm_object *object,
     watch->ready = ready;
 }
 
-/* Has the callback run in the loop's next pass, before those from `place` in the queue on. With the lock held. */
+/* Has the callback run in the loop's next pass, before the watches from `place` in the queue on. With the lock. */
 LM_INTERNAL void lm_watch_queue_before(struct lm_watch *watch, uint32_t events, struct lm_list *place)
 {
     watch->pending |= events;
@@ -188,7 +190,7 @@ LM_INTERNAL void lm_watch_queue_before(struct lm_watch *watch, uint32_t events, 
         lm_list_append(place, &watch->in_queue);
 }
 
-/* The same, after all the others. */
+/* Has the callback run in the loop's next pass, after all the others. With the lock. */
 LM_INTERNAL void lm_watch_queue(struct lm_watch *watch, uint32_t events)
 {
     lm_watch_queue_before(watch, events, &watch->loop->ready);
@@ -221,7 +223,7 @@ LM_INTERNAL int lm_loop_add_locked(struct lm_loop *loop, struct lm_watch *watch,
     return 0;
 }
 
-/* Has the callback run in the loop's next pass, if it is still watched there. Any thread. */
+/* Has the callback run in the loop's next pass, if the watch is still in that loop. Any thread. */
 LM_INTERNAL void lm_watch_wake(struct lm_watch *watch, struct lm_loop *loop)
 {
     pthread_mutex_lock(&loop->lock);
@@ -232,8 +234,8 @@ LM_INTERNAL void lm_watch_wake(struct lm_watch *watch, struct lm_loop *loop)
     pthread_mutex_unlock(&loop->lock);
 }
 
-/* Watches the descriptor for `events` of epoll; -1: the callback runs when lm_watch_wake says so. It runs once in any
- * case. */
+/* Watches the descriptor for `events` of epoll. If it is -1, the callback runs only after lm_watch_wake. In both cases
+ * it runs once at the start. */
 LM_INTERNAL int lm_loop_add(struct lm_loop *loop, struct lm_watch *watch, int descriptor, uint32_t events)
 {
     pthread_mutex_lock(&loop->lock);
@@ -242,8 +244,8 @@ LM_INTERNAL int lm_loop_add(struct lm_loop *loop, struct lm_watch *watch, int de
     return result;
 }
 
-/* Ends the watch; the descriptor, the same as above, must still be open. Idempotent, but not from two threads at once.
- */
+/* Ends the watch. `descriptor` is the one given to lm_loop_add and must still be open. Idempotent, but not safe from
+ * two threads at once. */
 LM_INTERNAL void lm_watch_remove(struct lm_watch *watch, int descriptor)
 {
     struct lm_loop *loop = watch->loop;
@@ -261,7 +263,7 @@ LM_INTERNAL void lm_watch_remove(struct lm_watch *watch, int descriptor)
     lm_release(&loop->object);
 }
 
-/* Changes what is waited for; a callback that nobody else can remove the watch from under calls this. */
+/* Changes the events. Only for a callback whose watch no other thread can remove meanwhile. */
 LM_INTERNAL void lm_watch_change(struct lm_watch *watch, int descriptor, uint32_t events)
 {
     struct epoll_event event;
@@ -282,8 +284,8 @@ LM_INTERNAL void lm_timer_init(struct lm_timer *timer, struct lm_object *object,
     timer->fire = fire;
 }
 
-/* With the lock held: where the first later timer is, else the list's end. Looked for from there, since most are later
- * than those before them. */
+/* Returns the first timer with a later deadline, or the list's end. With the lock. Searches from the end, since most
+ * new timers have the latest deadline. */
 LM_INTERNAL struct lm_list *lm_timer_place(struct lm_loop *loop, int64_t deadline)
 {
     struct lm_list *place = &loop->timers;
@@ -293,7 +295,7 @@ LM_INTERNAL struct lm_list *lm_timer_place(struct lm_loop *loop, int64_t deadlin
     return place;
 }
 
-/* Sets the timer, unless it is set. */
+/* Sets the timer, unless it is set already. */
 LM_INTERNAL int lm_loop_set_timer(struct lm_loop *loop, struct lm_timer *timer, int64_t deadline)
 {
     pthread_mutex_lock(&loop->lock);
@@ -311,7 +313,8 @@ LM_INTERNAL int lm_loop_set_timer(struct lm_loop *loop, struct lm_timer *timer, 
     return result;
 }
 
-/* Idempotent; of two threads, or of one and the timer's own firing, one takes it out. */
+/* Clears the timer. Idempotent; of two threads, or of a thread and the firing timer, only one takes it out of the
+ * list. */
 LM_INTERNAL void lm_timer_clear(struct lm_timer *timer, struct lm_loop *loop)
 {
     pthread_mutex_lock(&loop->lock);
@@ -330,7 +333,7 @@ LM_INTERNAL void lm_timer_clear(struct lm_timer *timer, struct lm_loop *loop)
 
 /* --- Running --- */
 
-/* Takes the first timer that is due out of the list; its object's reference goes to the caller. */
+/* Takes the first timer that is due out of the list and passes its object's reference to the caller. */
 LM_INTERNAL struct lm_timer *lm_loop_due_timer(struct lm_loop *loop)
 {
     struct lm_timer *timer = NULL;
@@ -357,8 +360,8 @@ LM_INTERNAL void lm_loop_fire_timers(struct lm_loop *loop)
     }
 }
 
-/* Takes the first watch off the ready queue, with a reference to its object; NULL when there is none, or the run must
- * return. With the lock. */
+/* Takes the first watch off the ready queue, with a reference to its object. Returns NULL if there is none, or if the
+ * run must return. With the lock. */
 LM_INTERNAL struct lm_watch *lm_loop_pop(struct lm_loop *loop, uint32_t *events)
 {
     struct lm_list *link = lm_list_first(&loop->ready);
@@ -372,7 +375,7 @@ LM_INTERNAL struct lm_watch *lm_loop_pop(struct lm_loop *loop, uint32_t *events)
     return watch;
 }
 
-/* Where a watch goes that was called. With the lock. */
+/* Queues a watch again after its callback, as the callback wished. With the lock. */
 LM_INTERNAL void lm_loop_grant(struct lm_loop *loop, struct lm_watch *watch, enum lm_wish wish)
 {
     loop->pauses = wish == LM_WATCH_WARM;
@@ -386,7 +389,7 @@ LM_INTERNAL void lm_loop_grant(struct lm_loop *loop, struct lm_watch *watch, enu
     watch->is_hot = true;
 }
 
-/* Calls a watch that was popped, and pops the next one if more are wanted. */
+/* Calls a watch that was popped; then pops the next one if `more`. */
 LM_INTERNAL struct lm_watch *lm_loop_call(struct lm_loop *loop, struct lm_watch *watch, uint32_t *events, bool more)
 {
     struct lm_object *object = watch->object;
@@ -406,7 +409,7 @@ LM_INTERNAL struct lm_watch *lm_loop_call(struct lm_loop *loop, struct lm_watch 
 
 /* --- Hot watches --- */
 
-/* Whether a watch may ask to be kept hot, which is content with looks of `wanted` nanoseconds or more. In the running
+/* Returns whether a watch that wants spins of up to `wanted` nanoseconds may ask to be kept hot. In the running
  * thread. */
 LM_INTERNAL bool lm_loop_keeps_hot(struct lm_loop *loop, uint32_t wanted)
 {
@@ -415,7 +418,7 @@ LM_INTERNAL bool lm_loop_keeps_hot(struct lm_loop *loop, uint32_t wanted)
     return wanted > 0 && !loop->cooling && lm_spin_pays(&loop->spin);
 }
 
-/* Has all hot watches called, before the loop sleeps. With the lock. */
+/* Queues all hot watches for a last call before the loop sleeps. With the lock. */
 LM_INTERNAL void lm_loop_cool(struct lm_loop *loop)
 {
     struct lm_list *first;
@@ -424,7 +427,7 @@ LM_INTERNAL void lm_loop_cool(struct lm_loop *loop)
         lm_watch_queue(LM_CONTAINER(first, struct lm_watch, in_queue), 0);
 }
 
-/* From now on nothing is kept hot. In the loop's thread, with the lock. */
+/* Ends all spinning of this loop. In the loop's thread, with the lock. */
 LM_INTERNAL void lm_loop_sleep_only(struct lm_loop *loop)
 {
     loop->spin.allowed = 0;
@@ -432,8 +435,8 @@ LM_INTERNAL void lm_loop_sleep_only(struct lm_loop *loop)
     lm_loop_cool(loop);
 }
 
-/* Looks once at what is hot, at least one watch, and queues what something has come for: true. Counts the looks, so
- * that those without a pause don't take longer if much is hot. With the lock. */
+/* Polls each hot watch once and queues those that have something. Returns whether any watch is ready. Adds to `looks`
+ * the polls made, so that the polls without a pause do not take longer if many watches are hot. With the lock. */
 LM_INTERNAL bool lm_loop_poll_hot(struct lm_loop *loop, uint32_t *looks)
 {
     struct lm_list *next;
@@ -447,15 +450,15 @@ LM_INTERNAL bool lm_loop_poll_hot(struct lm_loop *loop, uint32_t *looks)
     return !lm_list_empty(&loop->ready);
 }
 
-/* The wait is over. */
+/* Records the end of a wait. */
 LM_INTERNAL void lm_loop_waited(struct lm_loop *loop, int64_t waited, bool spun)
 {
     loop->waiting_since = 0;
     lm_spin_learn(&loop->spin, waited, spun);
 }
 
-/* Pauses between two looks; the lock is given up meanwhile. False: that is enough, or another thread has taken what was
- * hot off the loop. */
+/* Pauses between two polls; the lock is released meanwhile. Returns false to end the spin: its time is over, the run
+ * must return, or another thread has removed the last hot watch. */
 LM_INTERNAL bool lm_loop_spin_on(struct lm_loop *loop, uint32_t looks, int64_t deadline)
 {
     if (lm_list_empty(&loop->hot))
@@ -472,8 +475,8 @@ LM_INTERNAL bool lm_loop_spin_on(struct lm_loop *loop, uint32_t looks, int64_t d
     return now < deadline && now - loop->waiting_since < lm_spin_paused(&loop->spin) && !lm_loop_interrupted(loop);
 }
 
-/* Passes between two looks at epoll, so that they are about LM_EPOLL_EVERY apart; how long a pass takes is the
- * callbacks' business. */
+/* Adjusts the number of passes between two calls of epoll, so that these are about LM_EPOLL_EVERY apart: the time of a
+ * pass depends on the callbacks. */
 LM_INTERNAL void lm_loop_pace(struct lm_loop *loop, int64_t now)
 {
     int64_t apart = now - loop->asked;
@@ -484,15 +487,15 @@ LM_INTERNAL void lm_loop_pace(struct lm_loop *loop, int64_t now)
         loop->passes_enough *= 2;
 }
 
-/* A wait that ended in epoll is over. */
+/* Records the end of a wait that ended in epoll. */
 LM_INTERNAL void lm_loop_slept(struct lm_loop *loop, int64_t since)
 {
     loop->asked = lm_now();
     lm_loop_waited(loop, loop->asked - since, loop->cooling);
 }
 
-/* Pauses before the first poll, if the only hot watch gains by that: what polls at once what another core is writing
- * takes its lines away each time. With the lock, which is given up meanwhile. */
+/* Pauses before the first poll, if the only hot watch gains by that: a poll at the moment when another core writes the
+ * cache lines takes them away from it. With the lock, which is released meanwhile. */
 LM_INTERNAL void lm_loop_pause_first(struct lm_loop *loop)
 {
     bool alone = loop->hot.next == loop->hot.previous;
@@ -504,7 +507,8 @@ LM_INTERNAL void lm_loop_pause_first(struct lm_loop *loop)
     pthread_mutex_lock(&loop->lock);
 }
 
-/* Looks at what is hot until something comes, or that does not pay any more: then the loop cools. With the lock. */
+/* Spins on the hot watches until one has something, or until spinning no longer pays: then the loop cools. With the
+ * lock. */
 LM_INTERNAL void lm_loop_spin(struct lm_loop *loop, int64_t deadline)
 {
     uint32_t looks = 0;
@@ -518,7 +522,7 @@ LM_INTERNAL void lm_loop_spin(struct lm_loop *loop, int64_t deadline)
     lm_loop_waited(loop, loop->waiting_since ? lm_now() - loop->waiting_since : 0, true);
 }
 
-/* How long epoll may sleep. With the lock. */
+/* Returns how long epoll may sleep. With the lock. */
 LM_INTERNAL int lm_loop_timeout(struct lm_loop *loop, int64_t deadline)
 {
     struct lm_list *first = lm_list_first(&loop->timers);
@@ -526,15 +530,15 @@ LM_INTERNAL int lm_loop_timeout(struct lm_loop *loop, int64_t deadline)
     return lm_list_empty(&loop->ready) ? lm_deadline_milliseconds(due < deadline ? due : deadline) : 0;
 }
 
-/* What one wait brought. */
+/* The result of one wait. */
 struct lm_harvest {
     struct epoll_event events[LM_LOOP_EVENTS];
     int count;
-    int ready;   /* watches in the queue; those that are queued again meanwhile have to wait for the next pass */
-    bool timers; /* there are some, which may be due */
+    int ready;   /* watches in the queue; those queued during this pass wait for the next one */
+    bool timers; /* timers are set and may be due */
 };
 
-/* Asks epoll what has happened, waiting as long as `milliseconds` says. Without the lock. */
+/* Asks epoll for events and waits up to `milliseconds`. Without the lock. */
 LM_INTERNAL void lm_loop_ask(struct lm_loop *loop, int epoll, int milliseconds, struct lm_harvest *harvest)
 {
     int64_t begin = loop->spin.limit > 0 ? lm_now() : 0;
@@ -547,8 +551,8 @@ LM_INTERNAL void lm_loop_ask(struct lm_loop *loop, int epoll, int milliseconds, 
     loop->cooling = false;
 }
 
-/* Waits. -ENOENT: there is neither a watch nor a timer to wait for; another error says that the loop can't be opened.
- */
+/* Sleeps in epoll, and fires due timers. With the lock, which is released meanwhile. -ENOENT: there is neither a watch
+ * nor a timer to wait for; any other error means that the epoll could not be opened. */
 LM_INTERNAL int lm_loop_sleep(struct lm_loop *loop, int64_t deadline, struct lm_harvest *harvest)
 {
     int result = loop->watch_count == 0 && loop->timer_count == 0 ? -ENOENT : lm_loop_open(loop);
@@ -566,15 +570,15 @@ LM_INTERNAL int lm_loop_sleep(struct lm_loop *loop, int64_t deadline, struct lm_
     return result;
 }
 
-/* Whether it is time to ask epoll, if only for a moment. With the lock. */
+/* Returns whether to ask epoll now, if only without waiting. With the lock. */
 LM_INTERNAL bool lm_loop_must_ask(struct lm_loop *loop)
 {
     return loop->spin.limit == 0 || lm_list_empty(&loop->ready) || ++loop->passes >= loop->passes_enough ||
            lm_now_coarse() - loop->asked > LM_EPOLL_LATEST;
 }
 
-/* Waits for something to do, by looking or by sleeping; results as lm_loop_sleep. With the lock, which is given up
- * meanwhile. */
+/* Waits until there is something to do, by spinning or by sleeping. Results as of lm_loop_sleep. With the lock, which
+ * is released meanwhile. */
 LM_INTERNAL int lm_loop_wait(struct lm_loop *loop, int64_t deadline, struct lm_harvest *harvest)
 {
     harvest->count = 0;
@@ -587,9 +591,9 @@ LM_INTERNAL int lm_loop_wait(struct lm_loop *loop, int64_t deadline, struct lm_h
 }
 
 /*
- * Queues the watches that epoll has events for, counts the queue, and pops the first. With the lock. Those that just
- * woke come before those that were called in the last pass and want more: they have waited for these already, and all
- * of them are called once in this pass.
+ * Queues the watches that epoll has events for, counts the queue, and pops the first. With the lock. Watches that just
+ * woke come before those that were called in the last pass and want more: they have waited through that pass. All of
+ * them are called once in this pass.
  */
 LM_INTERNAL struct lm_watch *lm_loop_collect(struct lm_loop *loop, struct lm_harvest *harvest, uint32_t *events)
 {
@@ -606,8 +610,8 @@ LM_INTERNAL struct lm_watch *lm_loop_collect(struct lm_loop *loop, struct lm_har
     return lm_loop_pop(loop, events);
 }
 
-/* A callback has the loop run: what called it may have more to do, which nobody would wake it for. Once a callback.
- * With the lock. */
+/* Handles a callback that runs the loop: queues the calling watch once, since it may have more to do and nothing would
+ * wake it for that. With the lock. */
 LM_INTERNAL void lm_loop_nest(struct lm_loop *loop)
 {
     struct lm_watch *watch = loop->calling;
@@ -616,10 +620,8 @@ LM_INTERNAL void lm_loop_nest(struct lm_loop *loop)
         lm_watch_queue(watch, 0);
 }
 
-/*
- * One pass: waits until something is ready, a timer is due or the deadline passes, and runs what is ready now, until
- * the loop is stopped. Returns how many watches were called, or a negative errno as lm_loop_wait.
- */
+/* One pass: waits until something is ready, a timer is due or the deadline passes, and calls what is ready, until the
+ * loop is stopped. Returns the number of watches called, or a negative errno as of lm_loop_wait. */
 LM_HOT int lm_loop_pass(struct lm_loop *loop, int64_t deadline)
 {
     struct lm_harvest harvest;
@@ -698,7 +700,8 @@ LM_SETUP void lm_loop_forget(struct lm_loop *loop)
     loop->calling = NULL;
 }
 
-/* Epolls are shared with a forked child, so it must not touch the parent's; its loops start empty. */
+/* In a forked child. The epolls are shared with the parent, so the child closes its copies unchanged; its loops start
+ * empty. */
 LM_SETUP void lm_loops_forget(void)
 {
     struct lm_list *loops = &lm_loops_1.all;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Classes of our own, made at run time: a header can't define one, since each file that includes it would. An object of
- * such a class holds one pointer, and a function of ours is called when it goes.
- */
+/* Classes that are created at run time: a header cannot define one, since each file that includes it would define it.
+ * An object of such a class holds one pointer, and one of this library's functions is called when it is deallocated. */
 #include "../../CoreFoundation.h"
 
 #ifndef LM_DETAIL_OBJC_CLASS_H
@@ -36,12 +34,13 @@ LM_INTERNAL Class lm_ns_make_class(const char *name, Class super, SEL selector, 
     return made;
 }
 
-/* The class of that name, made if need be. Programs and plugins have classes of their own, like their other state. */
+/* Returns the class of that name and creates it if necessary. Programs and plugins have classes of their own, like
+ * their other state. */
 LM_INTERNAL Class lm_ns_class(const char *kind, Class super, SEL selector, IMP method, const char *types, IMP dealloc)
 {
     char name[64];
     snprintf(name, sizeof name, "LM%s_%p", kind, (void *)&lm_process_2);
-    [super class]; /* so that it is set up before the lock is taken */
+    [super class]; /* initializes it before the lock is taken */
     lm_process_lock();
     Class found = (Class)objc_lookUpClass(name);
     if (!found)
@@ -50,7 +49,7 @@ LM_INTERNAL Class lm_ns_class(const char *kind, Class super, SEL selector, IMP m
     return found;
 }
 
-/* What a dealloc of ours ends with. */
+/* The last step of a dealloc function: calls that of the superclass. */
 LM_INTERNAL void lm_ns_dealloc_as(id object, Class super)
 {
     SEL selector = @selector(dealloc);

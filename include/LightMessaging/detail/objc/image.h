@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* AppKit's bitmaps as pictures. A received one keeps the message's bytes in an object of a class of ours, and is not
- * copied unless AppKit does not know the order of its bytes. */
+/* AppKit's bitmaps as pictures. A received bitmap keeps the message's bytes in an object of a private class; they are
+ * copied only if AppKit does not support their byte order. */
 #include "../../Image.h"
 
 #ifndef LM_DETAIL_OBJC_IMAGE_H
@@ -13,7 +13,7 @@
 #import <AppKit/NSGraphics.h>
 #import <AppKit/NSImage.h>
 
-/* The bitmap that an image is, or has. */
+/* Returns the image itself if it is a bitmap, or else the bitmap that it contains. */
 LM_INTERNAL NSBitmapImageRep *lm_ns_bitmap(id image)
 {
     if ([image isKindOfClass:[NSBitmapImageRep class]])
@@ -67,7 +67,7 @@ LM_API kern_return_t LMSendImageReply(mach_port_t replyPort, id image)
     return MACH_SEND_INVALID_DATA;
 }
 
-/* --- Received --- */
+/* --- Receiving --- */
 
 LM_INTERNAL void lm_ns_bitmap_dealloc(id self, SEL selector)
 {
@@ -77,7 +77,7 @@ LM_INTERNAL void lm_ns_bitmap_dealloc(id self, SEL selector)
     LMImageFree(image);
 }
 
-/* The same picture in an order of bytes that AppKit knows; the other one is freed. NULL if that can't be. */
+/* Returns the picture in a byte order that AppKit supports, and frees the original. NULL if that fails. */
 LM_INTERNAL LMImage *lm_ns_reorder(LMImage *image)
 {
     struct lm_layout layout;
@@ -104,7 +104,7 @@ LM_INTERNAL NSBitmapFormat lm_ns_format(uint32_t alpha)
     return (NSBitmapFormat)format;
 }
 
-/* An object of our class on the picture's pixels, which keeps the picture. */
+/* Returns an object of the private class on the picture's pixels; it keeps the picture alive. */
 LM_INTERNAL NSBitmapImageRep *lm_ns_bitmap_on(LMImage *image)
 {
     Class ours =

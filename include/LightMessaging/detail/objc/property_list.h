@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Foundation's property lists, in messages. */
+/* Foundation's property lists in messages. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_OBJC_PROPERTY_LIST_H
@@ -15,7 +15,7 @@
 #error "Foundation was built with exceptions: compile with what gnustep-config --objc-flags says"
 #endif
 
-/* Foundation raises exceptions about some data. */
+/* Parses the data. Foundation raises exceptions for some data, which are caught here. */
 LM_INTERNAL id lm_ns_parse(NSData *data)
 {
     id list = nil;
@@ -34,7 +34,8 @@ LM_INTERNAL id lm_ns_parse(NSData *data)
     return list;
 }
 
-/* Without an XML declaration Foundation may take the data for a format of its own, which nobody has looked over. */
+/* Adds a missing XML declaration: without one, Foundation may take the data for a format of its own, which is not
+ * checked. */
 LM_INTERNAL NSData *lm_ns_declared(NSData *data)
 {
     static const char declaration[] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
@@ -57,7 +58,7 @@ LM_API id LMPropertyListForData(NSData *data)
 
 LM_INTERNAL bool lm_ns_sendable(id list, uint32_t depth, uint32_t *values);
 
-/* Whether all of a container's members are. */
+/* Returns whether all members of a container can be sent. */
 LM_INTERNAL bool lm_ns_members_sendable(NSEnumerator *members, uint32_t depth, uint32_t *values)
 {
     id member;
@@ -76,8 +77,11 @@ LM_INTERNAL bool lm_ns_keys_sendable(NSEnumerator *keys)
     return true;
 }
 
-/* Integers have 64 bits with a sign: Foundation would write larger ones as negative ones. NaN, which is not
- * equal to itself, it would look for in vain, and then ask for 16 GiB of memory. */
+/*
+ * Only numbers that fit a signed 64-bit integer are sent: Foundation would write larger ones as negative. NaN is
+ * refused, too: Foundation would search for it in vain, since it does not equal itself, and then request 16 GiB of
+ * memory.
+ */
 LM_INTERNAL bool lm_ns_is_number(NSNumber *number)
 {
     char type = [number objCType][0];
@@ -95,8 +99,8 @@ LM_INTERNAL bool lm_ns_is_value(id object)
            [object isKindOfClass:[NSDate class]];
 }
 
-/* Whether it is a property list, which Foundation does not look at itself, within the limits, as the receiver will
- * count. `depth`: containers around it. */
+/* Returns whether the object is a property list, which Foundation does not check itself, and within the limits, counted
+ * as the receiver counts. `depth`: number of containers around it. */
 LM_INTERNAL bool lm_ns_sendable(id list, uint32_t depth, uint32_t *values)
 {
     bool is_dictionary = [list isKindOfClass:[NSDictionary class]];
@@ -139,7 +143,7 @@ LM_API NSData *LMDataForPropertyList(id propertyList)
     return length <= LM_PROPERTY_LIST_BYTES && lm_plist_check([data bytes], (uint32_t)length) == 0 ? data : nil;
 }
 
-/* `data` gets nil for nil. */
+/* For a nil list, `data` is nil. */
 LM_INTERNAL kern_return_t lm_ns_data_to_send(id list, NSData **data)
 {
     *data = LMDataForPropertyList(list);
@@ -183,7 +187,7 @@ LM_API kern_return_t LMSendPropertyListReply(mach_port_t replyPort, id propertyL
     return status;
 }
 
-/* The response's bytes are lent to Foundation only until it has parsed them. */
+/* Foundation gets the response's bytes without a copy, and only until it has parsed them. */
 LM_API id LMResponseConsumePropertyList(LMResponseBuffer *response)
 {
     uint32_t length = lm_message_keep(&response->message) ? LMMessageGetDataLength(&response->message) : 0;

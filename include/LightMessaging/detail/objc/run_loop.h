@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A thread's loop within its NSRunLoop (GNUstep's): a watcher on the loop's descriptor, which lives as long as the
- * thread.
- */
+/* Runs a thread's loop within its NSRunLoop (GNUstep's): a watcher on the loop's descriptor, which lives as long as the
+ * thread. */
 #include "../../CoreFoundation.h"
 
 #ifndef LM_DETAIL_OBJC_RUN_LOOP_H
@@ -15,7 +13,7 @@
 struct lm_ns_tie {
     struct lm_embedding embedding;
     int descriptor;
-    unsigned runs; /* of CFRunLoopRun that are under way; a stop is meant for them */
+    unsigned runs; /* number of CFRunLoopRun calls under way, which a stop applies to */
 };
 
 LM_INTERNAL void lm_ns_tie_event(id self, SEL selector, void *data, RunLoopEventType type, void *extra, NSString *mode)
@@ -45,7 +43,7 @@ LM_INTERNAL Class lm_ns_tie_class(void)
                        (IMP)(void (*)(void))lm_ns_tie_event, "v@:^vi^v@", (IMP)(void (*)(void))lm_ns_tie_dealloc);
 }
 
-/* An object for the loop, or nil. */
+/* Creates the watcher for the loop; nil on failure. */
 LM_INTERNAL id lm_ns_tie_create(struct lm_loop *loop)
 {
     struct lm_ns_tie *tie = (struct lm_ns_tie *)lm_new(sizeof *tie);
@@ -66,7 +64,7 @@ LM_INTERNAL NSString *lm_ns_tie_key(void)
     return [NSString stringWithFormat:@"LMRunLoopTie_%p", (void *)&lm_process_2];
 }
 
-/* The calling thread's, if the loop is served through it: in a forked child it is not, since the descriptor was
+/* Returns the calling thread's watcher if it serves the loop. In a forked child it does not, since the descriptor was
  * closed. */
 LM_INTERNAL struct lm_ns_tie *lm_ns_tie_of(const struct lm_loop *loop)
 {
@@ -91,7 +89,7 @@ LM_INTERNAL void lm_ns_attach(struct lm_loop *loop)
     [pool release];
 }
 
-/* The date of a deadline. */
+/* Converts a deadline to a date. */
 LM_INTERNAL NSDate *lm_ns_date(int64_t deadline)
 {
     int64_t left = lm_deadline_left(deadline);
@@ -100,7 +98,7 @@ LM_INTERNAL NSDate *lm_ns_date(int64_t deadline)
     return [NSDate dateWithTimeIntervalSinceNow:(NSTimeInterval)left / 1e9];
 }
 
-/* Whether the loop has something that keeps it running. */
+/* Returns whether anything keeps the loop running. */
 LM_INTERNAL bool lm_loop_occupied(struct lm_loop *loop)
 {
     pthread_mutex_lock(&loop->lock);
@@ -109,7 +107,7 @@ LM_INTERNAL bool lm_loop_occupied(struct lm_loop *loop)
     return occupied;
 }
 
-/* As lm_loop_pass, by the NSRunLoop. */
+/* Like lm_loop_pass, but by the NSRunLoop. */
 LM_INTERNAL int lm_ns_pass(struct lm_loop *loop, int64_t deadline)
 {
     NSAutoreleasePool *pool = [[NSAutoreleasePool alloc] init];

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * With LM_DEBUG=1 in the environment, a line per event on the standard error stream:
+ * The log. With LM_DEBUG=1 in the environment, each event writes a line to the standard error stream:
  *
  *     LightMessaging 13:37:29.123456 pid 4711 connection 815: WHAT HAPPENED
  *
- * The time is UTC. A connection's number is its socket's inode, by which `ss -xp` and /proc/PID/fd show it; `-` when
- * there is none. Lines of errors begin with `error:` and say which name, which path and what to do. Without LM_DEBUG
- * an event costs a look at one word.
+ * The time is UTC. A connection's number is its socket's inode, as `ss -xp` and /proc/PID/fd show it; `-` means no
+ * connection. Lines of errors begin with `error:` and say which name, which path and what to do. Without LM_DEBUG an
+ * event costs one load.
  */
 #include "../../Mach.h"
 
@@ -17,11 +17,11 @@
 #include "../ground/utf8.h"
 #include <stdarg.h>
 
-#define LM_LOG_LINE (4096 + 512) /* bytes: the longest path and the words around it. The rest is left out */
+#define LM_LOG_LINE (4096 + 512) /* bytes: the longest path and the words around it; the rest of a line is cut off */
 
 enum lm_log_state { LM_LOG_UNKNOWN = 0, LM_LOG_OFF, LM_LOG_ON };
 
-/* The environment is looked at once. Not for programs with more rights than who started them. */
+/* Reads LM_DEBUG once. It is ignored in programs with raised privileges. */
 LM_COLD bool lm_log_decide(void)
 {
     const char *wanted = lm_environment("LM_DEBUG");
@@ -36,14 +36,14 @@ LM_INTERNAL bool lm_logging(void)
     return __builtin_expect(state != LM_LOG_OFF, 0) && (state == LM_LOG_ON || lm_log_decide());
 }
 
-/* LM_LOG(socket, format, ...): an event of the connection that has this socket; -1: of none. */
+/* LM_LOG(socket, format, ...) logs an event of the connection with this socket; -1: of no connection. */
 #define LM_LOG(...)                                                                                                    \
     do {                                                                                                               \
         if (lm_logging())                                                                                              \
             lm_log(__VA_ARGS__);                                                                                       \
     } while (0)
 
-/* A line as it grows. */
+/* A log line under construction. */
 struct lm_log_line {
     char text[LM_LOG_LINE];
     size_t length;
@@ -81,7 +81,8 @@ LM_COLD void lm_log_line_begin(struct lm_log_line *line, int socket)
         lm_log_line_add(line, "-: ");
 }
 
-/* Whether a character of that width would do something to the terminal: a control of ASCII, or one of ISO 8859-1. */
+/* Returns whether a character of that width is a control character, of ASCII or of ISO 8859-1, which could affect the
+ * terminal. */
 LM_COLD bool lm_is_control(const unsigned char *character, size_t width)
 {
     if (width == 1)
@@ -89,7 +90,7 @@ LM_COLD bool lm_is_control(const unsigned char *character, size_t width)
     return width == 2 && character[0] == 0xc2 && character[1] < 0xa0;
 }
 
-/* Puts '?' for what is no character of UTF-8, and for controls: names and paths may have been chosen by others. */
+/* Replaces invalid UTF-8 and control characters by '?': other users may have chosen the names and paths. */
 LM_COLD void lm_log_line_clean(struct lm_log_line *line, size_t length)
 {
     unsigned char *text = (unsigned char *)line->text;
@@ -102,7 +103,7 @@ LM_COLD void lm_log_line_clean(struct lm_log_line *line, size_t length)
     }
 }
 
-/* In one write, so that lines of several processes don't mix. */
+/* Writes the line in one call, so that lines of several processes do not mix. */
 LM_COLD void lm_log_line_end(struct lm_log_line *line)
 {
     size_t length = line->length < sizeof line->text - 1 ? line->length : sizeof line->text - 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The Mach functions that the interface speaks in. */
+/* The Mach functions that the public interface uses. */
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_PROCESS_MACH_H
@@ -7,7 +7,7 @@
 
 #include "port.h"
 
-/* Names with the table's last slot, which it never gives out. */
+/* Names in the table's last slot, which the table never uses. */
 #define LM_TASK_PORT      ((mach_port_t)0x001fffffu)
 #define LM_BOOTSTRAP_PORT ((mach_port_t)0x002fffffu)
 
@@ -41,8 +41,8 @@ LM_API const char *mach_error_string(mach_error_t error)
     case KERN_RESOURCE_SHORTAGE:
         return "out of memory, file descriptors or port names; or a process that is stopped keeps the name's lock";
     case BOOTSTRAP_NOT_PRIVILEGED:
-        return "not permitted: the service is locked or refuses this user, or the runtime directory is not this user's "
-               "to write";
+        return "not permitted: the service is locked or refuses this user, or this user may not write to the runtime "
+               "directory";
     case BOOTSTRAP_NAME_IN_USE:
         return "a live process already serves this name";
     case BOOTSTRAP_UNKNOWN_SERVICE:
@@ -56,7 +56,7 @@ LM_API const char *mach_error_string(mach_error_t error)
     case MACH_SEND_TIMED_OUT:
         return "timed out before the service took the message; it was withdrawn, so it can be sent again";
     case MACH_SEND_INVALID_RIGHT:
-        return "not a port that this can be done with: a reply port that was used before, or a name that never was one";
+        return "not a valid port for this: a reply port that was used already, or a name that was never a port";
     case MACH_SEND_NO_BUFFER:
         return "too much is waiting already for the other side to read it; a client that does not read its replies has "
                "lost its connection";

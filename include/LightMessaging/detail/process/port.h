@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Port names: the process's table of them, and what each kind stands for. A port holds a reference to its object. */
+/* Port names: the process's table of them, and the kinds of objects they stand for. A port holds a reference to its
+ * object. */
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_PROCESS_PORT_H
@@ -13,7 +14,7 @@ enum lm_port_kind {
     LM_PORT_RECEIVE = 3, /* a service; detail unused */
 };
 
-/* A new name, MACH_PORT_NULL if memory or names run out. */
+/* Returns a new name, MACH_PORT_NULL if memory or names run out. */
 LM_INTERNAL mach_port_t lm_port_create(enum lm_port_kind kind, struct lm_object *object, uint32_t detail)
 {
     lm_process_lock();
@@ -24,7 +25,7 @@ LM_INTERNAL mach_port_t lm_port_create(enum lm_port_kind kind, struct lm_object 
     return name;
 }
 
-/* The port's object with a reference for the caller; NULL if the name is stale, forged or of another kind. */
+/* Returns the port's object with a reference for the caller; NULL if the name is stale, forged or of another kind. */
 LM_INTERNAL struct lm_object *lm_port_get(mach_port_t name, enum lm_port_kind kind)
 {
     lm_process_lock();
@@ -36,7 +37,8 @@ LM_INTERNAL struct lm_object *lm_port_get(mach_port_t name, enum lm_port_kind ki
     return object;
 }
 
-/* Ends the name and hands its reference to the caller; NULL as above. Of several callers one gets it. */
+/* Ends the name and passes its reference to the caller; NULL as above. Of several concurrent callers only one gets
+ * it. */
 LM_INTERNAL struct lm_object *lm_port_consume(mach_port_t name, enum lm_port_kind kind, uint32_t *detail)
 {
     lm_process_lock();
@@ -50,7 +52,7 @@ LM_INTERNAL struct lm_object *lm_port_consume(mach_port_t name, enum lm_port_kin
     return object;
 }
 
-/* Ends the name, if it is still there, and its reference. */
+/* Ends the name, if it is live, and releases its reference. */
 LM_SETUP void lm_port_destroy(mach_port_t name, enum lm_port_kind kind)
 {
     uint32_t detail;
@@ -59,8 +61,8 @@ LM_SETUP void lm_port_destroy(mach_port_t name, enum lm_port_kind kind)
         lm_release(object);
 }
 
-/* mach_port_deallocate: the object decides what the end of its name means. False: the name is stale, forged or not to
- * be ended so. */
+/* Implements mach_port_deallocate: the object decides what the end of its name means. Returns false if the name is
+ * stale or forged, or if its object does not allow this. */
 LM_SETUP bool lm_port_deallocate(mach_port_t name)
 {
     struct lm_object *object = NULL;

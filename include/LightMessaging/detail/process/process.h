@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What all translation units of a program share, in weak, hidden structs; a plugin that includes the headers has its
- * own, and its own channels. Their names carry the layout's version, so that units compiled with different headers
- * don't share by mistake. Here is what concerns the process: its lock, its ports, forks and its end.
+ * State that all translation units of a program share, in weak, hidden structs; a plugin that includes the headers has
+ * its own state and its own channels. The structs' names carry the layout's version, so that units compiled with
+ * different headers do not share by mistake. This file has the state of the process itself: its lock, its ports, forks
+ * and its end. Each layer above has a struct of its own.
  *
- * Lock order: `lock` below is taken last of all, and never held over a system call that may wait.
+ * Lock order: `lock` below is taken last, and is never held over a system call that may wait.
  */
 #ifndef LM_DETAIL_PROCESS_PROCESS_H
 #define LM_DETAIL_PROCESS_PROCESS_H
@@ -14,11 +15,12 @@
 #include "../ground/sys.h"
 #include "../ground/table.h"
 
-/* How a fork goes for one kind of object that the process lists; set by its owner. With the process's lock. */
+/* Fork handlers for one kind of object that the process lists; set by the owner of that kind. All are called with the
+ * process's lock. */
 struct lm_fork_part {
-    bool (*hold)(void);   /* takes the locks of all of them, unless one is taken: then none. In the parent, before */
-    void (*resume)(void); /* gives them back. In the parent, after */
-    void (*forget)(void); /* in the child, where this thread has the locks: drops what is the parent's */
+    bool (*hold)(void);   /* in the parent, before: try all locks of this kind; take all or none */
+    void (*resume)(void); /* in both, after the fork: release these locks */
+    void (*forget)(void); /* in the child, after `resume`: drop what belongs to the parent */
 };
 
 struct lm_process {
@@ -27,15 +29,16 @@ struct lm_process {
     uint32_t generation;   /* of forks */
     bool prepared;
     struct lm_fork_part fork_links, fork_services, fork_loops;
-    void (*end)(void); /* link_open.h: what is to be done when the process ends in good order; atomic */
+    void (*end)(void); /* link_open.h: work to do at a regular exit; atomic */
     uint32_t log;      /* log.h */
 };
 
-/* All zero at first: a zeroed mutex is an unlocked one on Linux's libcs, and so are lists and tables empty. Each layer
- * has such a struct of its own, under this lock. */
+/* All zero at first: on Linux's libcs a zeroed mutex is unlocked, and zeroed lists and tables are empty. The structs of
+ * the other layers are guarded by this lock, too. */
 LM_STATE(struct lm_process, lm_process_2)
 
-/* At exit, or when a plugin is unloaded. Each unit has one; the first does it. */
+/* Runs at exit, or when a plugin is unloaded. Each unit has this destructor; the exchange lets only the first one run
+ * `end`. */
 __attribute__((destructor)) LM_INTERNAL void lm_process_ended(void)
 {
     void (*end)(void) = __atomic_exchange_n(&lm_process_2.end, NULL, __ATOMIC_ACQ_REL);
@@ -53,7 +56,7 @@ LM_INTERNAL void lm_process_unlock(void)
     pthread_mutex_unlock(&lm_process_2.lock);
 }
 
-/* Ends all port names, which hold references. */
+/* Ends all port names and releases their references. */
 LM_SETUP void lm_ports_forget(void)
 {
     struct lm_table *ports = &lm_process_2.ports;
@@ -66,7 +69,8 @@ LM_SETUP void lm_ports_forget(void)
     }
 }
 
-/* Without waiting, since the process's lock is held, which is the last one. */
+/* Calls the handler, which does not wait for locks: the process's lock is held, and it is the last in the lock
+ * order. */
 LM_INTERNAL bool lm_fork_hold(const struct lm_fork_part *part)
 {
     return !part->hold || part->hold();
@@ -91,7 +95,7 @@ LM_SETUP bool lm_process_hold_all(void)
     return false;
 }
 
-/* Before a fork: no other thread is changing anything that the child will look at. */
+/* Before a fork: takes all locks, so that no other thread is changing anything that the child will use. */
 LM_SETUP void lm_process_before_fork(void)
 {
     lm_process_lock();
@@ -110,10 +114,8 @@ LM_SETUP void lm_process_after_fork(void)
     lm_process_unlock();
 }
 
-/*
- * In a forked child: none of the parent's sockets, epolls and memory may live on here (a helper that outlives a killed
- * server must not keep its clients waiting), and every port name is stale, so that connections look up afresh.
- */
+/* In a forked child: drops the parent's sockets, epolls and memory, since a helper that outlives a killed server must
+ * not keep the server's clients waiting. Ends every port name, so that connections look up the service again. */
 LM_SETUP void lm_process_forked(void)
 {
     lm_process_after_fork();
@@ -127,7 +129,7 @@ LM_SETUP void lm_process_forked(void)
     lm_ports_forget();
 }
 
-/* Called with the lock held, before the first object that a fork must forget is made. */
+/* Installs the fork handlers. Called with the lock, before the first object that a fork must forget is created. */
 LM_SETUP void lm_process_prepare(void)
 {
     if (lm_process_2.prepared)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sockets that a launcher such as systemd listens on and hands over when somebody connects:
+ * Sockets that a launcher such as systemd listens on and passes to the service it starts:
  *
- *     LISTEN_PID      the process they are for; others take no notice
- *     LISTEN_FDS      how many there are, as descriptors 3, 4 and so on
- *     LISTEN_FDNAMES  their names, with ':' between them
+ *     LISTEN_PID      the process that they are for; other processes ignore them
+ *     LISTEN_FDS      the number of sockets, which are descriptors 3, 4 and so on
+ *     LISTEN_FDNAMES  their names, separated by ':'
  *
- * A service takes the one that has its name, or whose path ends in locked/NAME or unlocked/NAME, which is where clients
- * look. Values that don't fit each other, two sockets for one name, and sockets that no client could find, are an error
- * rather than a guess.
+ * A service takes the socket that has its name, or whose path ends in locked/NAME or unlocked/NAME, which is where
+ * clients look. Variables that contradict each other, two sockets for one name, and sockets that no client could find
+ * are errors; nothing is guessed.
  */
 #include "../../Mach.h"
 
@@ -18,16 +18,16 @@
 #include "registry.h"
 
 #define LM_LISTEN_FIRST 3
-#define LM_LISTEN_MAX   1024u /* as many as lm_process's checked_in has bits */
+#define LM_LISTEN_MAX   1024u /* the number of bits in lm_launcher's checked_in */
 
-/* Under the process's lock: of the launcher's sockets, those that services have taken, a bit each. */
+/* One bit for each of the launcher's sockets that a service has taken. Guarded by the process's lock. */
 struct lm_launcher {
     uint64_t checked_in[16];
 };
 
 LM_STATE(struct lm_launcher, lm_launcher_1)
 
-/* A number of decimal digits and nothing else, at most `most`; -EINVAL. */
+/* Parses a number that consists of decimal digits only and is at most `most`. -EINVAL: it is not such a number. */
 LM_SETUP int64_t lm_number_parse(const char *text, int64_t most)
 {
     int64_t number = 0;
@@ -51,7 +51,7 @@ LM_SETUP uint32_t lm_names_count(const char *names)
     return count;
 }
 
-/* Whether the list's first name is that one; moves on to the next. */
+/* Returns whether the first name of the list is `name`, and advances to the next. */
 LM_SETUP bool lm_names_next(const char **names, const char *name)
 {
     size_t part = strcspn(*names, ":");
@@ -67,8 +67,8 @@ LM_SETUP bool lm_path_ends(const char *path, const char *folder, const char *nam
            strcmp(path + length - strlen(name), name) == 0;
 }
 
-/* Whether the descriptor is a socket that was bound where clients look for the name, in whatever runtime directory: the
- * launcher's need not be the service's. */
+/* Returns whether the descriptor is a socket bound to a path where clients look for the name. It may be in any runtime
+ * directory: the launcher's need not be the service's. */
 LM_SETUP bool lm_socket_has_name(int descriptor, const char *name)
 {
     struct sockaddr_un address;
@@ -77,7 +77,7 @@ LM_SETUP bool lm_socket_has_name(int descriptor, const char *name)
     return lm_path_ends(address.sun_path, "/locked/", name) || lm_path_ends(address.sun_path, "/unlocked/", name);
 }
 
-/* Whether it is one that a service can accept clients from. */
+/* Returns whether the descriptor is a socket that a service can accept clients from. */
 LM_SETUP bool lm_socket_listens(int descriptor)
 {
     struct sockaddr_un address;
@@ -86,7 +86,7 @@ LM_SETUP bool lm_socket_listens(int descriptor)
            address.sun_family == AF_UNIX;
 }
 
-/* --- Which of them services have taken; the process's lock guards it --- */
+/* --- Sockets that services have taken; guarded by the process's lock --- */
 
 LM_SETUP bool lm_activation_claimed(uint32_t index)
 {
@@ -96,7 +96,7 @@ LM_SETUP bool lm_activation_claimed(uint32_t index)
     return claimed;
 }
 
-/* Whether the caller is the first to take it. */
+/* Marks the socket as taken; returns whether the caller is the first to take it. */
 LM_SETUP bool lm_activation_claim(uint32_t index)
 {
     uint64_t bit = (uint64_t)1 << index % 64;
@@ -107,9 +107,10 @@ LM_SETUP bool lm_activation_claim(uint32_t index)
     return first;
 }
 
-/* --- Taking one --- */
+/* --- Taking a socket --- */
 
-/* -EINVAL: there is more than one. `names` is a list of that many, or NULL. */
+/* Returns the index of the name's socket. -EINVAL: there is more than one. `names` is a list of `count` names, or
+ * NULL. */
 LM_SETUP int lm_activation_search(const char *names, uint32_t count, const char *name)
 {
     int found = -ENOENT;
@@ -117,7 +118,7 @@ LM_SETUP int lm_activation_search(const char *names, uint32_t count, const char 
         int descriptor = LM_LISTEN_FIRST + (int)i;
         bool named = names && lm_names_next(&names, name);
         if (!named && !(lm_socket_has_name(descriptor, name) && lm_socket_listens(descriptor)))
-            continue; /* an accepted connection has the path as well */
+            continue; /* lm_socket_listens excludes accepted connections, which have the same path */
         if (found >= 0)
             return -EINVAL;
         found = (int)i;
@@ -125,7 +126,8 @@ LM_SETUP int lm_activation_search(const char *names, uint32_t count, const char 
     return found;
 }
 
-/* Which of the launcher's sockets is the service's. -ENOENT: none is; -EINVAL: its variables contradict each other. */
+/* Returns the index of the service's socket. -ENOENT: there is none; -EINVAL: the launcher's variables contradict each
+ * other, or two sockets have the name. */
 LM_SETUP int lm_activation_find(const char *name)
 {
     const char *names = lm_environment("LISTEN_FDNAMES");
@@ -155,7 +157,7 @@ LM_COLD const char *lm_variable_shown(const char *variable)
     return value ? value : "unset";
 }
 
-/* index: of the socket that was tried; negative if none was found. */
+/* `index` is that of the socket tried; negative if none was found. */
 LM_COLD void lm_activation_log(const char *name, int index, int error)
 {
     struct sockaddr_un address;
@@ -171,8 +173,8 @@ LM_COLD void lm_activation_log(const char *name, int index, int error)
     lm_log_failure(LM_DEED_CHECK_IN, name, place, "", error);
 }
 
-/* The launcher's socket for the service, the caller's from then on. -ENOENT: no launcher has one; -EINVAL: it is none
- * that can be served, or the launcher's variables are wrong; -EALREADY: it was taken before. */
+/* Returns the launcher's socket for the service; the caller owns it. -ENOENT: no launcher has one; -EINVAL: it is not a
+ * socket that can be served, or the launcher's variables are wrong; -EALREADY: it was taken before. */
 LM_SETUP int lm_activation_take(const char *name)
 {
     int index = lm_activation_find(name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading what entries a folder has. */
+/* Reads the entries of a folder. */
 #include "../../Mach.h"
 
 #ifndef LM_DETAIL_REGISTRY_ENTRIES_H
@@ -7,21 +7,21 @@
 
 #include "registry.h"
 
-#define LM_ENTRIES_SIZE 4096 /* bytes read at a time; one entry needs less than 300 */
+#define LM_ENTRIES_SIZE 4096 /* bytes per read; one entry needs less than 300 */
 
-/* An entry as getdents64 gives it. */
+/* An entry in the format of getdents64. */
 struct lm_directory_entry {
     uint64_t inode;
     int64_t next;
     uint16_t length;
     uint8_t type;
-    char name[1]; /* and more, with a NUL */
+    char name[1]; /* longer in fact; ends with a NUL */
 };
 
-/* False: no more. */
+/* Returns false to stop. */
 typedef bool (*lm_entry_visitor)(void *info, int folder, const char *name);
 
-/* Goes through what one reading brought; false: no more. */
+/* Calls the visitor for each entry of one read; returns false if the visitor stopped. */
 LM_SETUP bool lm_entries_tell(const char *entries, long size, int folder, lm_entry_visitor visitor, void *info)
 {
     for (long at = 0; at < size;) {
@@ -34,7 +34,8 @@ LM_SETUP bool lm_entries_tell(const char *entries, long size, int folder, lm_ent
     return true;
 }
 
-/* Has the visitor see each entry of a folder of O_PATH; -1 is one without entries. False if it wanted no more. */
+/* Calls the visitor for each entry of a folder that was opened with O_PATH; -1 stands for an empty folder. Returns
+ * false if the visitor stopped. */
 LM_SETUP bool lm_entries_visit(int folder, lm_entry_visitor visitor, void *info)
 {
     char entries[LM_ENTRIES_SIZE];

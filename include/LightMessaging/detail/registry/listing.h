@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which names there are: the sockets in the folders of the runtime directories. Nobody is connected to. */
+/* Lists service names: the sockets in the folders of the runtime directories. It connects to none of them. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_REGISTRY_LISTING_H
@@ -9,7 +9,7 @@
 
 struct lm_listing {
     const char *path;
-    int locked, unlocked; /* folders of O_PATH; -1: can't be entered */
+    int locked, unlocked; /* folders opened with O_PATH; -1: cannot be entered */
     LMServiceEntryCallBack callback;
     void *info;
 };
@@ -24,7 +24,7 @@ LM_SETUP bool lm_name_is_served(int locked, const char *name)
     return served;
 }
 
-/* False: no more. A name that is in both folders is told with `locked`. */
+/* Returns false to stop. A name in both folders is reported once, with `locked`. */
 LM_SETUP bool lm_listing_tell(void *info, int folder, const char *name)
 {
     const struct lm_listing *listing = (const struct lm_listing *)info;
@@ -37,7 +37,7 @@ LM_SETUP bool lm_listing_tell(void *info, int folder, const char *name)
     return listing->callback(&entry, listing->info);
 }
 
-/* 1: go on, 0: no more. */
+/* Returns 1 to continue, 0 to stop. */
 LM_SETUP int lm_listing_run(struct lm_listing *listing)
 {
     struct lm_directory runtime, locked, unlocked;
@@ -54,7 +54,7 @@ LM_SETUP int lm_listing_run(struct lm_listing *listing)
     return result;
 }
 
-/* The user's directory and the system's, which is asked too if the user's is not to be believed. */
+/* Lists the user's directory and then the system's, even if the user's is not trusted. */
 LM_SETUP int lm_listing_run_all(LMServiceEntryCallBack callback, void *info)
 {
     char path[LM_PATH_MAX];

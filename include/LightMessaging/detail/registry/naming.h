@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Taking a name, giving it up, and its door for sandboxed processes: a link to its socket in `unlocked`.
+ * Taking a name, giving it up, and opening or closing its door. The door is a second link to the service's socket, in
+ * the `unlocked` folder, through which sandboxed processes connect.
  *
- * Whether a name is unlocked is written in its file, so it can be said before the service is there and is kept when it
- * restarts. Who changes anything, entries or file, holds a lock meanwhile, and then makes the door as the file says. A
- * service that opens its own door when it starts leaves the file as it is. Without a door the socket has mode 0600, so
- * that other users who held it open before can't connect either.
+ * The name's file stores whether the name is unlocked, so a name can be unlocked before its service starts, and stays
+ * unlocked when the service restarts. A process that changes the entries or the file holds the change lock, and leaves
+ * the door as the file says. Only a service that opens its own door when it starts does not write the file. Without a
+ * door the socket has mode 0600, so that other users cannot connect through a descriptor that they opened earlier
+ * either.
  *
- * A process may be killed between any two steps. What it was about has a name that begins with "..." and has the
- * service's in it, and goes when anything of the name is changed next.
+ * A process may be killed between any two steps. An unfinished entry has a temporary name that begins with "..." and
+ * depends on the service's name. The next change of the same name removes it.
  */
 #include "../../Mach.h"
 
@@ -18,22 +20,23 @@
 #include "entries.h"
 #include "../ground/error.h"
 
-/* What is needed to change a name. */
+/* The state of a change of one name. */
 struct lm_change {
     const char *name;
     char path[LM_PATH_MAX]; /* of the runtime directory */
     struct lm_folders folders;
-    int file; /* the name's; with its lock for changes */
+    int file; /* the name's file, with the change lock */
 };
 
-/* --- The door; with the lock for changes --- */
+/* --- The door; with the change lock --- */
 
 LM_SETUP bool lm_is_users_socket(const struct stat *status)
 {
     return lm_is_socket(status) && status->st_uid == geteuid();
 }
 
-/* Which socket of this user's has the name; none if it is somebody else's. */
+/* Returns the identity of this user's socket of that name in `locked`; none if the entry is not a socket of this
+ * user. */
 LM_SETUP struct lm_identity lm_door_owner(const struct lm_change *change)
 {
     struct lm_identity identity = {0, 0};
@@ -45,7 +48,8 @@ LM_SETUP struct lm_identity lm_door_owner(const struct lm_change *change)
     return identity;
 }
 
-/* Of a socket of this user's. With 0666 everybody who can reach the folder connects, with 0600 this user and root. */
+/* Sets the mode of a socket of this user. With 0666 every user who can reach the folder connects, with 0600 only this
+ * user and root. */
 LM_SETUP int lm_socket_set_mode(int locked, const char *name, unsigned mode)
 {
     struct sockaddr_un address;
@@ -61,7 +65,7 @@ LM_SETUP int lm_socket_set_mode(int locked, const char *name, unsigned mode)
     return result;
 }
 
-/* Links that socket, and no other that has come in its place meanwhile. */
+/* Links this socket into `unlocked`, unless another one has replaced it meanwhile. */
 LM_SETUP int lm_door_link(const struct lm_change *change, struct lm_identity socket)
 {
     char temporary[LM_TEMPORARY_SIZE];
@@ -74,16 +78,16 @@ LM_SETUP int lm_door_link(const struct lm_change *change, struct lm_identity soc
     if (result == 0)
         result = lm_sys_rename(unlocked, temporary, change->name);
     if (result < 0)
-        lm_sys_unlink(unlocked, temporary); /* a link of our making, to whatever it is */
+        lm_sys_unlink(unlocked, temporary); /* the link just made, whatever file it is */
     return result;
 }
 
-/* -EEXIST: there is a launcher's socket, or none. */
+/* -EEXIST: another socket, such as a launcher's, has a listener in `unlocked`, or the entry there is not a socket. */
 LM_SETUP int lm_door_open(const struct lm_change *change)
 {
     struct lm_identity socket = lm_door_owner(change);
     if (!socket.inode)
-        return 0; /* without a service it is opened when that comes */
+        return 0; /* the door is opened when the service starts */
     int result = lm_socket_set_mode(change->folders.locked, change->name, 0666);
     if (result < 0 || lm_identity_same(lm_entry_identity(change->folders.unlocked, change->name), socket))
         return result;
@@ -91,7 +95,7 @@ LM_SETUP int lm_door_open(const struct lm_change *change)
     return result < 0 ? result : lm_door_link(change, socket);
 }
 
-/* -ENOTUNIQ: somebody listens there who is not the one in `locked`, such as a launcher, which put it there itself. */
+/* -ENOTUNIQ: the listener in `unlocked` is not that of `locked`. A launcher, for example, creates its socket itself. */
 LM_SETUP int lm_door_remove(const struct lm_change *change)
 {
     struct lm_identity door = lm_entry_identity(change->folders.unlocked, change->name);
@@ -111,12 +115,12 @@ LM_SETUP int lm_door_close(const struct lm_change *change)
     return result;
 }
 
-/* --- What killed processes left; with the lock for changes --- */
+/* --- Cleaning up after killed processes; with the change lock --- */
 
 struct lm_sweep {
     const struct lm_change *change;
     const char *folder;
-    struct lm_identity socket; /* whose further links are removed though somebody listens */
+    struct lm_identity socket; /* its other links are removed although it has a listener */
 };
 
 LM_SETUP bool lm_sweep_entry(void *info, int folder, const char *entry)
@@ -131,8 +135,8 @@ LM_SETUP bool lm_sweep_entry(void *info, int folder, const char *entry)
     return true;
 }
 
-/* Removes sockets under temporary names of this one that nobody listens on, and in `unlocked`, where they would be
- * doors that nobody closes, also those of the living service. */
+/* Removes sockets without a listener under temporary names of this name. In `unlocked` it also removes such links to
+ * the live service's socket: they would be doors that no process closes. */
 LM_SETUP void lm_name_sweep(const struct lm_change *change)
 {
     struct lm_sweep locked = {change, "locked", {0, 0}}, unlocked = {change, "unlocked", lm_door_owner(change)};
@@ -145,16 +149,16 @@ LM_SETUP void lm_name_sweep(const struct lm_change *change)
 enum lm_door_wish {
     LM_DOOR_LOCKED,
     LM_DOOR_UNLOCKED,
-    LM_DOOR_OPEN, /* as LM_DOOR_UNLOCKED, but the next service of the name is as the file says */
+    LM_DOOR_OPEN, /* opens the door without writing the file, which decides for the next service of the name */
 };
 
-/* Makes the door as the name's file says. */
+/* Opens or closes the door, as the name's file says. */
 LM_SETUP int lm_door_settle(const struct lm_change *change)
 {
     return lm_name_is_unlocked(change->file) ? lm_door_open(change) : lm_door_close(change);
 }
 
-/* With the lock for changes. */
+/* With the change lock. */
 LM_SETUP int lm_door_make(const struct lm_change *change, enum lm_door_wish wish)
 {
     lm_name_sweep(change);
@@ -172,12 +176,12 @@ LM_SETUP int lm_door_change(struct lm_change *change, enum lm_door_wish wish)
     if (result >= 0)
         result = lm_door_make(change, wish);
     if (change->file >= 0)
-        lm_name_end_change(change->file); /* closing doesn't, while a child forked meanwhile has a copy */
+        lm_name_end_change(change->file); /* closing does not release it while a child forked meanwhile has a copy */
     lm_sys_close(&change->file);
     return result;
 }
 
-/* Opens the service's door to sandboxed processes, or closes it, from now on. */
+/* Opens or closes the service's door, as `wish` says. */
 LM_SETUP int lm_registry_unlock(const char *name, enum lm_door_wish wish)
 {
     struct lm_change change;
@@ -214,7 +218,7 @@ LM_SETUP int lm_bind_in(int listener, const char *path, int locked, const char *
     return result < 0 ? result : lm_sys_bind(listener, &address);
 }
 
-/* Which socket it is that was just bound there; it goes again if that can't be known. */
+/* Stores the identity of the socket that was just bound; removes the socket if that fails. */
 LM_SETUP int lm_bound_identity(int locked, const char *temporary, struct lm_identity *socket)
 {
     struct stat status;
@@ -228,7 +232,7 @@ LM_SETUP int lm_bound_identity(int locked, const char *temporary, struct lm_iden
     return 0;
 }
 
-/* A listening socket under a name that nobody looks up; stores which one that is, if it was made. */
+/* Creates a listening socket under a temporary name. Stores the socket's identity once it is known. */
 LM_SETUP int lm_listen_as(const char *path, int locked, const char *temporary, struct lm_identity *socket)
 {
     int listener = lm_sys_socket(SOCK_NONBLOCK);
@@ -246,7 +250,7 @@ LM_SETUP int lm_listen_as(const char *path, int locked, const char *temporary, s
     return result < 0 ? result : listener;
 }
 
-/* Moves the socket to the name, which only one can. -EEXIST: somebody else has it. */
+/* Renames the socket to the name; this succeeds for only one process. -EEXIST: another process has the name. */
 LM_SETUP int lm_name_claim(const struct lm_change *change, const char *temporary, struct lm_identity socket)
 {
     int result = -EEXIST, locked = change->folders.locked;
@@ -259,7 +263,7 @@ LM_SETUP int lm_name_claim(const struct lm_change *change, const char *temporary
     return result < 0 ? result : lm_entry_check(locked, change->name, socket);
 }
 
-/* On failure what is in the folders is not ours. */
+/* After a failure, nothing of this process is left in the folders. */
 LM_SETUP int lm_name_take(const struct lm_change *change, struct lm_registration *registration)
 {
     char temporary[LM_TEMPORARY_SIZE];
@@ -290,7 +294,7 @@ LM_SETUP void lm_registration_close(struct lm_registration *registration)
     lm_sys_close(&registration->lock);
 }
 
-/* With the name's file as the registration's lock. */
+/* Registers, with the name's file as the registration's lock. */
 LM_SETUP int lm_registry_try(struct lm_change *change, struct lm_registration *registration)
 {
     int result = lm_name_begin_change(registration->lock);
@@ -307,7 +311,7 @@ LM_SETUP int lm_registry_try(struct lm_change *change, struct lm_registration *r
     return result;
 }
 
-/* -EEXIST: a live process serves the name. On failure nothing is left behind. */
+/* -EEXIST: a live process serves the name. After a failure nothing is left behind. */
 LM_SETUP int lm_registry_register(const char *name, struct lm_registration *registration)
 {
     struct lm_change change;
@@ -325,8 +329,11 @@ LM_SETUP int lm_registry_register(const char *name, struct lm_registration *regi
     return lm_told(LM_DEED_REGISTER, name, change.path, "", result);
 }
 
-/* Frees the name. Listening and the owner's lock end last, so that rivals find a live service until all is removed. If
- * somebody stopped holds the lock for changes it goes without: only what is ours is removed. */
+/*
+ * Frees the name. The listener and the owner's lock are closed last, so that other processes find a live service until
+ * all entries are removed. If a stopped process holds the change lock, this proceeds without it: only entries of this
+ * registration are removed.
+ */
 LM_SETUP void lm_registry_unregister(const char *name, struct lm_registration *registration)
 {
     char path[LM_PATH_MAX];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Noticing that a name may have come: the kernel tells of new entries in the folders where services live, or, while
- * those don't exist, in the nearest folder above that does. It is only a hint; the look-up after it checks everything.
+ * Notices that a service may have started: inotify reports new entries in the folders of the services, or, while those
+ * do not exist, in the nearest existing folder above them. An event is only a hint; the look-up that follows checks
+ * everything.
  */
 #include "../../Mach.h"
 
@@ -13,7 +14,7 @@
 
 #define LM_PRESENCE_EVENTS (IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
 
-/* Cuts the last component off; false if that was all. */
+/* Removes the last component; returns false if none is left. */
 LM_SETUP bool lm_path_ascend(char *path)
 {
     char *slash = strrchr(path, '/');
@@ -23,7 +24,7 @@ LM_SETUP bool lm_path_ascend(char *path)
     return true;
 }
 
-/* Watches the folder, or what exists above it. */
+/* Watches the folder, or its nearest existing parent. */
 LM_SETUP int lm_presence_add(int presence, const char *runtime, const char *folder)
 {
     char path[LM_PATH_MAX];
@@ -43,7 +44,7 @@ LM_SETUP int lm_presence_add_runtime(int presence, const char *runtime)
     return result < 0 ? result : lm_presence_add(presence, runtime, "unlocked");
 }
 
-/* A descriptor that becomes readable when a service may have come. */
+/* Returns a descriptor that becomes readable when a service may have started. */
 LM_SETUP int lm_presence_open(void)
 {
     char path[LM_PATH_MAX];

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Service names, without a daemon: a socket per service in the file system (runtime.h says where), and the kernel's own
- * checks on who may reach it. Functions return a descriptor or 0, or a negative errno.
+ * Service names without a daemon: one socket per service in the file system (runtime.h), with access controlled by the
+ * kernel. Functions return a descriptor or 0, or a negative errno.
  *
- * A name is taken by who has the lock of its file and moves a listening socket to it, which only one can. Before that,
- * what a dead owner left is removed. A socket that somebody listens to is never removed, whatever became of the owner's
- * lock: it is asked, by connecting, and what is removed is first given a name that nobody else knows and looked at
- * again.
+ * To take a name, a process takes the lock of the name's file and renames a listening socket to the name; the rename
+ * succeeds for only one process. Before that it removes what a dead owner left. A socket with a listener is never
+ * removed, whatever happened to its owner's lock: connecting to it shows whether it has one. An entry is removed in two
+ * steps: renamed to a temporary name that no other process knows, and checked again.
  */
 #include "../../Mach.h"
 
@@ -15,11 +15,11 @@
 
 #include "runtime.h"
 
-#define LM_LISTEN_BACKLOG 4096 /* clamped by the kernel to net.core.somaxconn, which is 4096 unless set otherwise */
-#define LM_REGISTER_TRIES 100  /* at a name that others take and leave meanwhile; untuned */
-#define LM_TEMPORARY_SIZE 29   /* "...", 8 digits, "-", 16 digits; short, since addresses of sockets are */
+#define LM_LISTEN_BACKLOG 4096 /* the kernel clamps this to net.core.somaxconn, which is 4096 by default */
+#define LM_REGISTER_TRIES 100  /* at a name that other processes take and give up meanwhile; untuned */
+#define LM_TEMPORARY_SIZE 29   /* "...", 8 digits, "-", 16 digits; short, because socket addresses are */
 
-/* Which file an entry is. All zero: none. */
+/* Identifies the file of an entry. All zero: none. */
 struct lm_identity {
     uint64_t device;
     uint64_t inode;
@@ -28,7 +28,7 @@ struct lm_identity {
 struct lm_registration {
     int listener;
     int lock;                  /* -1 with a launcher's socket */
-    struct lm_identity socket; /* ours in the file system; none with a launcher's */
+    struct lm_identity socket; /* this process's socket in the file system; none with a launcher's */
 };
 
 /* --- Entries --- */
@@ -49,7 +49,7 @@ LM_SETUP bool lm_is_socket(const struct stat *status)
     return ((unsigned)status->st_mode & LM_S_IFMT) == LM_S_IFSOCK;
 }
 
-/* The entry itself, not what it links to. */
+/* Opens the entry itself; links are not followed. */
 LM_SETUP int lm_entry_open(int directory, const char *name, struct stat *status)
 {
     int entry = lm_sys_open(directory, name, LM_O_PATH | LM_O_NOFOLLOW, 0);
@@ -59,7 +59,7 @@ LM_SETUP int lm_entry_open(int directory, const char *name, struct stat *status)
     return result < 0 ? result : entry;
 }
 
-/* Which socket the entry is; none if it isn't one. */
+/* Returns the identity of the entry's socket; none if it is not a socket. */
 LM_SETUP struct lm_identity lm_entry_identity(int directory, const char *name)
 {
     struct lm_identity identity = {0, 0};
@@ -71,7 +71,7 @@ LM_SETUP struct lm_identity lm_entry_identity(int directory, const char *name)
     return identity;
 }
 
-/* -EEXIST: it is another one. */
+/* -EEXIST: the entry is another file. */
 LM_SETUP int lm_entry_check(int directory, const char *name, struct lm_identity wanted)
 {
     struct stat status;
@@ -81,7 +81,7 @@ LM_SETUP int lm_entry_check(int directory, const char *name, struct lm_identity 
     return result;
 }
 
-/* FNV-1a. Names that share a number only have each other's dead entries removed. */
+/* FNV-1a. If two names have the same number, each only removes dead entries of the other. */
 LM_SETUP uint32_t lm_name_number(const char *name)
 {
     uint32_t number = 2166136261u;
@@ -90,7 +90,7 @@ LM_SETUP uint32_t lm_name_number(const char *name)
     return number;
 }
 
-/* What temporary names of that one, which may be one itself, begin with. */
+/* Stores the prefix of the temporary names of `name`; `name` may itself be a temporary name. */
 LM_SETUP void lm_temporary_prefix(char *prefix, const char *name)
 {
     if (name[0] == '.')
@@ -99,7 +99,7 @@ LM_SETUP void lm_temporary_prefix(char *prefix, const char *name)
         snprintf(prefix, LM_TEMPORARY_SIZE, "...%08x-", (unsigned)lm_name_number(name));
 }
 
-/* Whether an entry has a temporary name of that one: a process that was killed can have left it. */
+/* Returns whether the entry has a temporary name of `name`: a process that was killed may have left it. */
 LM_SETUP bool lm_temporary_is_of(const char *entry, const char *name)
 {
     char prefix[LM_TEMPORARY_SIZE];
@@ -107,7 +107,7 @@ LM_SETUP bool lm_temporary_is_of(const char *entry, const char *name)
     return strncmp(entry, prefix, strlen(prefix)) == 0 && strlen(entry) == LM_TEMPORARY_SIZE - 1;
 }
 
-/* A temporary name, for the entry of that name. */
+/* Creates a random temporary name for the entry `name`. */
 LM_SETUP void lm_temporary_name(char *temporary, const char *name)
 {
     uint64_t random = 0;
@@ -117,10 +117,8 @@ LM_SETUP void lm_temporary_name(char *temporary, const char *name)
     snprintf(temporary + length, LM_TEMPORARY_SIZE - length, "%016llx", (unsigned long long)random);
 }
 
-/*
- * Removes the entry if it is that socket. Between a look and a removal it could be replaced; under a name that nobody
- * knows it can't.
- */
+/* Removes the entry if it is the wanted socket. Between a check and a removal another process could replace the entry,
+ * so it is first renamed to a temporary name, which no other process knows, and checked there. */
 LM_SETUP void lm_entry_remove(int directory, const char *name, struct lm_identity wanted)
 {
     char temporary[LM_TEMPORARY_SIZE];
@@ -137,7 +135,7 @@ LM_SETUP void lm_entry_remove(int directory, const char *name, struct lm_identit
 
 /* --- Addresses --- */
 
-/* The path of an entry that is open, short enough for a socket's address. */
+/* Stores the path of an open descriptor, short enough for a socket's address; `below` is appended. */
 LM_SETUP void lm_descriptor_address(struct sockaddr_un *address, int descriptor, const char *below)
 {
     memset(address, 0, sizeof *address);
@@ -145,7 +143,7 @@ LM_SETUP void lm_descriptor_address(struct sockaddr_un *address, int descriptor,
     snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d%s", descriptor, below);
 }
 
-/* The plain path, for where there is no /proc. Nobody but the directory's owner can have changed it. */
+/* Stores the plain path, for systems without /proc. Only the directory's owner can have changed it since the check. */
 LM_SETUP int lm_path_address(struct sockaddr_un *address, const char *path, const char *folder, const char *name)
 {
     memset(address, 0, sizeof *address);
@@ -154,7 +152,8 @@ LM_SETUP int lm_path_address(struct sockaddr_un *address, const char *path, cons
     return length < 0 || (size_t)length >= sizeof address->sun_path ? -ENAMETOOLONG : 0;
 }
 
-/* Whether an error with an address below /proc says that there is no /proc: the rest of it was open. */
+/* Returns whether an error with an address below /proc means that there is no /proc: the rest of the path is an open
+ * descriptor. */
 LM_SETUP bool lm_means_no_proc(int error)
 {
     return error == -ENOENT || error == -ENOTDIR;
@@ -162,16 +161,16 @@ LM_SETUP bool lm_means_no_proc(int error)
 
 /* --- Looking up --- */
 
-/* Where a service may be: an entry of a folder. */
+/* A place to look for a service: an entry of a folder. */
 struct lm_place {
     const char *name;
     const char *path; /* of the runtime directory */
     const char *folder;
-    uint32_t owner; /* of the folder */
-    int entry;      /* of O_PATH */
+    uint32_t owner; /* the folder's owner */
+    int entry;      /* opened with O_PATH */
 };
 
-/* Waits, at most until the deadline, while the service's queue of new connections is full. */
+/* Connects. While the service's queue of new connections is full, it waits until the deadline. */
 LM_SETUP int lm_connect_until(int socket, const struct sockaddr_un *address, int64_t deadline)
 {
     int result;
@@ -195,7 +194,7 @@ LM_SETUP int lm_entry_connect(int socket, const struct lm_place *place, int64_t 
     return result < 0 ? result : lm_connect_until(socket, &address, deadline);
 }
 
-/* Connects to the place's socket, on which root or the folder's owner must listen. */
+/* Connects to the place's socket. The listener must belong to root or to the folder's owner. */
 LM_SETUP int lm_place_connect(int socket, const struct lm_place *place, const struct stat *status, int64_t deadline)
 {
     struct lm_credentials server = {0, 0, 0};
@@ -212,7 +211,7 @@ LM_SETUP int lm_place_connect(int socket, const struct lm_place *place, const st
     return result;
 }
 
-/* Passes the result of a place on; that nothing came of it is no error yet. */
+/* Returns the result of one place unchanged, and logs a failure, which is not an error yet. */
 LM_SETUP int lm_place_tried(const struct lm_place *place, int result)
 {
     if (result < 0)
@@ -238,14 +237,14 @@ LM_SETUP int lm_folder_connect(int socket, struct lm_place *place, const struct 
     return lm_place_tried(place, result);
 }
 
-/* Whether an error of one place means that the next should be asked. A folder that can't be entered hides whether the
- * name is in it. */
+/* Returns whether an error of one place means that the next place is to be tried. A folder that cannot be entered hides
+ * whether it has the name. */
 LM_SETUP bool lm_absent(int error)
 {
     return error == -ENOENT || error == -ECONNREFUSED || error == -EACCES || error == -ENOTDIR;
 }
 
-/* Asks both folders of a runtime directory. place->folder is then the one that the result is about. */
+/* Tries both folders of a runtime directory. Afterwards place->folder is the one that the result is about. */
 LM_SETUP int lm_runtime_connect(int socket, struct lm_place *place, int64_t deadline)
 {
     struct lm_directory runtime;
@@ -259,7 +258,7 @@ LM_SETUP int lm_runtime_connect(int socket, struct lm_place *place, int64_t dead
         place->folder = "unlocked";
         int unlocked = lm_folder_connect(socket, place, &runtime, deadline);
         if (lm_absent(unlocked) && (result == -EACCES || result == -ECONNREFUSED))
-            place->folder = "locked"; /* which says more */
+            place->folder = "locked"; /* tells the caller more */
         else
             result = unlocked;
     }
@@ -267,8 +266,8 @@ LM_SETUP int lm_runtime_connect(int socket, struct lm_place *place, int64_t dead
     return result;
 }
 
-/* Connects a fresh socket to the named service. After a failure the socket is of no use. Where the user's directory is
- * somebody else's doing, as it can be in /tmp, there is still the system's. */
+/* Connects a new socket to the named service. After a failure the socket is unusable. The system's directory is also
+ * tried if the user's is not trusted, as can happen in /tmp. */
 LM_SETUP int lm_registry_connect(int socket, const char *name, int64_t deadline)
 {
     char path[LM_PATH_MAX];
@@ -287,9 +286,10 @@ LM_SETUP int lm_registry_connect(int socket, const char *name, int64_t deadline)
     return lm_told(LM_DEED_LOOK_UP, name, told->path, told->folder, result);
 }
 
-/* --- Removing what the dead left --- */
+/* --- Removing the entries of dead processes --- */
 
-/* 1: somebody listens; 0: nobody does; else it can't be known. */
+/* Returns 1 if the place's socket has a listener, 0 if it has none, and a negative errno if that cannot be
+ * determined. */
 LM_SETUP int lm_place_probe(const struct lm_place *place)
 {
     int socket = lm_sys_socket(SOCK_NONBLOCK);
@@ -300,7 +300,7 @@ LM_SETUP int lm_place_probe(const struct lm_place *place)
     return result == 0 || result == -ETIMEDOUT || result == -EPROTOTYPE ? 1 : result;
 }
 
-/* Makes the name free in a folder. -EEXIST: what is there is in use, or no socket. */
+/* Removes a dead socket of that name from a folder. -EEXIST: the entry has a listener, or is not a socket. */
 LM_SETUP int lm_place_vacate(struct lm_place *place, int folder)
 {
     struct stat status;
@@ -320,15 +320,15 @@ LM_SETUP int lm_vacate(const char *path, const char *folder_name, int folder, co
     return lm_place_vacate(&place, folder);
 }
 
-/* --- The name's file: two locks, and whether the name is unlocked --- */
+/* --- The name's file: two locks, and the mark that the name is unlocked --- */
 
-/* Bytes of the file, which need not be there to be locked. */
+/* Bytes of the file that are locked; the file need not be that long. */
 enum lm_name_lock {
-    LM_LOCK_OWNER = 0,  /* held as long as the name is served */
+    LM_LOCK_OWNER = 0,  /* held while the name is served */
     LM_LOCK_CHANGE = 1, /* held while the name's entries and its mark are changed */
 };
 
-#define LM_CHANGE_TRIES       2000   /* with the nap below, some tenths of a second: a change takes less than one */
+#define LM_CHANGE_TRIES       2000   /* with the pause below, some tenths of a second; a change takes less than one */
 #define LM_CHANGE_NANOSECONDS 100000 /* untuned */
 
 LM_SETUP int lm_name_open(int locked, const char *name)
@@ -345,7 +345,8 @@ LM_SETUP int lm_name_open(int locked, const char *name)
     return result < 0 ? result : file;
 }
 
-/* The file, with the owner's lock, which is held as long as it is open. -EEXIST: another one has it. */
+/* Opens the file and takes the owner's lock, which is held until the file is closed. -EEXIST: another process has
+ * it. */
 LM_SETUP int lm_name_own(int locked, const char *name)
 {
     int file = lm_name_open(locked, name);
@@ -355,7 +356,7 @@ LM_SETUP int lm_name_own(int locked, const char *name)
     return result == -EAGAIN || result == -EACCES ? -EEXIST : result < 0 ? result : file;
 }
 
-/* -EBUSY: somebody has been changing the name for too long, because he is stopped. */
+/* -EBUSY: another process has been changing the name for too long, because it is stopped. */
 LM_SETUP int lm_name_begin_change(int file)
 {
     int result = lm_sys_lock(file, LM_LOCK_CHANGE);

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The runtime directory: where it is, how it is made, and whom it is believed from.
+ * The runtime directory: where it is, how it is created, and whose directories are trusted.
  *
- *     RUNTIME/locked/NAME       the socket; the folder is its user's alone (0700)
- *     RUNTIME/locked/.NAME      a file that the living owner of the name holds locked; not empty: the name is unlocked
- *     RUNTIME/unlocked/NAME     another link to the socket of an unlocked service; the folder that sandboxes get (0755)
+ *     RUNTIME/locked/NAME       the socket; only the user can enter the folder (0700)
+ *     RUNTIME/locked/.NAME      a file that the live owner of the name holds locked; not empty if the name is unlocked
+ *     RUNTIME/unlocked/NAME     a second link to the socket of an unlocked service; sandboxes get this folder (0755)
  *
- * RUNTIME is $LM_RUNTIME_DIR, else $XDG_RUNTIME_DIR/lightmessaging (root's own only, if this is root), else
- * /run/lightmessaging for root and /tmp/lightmessaging-UID for others. Look-ups try it and then /run/lightmessaging.
+ * RUNTIME is $LM_RUNTIME_DIR, else $XDG_RUNTIME_DIR/lightmessaging (for root only if root owns $XDG_RUNTIME_DIR), else
+ * /run/lightmessaging for root and /tmp/lightmessaging-UID for other users. Look-ups try this directory and then
+ * /run/lightmessaging.
  *
- * Whoever can write to a directory decides what is in it. So directories that others may write to are refused, and work
- * in one is done relative to a descriptor of it that was checked: what happens to paths meanwhile doesn't matter. Links
- * are not followed. A name in it is an entry, which is opened before it is looked at.
+ * Whoever can write to a directory decides what is in it. So directories that others may write to are refused, and all
+ * work in a directory is relative to a checked descriptor of it: later changes to paths have no effect. Links are not
+ * followed. An entry is opened (O_PATH) before it is checked.
  */
 #include "../../Mach.h"
 
@@ -21,12 +22,13 @@
 #include "../ground/deadline.h"
 #include "advice.h"
 
-#define LM_PATH_MAX       4096 /* the kernel's limit, which strict libc headers hide */
+#define LM_PATH_MAX       4096 /* the kernel's limit; strict libc headers hide it */
 #define LM_SYSTEM_RUNTIME "/run/lightmessaging"
-#define LM_STICKY         01000u /* the mode of a directory in which only owners rename and remove */
-#define LM_UID_UNKNOWN    65534u /* what the kernel says of users who have no number in this user namespace */
+#define LM_STICKY         01000u /* mode bit of a directory in which only owners rename and remove */
+#define LM_UID_UNKNOWN    65534u /* the kernel's uid for users without a number in this user namespace */
 
-/* 1 to 127 bytes, a NUL within the first 128, no '/' or control characters, not starting with '.'. */
+/* Returns whether the name is valid: 1 to 127 bytes, no '/' or control characters, not starting with '.'. Reads at most
+ * 128 bytes. */
 LM_SETUP bool lm_name_valid(const char *name)
 {
     if (!name || name[0] == '\0' || name[0] == '.')
@@ -41,8 +43,8 @@ LM_SETUP bool lm_name_valid(const char *name)
     return false;
 }
 
-/* Leaves out of an absolute path what changes nothing, so that each directory has one name; a '/' at the end would have
- * a link followed. */
+/* Removes redundant parts of an absolute path, so that each directory has one name. A trailing '/' would make the
+ * kernel follow a link. */
 LM_SETUP void lm_path_tidy(char *path)
 {
     char *end = path;
@@ -58,8 +60,10 @@ LM_SETUP void lm_path_tidy(char *path)
     *end = '\0';
 }
 
-/* Whether XDG_RUNTIME_DIR is to be used. A relative one is not, as its standard asks; nor a user's that su or sudo has
- * left to root, who would make there what the user then can't use. */
+/*
+ * Returns whether to use XDG_RUNTIME_DIR. A relative path is ignored, as its standard demands. Root ignores another
+ * user's directory, which su or sudo may have left in the environment: what root creates there that user could not use.
+ */
 LM_SETUP bool lm_session_usable(const char *session)
 {
     struct stat status;
@@ -73,7 +77,8 @@ LM_SETUP bool lm_session_usable(const char *session)
     return usable;
 }
 
-/* -EINVAL: LM_RUNTIME_DIR is not an absolute path; -ENAMETOOLONG: `path` is cut off. */
+/* Stores the path of the runtime directory. -EINVAL: LM_RUNTIME_DIR is not an absolute path; -ENAMETOOLONG: `path` is
+ * cut off. */
 LM_SETUP int lm_runtime_path(char *path, size_t size)
 {
     const char *directory = lm_environment("LM_RUNTIME_DIR");
@@ -95,7 +100,7 @@ LM_SETUP int lm_runtime_path(char *path, size_t size)
 
 /* --- Directories --- */
 
-/* A directory that is open, and whose it is. */
+/* An open directory and its properties. */
 struct lm_directory {
     int descriptor;
     uint32_t owner;
@@ -108,7 +113,7 @@ LM_SETUP bool lm_others_may_write(const struct stat *status)
     return ((unsigned)status->st_mode & 022) != 0;
 }
 
-/* Opens a directory, and no link to one, that nobody but its owner may change, whoever that is. -EPERM: others may. */
+/* Opens a directory, but no link to one. -EPERM: users other than its owner may write to it. Any owner is accepted. */
 LM_SETUP int lm_directory_open(int parent, const char *path, struct lm_directory *directory)
 {
     struct stat status;
@@ -127,24 +132,27 @@ LM_SETUP int lm_directory_open(int parent, const char *path, struct lm_directory
     return result;
 }
 
-/* --- Whose runtime directory is believed --- */
+/* --- Trust in runtime directories --- */
 
-/* Whether who owns this does nothing that its owner's user would not want. Whom the kernel has no number for can be
- * anybody, even if this process is one of them. */
+/* Returns whether directories of this owner are trusted: root's and this user's. A uid that the kernel cannot map may
+ * be any user's, even if this process has that uid, too. */
 LM_SETUP bool lm_owner_trusted(uint32_t owner)
 {
     return owner == 0 || (owner == (uint32_t)geteuid() && owner != LM_UID_UNKNOWN);
 }
 
-/* On the way from / to somebody else's directory. */
+/* The walk from / to another user's directory. */
 struct lm_walk {
     struct lm_directory at;
-    uint32_t stranger; /* whose directory it is */
-    bool is_shared;    /* everybody can put something into the directory reached, though not replace it, as in /tmp */
+    uint32_t stranger; /* the owner of that directory */
+    bool is_shared;    /* any user can create entries in the directory reached, but not replace them, as in /tmp */
 };
 
-/* One component down, and through no link. What is above the stranger's directory must be his, root's or this user's,
- * and not written to by others; in a shared one, his might be anybody's. */
+/*
+ * Goes one component down and follows no link. Each directory above the stranger's must belong to him, to root or to
+ * this user, and others must not be able to replace its entries. In a shared directory, an entry of his might have been
+ * put there by anyone.
+ */
 LM_SETUP int lm_walk_step(struct lm_walk *walk, int above, const char *component)
 {
     struct stat status;
@@ -162,7 +170,7 @@ LM_SETUP int lm_walk_step(struct lm_walk *walk, int above, const char *component
     return walk->is_shared && !(walk->at.mode & LM_STICKY) ? -EPERM : 0;
 }
 
-/* Steps to the first component of `rest`, and moves on in it. */
+/* Goes to the first component of `rest`, and advances `rest` past it. */
 LM_SETUP int lm_walk_on(struct lm_walk *walk, const char **rest)
 {
     char component[256]; /* the kernel's limit */
@@ -178,8 +186,8 @@ LM_SETUP int lm_walk_on(struct lm_walk *walk, const char **rest)
     return result;
 }
 
-/* Opens the stranger's directory again, from / down, as one that nobody but he can have put there. -EPERM if others
- * can have. */
+/* Opens the stranger's directory again, from / down, to make sure that only he can have put it there. -EPERM: others
+ * can. */
 LM_SETUP int lm_walk_to(const char *path, struct lm_directory *directory)
 {
     struct lm_walk walk = {{-1, 0, 0, 0}, directory->owner, false};
@@ -196,10 +204,11 @@ LM_SETUP int lm_walk_to(const char *path, struct lm_directory *directory)
 }
 
 /*
- * Whether a runtime directory is to be believed: this user's or root's anywhere, since only they can have put anything
- * into it; somebody else's if nobody else can have put it there (lm_walk_to), and LM_RUNTIME_DIR names it, or it is the
- * system's or one's own seen from where their users have no number. -EPERM: it is not. The walk costs three system
- * calls for each component of the path; the usual directories need none.
+ * Checks whether a runtime directory is trusted. One of this user or root is trusted anywhere, since only they can have
+ * put anything into it. Another user's is trusted if only that user can have put it there (lm_walk_to), and if
+ * LM_RUNTIME_DIR names it, or it is the system's directory or the user's own, seen from a user namespace in which the
+ * owner has no number. -EPERM: it is not trusted. The walk costs three system calls for each component of the path; the
+ * usual directories need no walk.
  */
 LM_SETUP int lm_runtime_check(struct lm_directory *runtime, const char *path)
 {
@@ -221,7 +230,8 @@ LM_SETUP int lm_runtime_open(const char *path, struct lm_directory *runtime)
     return result;
 }
 
-/* Opens `locked` or `unlocked`: its runtime directory's owner's, root's, or mounted there, as for a sandbox. */
+/* Opens `locked` or `unlocked`. The folder must belong to the runtime directory's owner or to root, or must be a mount,
+ * as in a sandbox. */
 LM_SETUP int lm_folder_open(const struct lm_directory *runtime, const char *name, struct lm_directory *folder)
 {
     int result = lm_directory_open(runtime->descriptor, name, folder);
@@ -231,9 +241,9 @@ LM_SETUP int lm_folder_open(const struct lm_directory *runtime, const char *name
     return -EPERM;
 }
 
-/* --- Making it --- */
+/* --- Creating the runtime directory --- */
 
-/* Of a directory of this user's; one that was just made may have been narrowed by the umask. */
+/* Sets the mode of a directory of this user. The umask may have reduced the mode of a new directory. */
 LM_SETUP int lm_directory_set_mode(const struct lm_directory *directory, unsigned mode)
 {
     int readable = lm_sys_open(directory->descriptor, ".", LM_O_DIRECTORY, 0);
@@ -242,7 +252,7 @@ LM_SETUP int lm_directory_set_mode(const struct lm_directory *directory, unsigne
     return result;
 }
 
-/* Makes the directory with that mode, whatever the umask, unless it exists; then opens it. It must be this user's. */
+/* Creates the directory with that mode, whatever the umask, unless it exists; then opens it. It must be this user's. */
 LM_SETUP int lm_directory_make(int parent, const char *path, unsigned mode, struct lm_directory *directory)
 {
     directory->descriptor = -1;
@@ -270,7 +280,8 @@ LM_SETUP void lm_folders_close(struct lm_folders *folders)
     lm_sys_close(&folders->unlocked);
 }
 
-/* A sandbox that was given one folder could make itself the other beside it, where nobody would find its services. */
+/* Refuses a folder that is mounted or read-only. A sandbox that was given only one of the folders could otherwise
+ * create the other beside it, where no client would find its services. */
 LM_SETUP int lm_folder_is_here(const struct lm_directory *runtime, const struct lm_directory *folder)
 {
     if (folder->device != runtime->device)
@@ -283,12 +294,12 @@ LM_SETUP int lm_folders_make(const struct lm_directory *runtime, struct lm_folde
     struct lm_directory locked = {-1, 0, 0, 0}, unlocked = {-1, 0, 0, 0};
     int result = lm_directory_make(runtime->descriptor, "unlocked", 0755, &unlocked);
     if (result == 0)
-        result = lm_folder_is_here(runtime, &unlocked); /* before anything is made beside it */
+        result = lm_folder_is_here(runtime, &unlocked); /* before anything is created beside it */
     if (result == 0)
         result = lm_directory_make(runtime->descriptor, "locked", 0700, &locked);
     if (result == 0)
         result = lm_folder_is_here(runtime, &locked);
-    if (result == 0 && (locked.mode & 077) != 0) /* somebody else made it, such as a launcher for its socket */
+    if (result == 0 && (locked.mode & 077) != 0) /* created by another program, such as a launcher for its socket */
         result = lm_directory_set_mode(&locked, 0700);
     folders->locked = locked.descriptor;
     folders->unlocked = unlocked.descriptor;
@@ -297,7 +308,8 @@ LM_SETUP int lm_folders_make(const struct lm_directory *runtime, struct lm_folde
     return result;
 }
 
-/* This user's runtime directory, made if need be, with its two folders. `path` has room for LM_PATH_MAX bytes. */
+/* Opens the two folders of this user's runtime directory and creates what is missing. `path` has room for LM_PATH_MAX
+ * bytes. */
 LM_SETUP int lm_runtime_make(char *path, struct lm_folders *folders)
 {
     struct lm_directory runtime;
@@ -315,7 +327,7 @@ LM_SETUP int lm_runtime_make(char *path, struct lm_folders *folders)
     return result;
 }
 
-/* The same if it is there already. */
+/* Like lm_runtime_make, but creates nothing. */
 LM_SETUP int lm_runtime_find(char *path, struct lm_folders *folders)
 {
     struct lm_directory runtime = {-1, 0, 0, 0}, locked = {-1, 0, 0, 0}, unlocked = {-1, 0, 0, 0};
@@ -336,9 +348,9 @@ LM_SETUP int lm_runtime_find(char *path, struct lm_folders *folders)
     return result;
 }
 
-/* --- Errors as the caller gets them --- */
+/* --- Logging of the caller's errors --- */
 
-/* What can be shown of a name that may be anything; `shown` has LM_NAME_MAX + 1 bytes. */
+/* Returns a printable form of a name, which may be invalid; `shown` has LM_NAME_MAX + 1 bytes. */
 LM_COLD const char *lm_name_shown(const char *name, char *shown)
 {
     size_t length = 0;
@@ -365,7 +377,7 @@ LM_COLD void lm_log_offer(const char *name, int error)
     lm_log_failure(LM_DEED_OFFER, name, path, "", error);
 }
 
-/* As lm_told, of the channel to a service, which is found or not yet asked for. */
+/* Like lm_told, for a failure to open a channel to a service; its path is that of the runtime directory. */
 LM_SETUP int lm_offer_told(const char *name, int result)
 {
     if (result < 0 && lm_logging())
@@ -373,7 +385,7 @@ LM_SETUP int lm_offer_told(const char *name, int result)
     return result;
 }
 
-/* Passes the status on, with a line about it unless it is success. */
+/* Returns the status unchanged, and logs it unless it is success. */
 LM_SETUP kern_return_t lm_status_told(const char *deed, const char *name, int socket, kern_return_t status)
 {
     if (status && lm_logging())

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* CFData, received. */
+/* CFData received in messages. */
 #include "../../Data.h"
 
 #ifndef LM_DETAIL_TYPES_DATA_H

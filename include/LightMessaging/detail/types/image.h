@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A picture is a message: a header of fixed width and place, then the pixels. */
+/* A picture as a message: a header with fixed widths and offsets, then the pixels. */
 #include "../../Image.h"
 
 #ifndef LM_DETAIL_TYPES_IMAGE_H
@@ -8,9 +8,9 @@
 #include "../client/send_buffer.h"
 #include "../service/reply_buffer.h"
 
-#define LM_IMAGE_MAGIC 0x314d494cu /* "LIM1" in memory that is little-endian */
+#define LM_IMAGE_MAGIC 0x314d494cu /* "LIM1" in little-endian memory */
 
-/* In front of the pixels, as long as a cache line, so that they are aligned to one. */
+/* Precedes the pixels. Its size is that of a cache line, so that the pixels are aligned to one. */
 struct lm_image_header {
     uint32_t magic;
     uint32_t width, height;
@@ -22,19 +22,19 @@ struct lm_image_header {
     uint32_t unused[7];
 };
 
-/* Where a picture's header and pixels are. */
+/* The memory of a picture's header and pixels. */
 struct lm_image_store {
     LMImage image;
-    unsigned char *memory; /* to send; NULL: received, or sent away */
+    unsigned char *memory; /* memory to send; NULL: the picture was received, or was sent away */
     uint32_t length;
-    mach_port_t reply;  /* that the memory is for; MACH_PORT_NULL: it is our own */
-    LMBufferRef buffer; /* which it is part of then */
-    LMMessage message;  /* received */
+    mach_port_t reply;  /* reply that the memory is for; MACH_PORT_NULL: the picture owns it */
+    LMBufferRef buffer; /* the buffer that the memory is part of, if it is for a reply */
+    LMMessage message;  /* the received message */
 };
 
-/* --- The place of the pixels --- */
+/* --- Memory for the pixels --- */
 
-/* Memory to send from; it is the library's to lend if it is for a reply. */
+/* Allocates memory to send from. For a reply, the library provides it, so that it can be lent. */
 LM_INTERNAL kern_return_t lm_image_place(struct lm_image_store *store)
 {
     if (store->reply) {
@@ -46,7 +46,7 @@ LM_INTERNAL kern_return_t lm_image_place(struct lm_image_store *store)
     return store->memory ? KERN_SUCCESS : KERN_RESOURCE_SHORTAGE;
 }
 
-/* Sends it, and has it no more if it was for this reply. */
+/* Sends the picture. If its memory was for this reply, the memory is gone afterwards. */
 LM_INTERNAL kern_return_t lm_image_send(struct lm_image_store *store, mach_port_t reply)
 {
     if (!reply || store->reply != reply)
@@ -65,14 +65,14 @@ LM_INTERNAL void lm_image_displace(struct lm_image_store *store)
         free(store->memory);
 }
 
-/* --- Numbers --- */
+/* --- Header --- */
 
 LM_INTERNAL uint64_t lm_image_size(const LMImage *image)
 {
     return sizeof(struct lm_image_header) + (uint64_t)image->bytesPerRow * image->height;
 }
 
-/* Whether the numbers fit each other. */
+/* Returns whether the header's numbers are consistent. */
 LM_INTERNAL bool lm_image_valid(const LMImage *image)
 {
     uint64_t row = ((uint64_t)image->width * image->bitsPerPixel + 7) / 8;
@@ -97,7 +97,7 @@ LM_INTERNAL struct lm_image_header lm_image_describe(const LMImage *image)
     return header;
 }
 
-/* What a message says. False if that is nothing, or more than it holds. */
+/* Reads a message's header. Returns false if it is not a picture, or if the pixels exceed the message. */
 LM_INTERNAL bool lm_image_read(LMImage *image, const unsigned char *bytes, uint32_t length)
 {
     struct lm_image_header header;
@@ -137,7 +137,7 @@ LM_INTERNAL struct lm_image_store *lm_image_store_create(void)
     return store;
 }
 
-/* A picture with these numbers, which fit each other, and room for its pixels. */
+/* Creates a picture with these numbers, which must be consistent, and memory for its pixels. */
 LM_INTERNAL kern_return_t lm_image_create(const LMImage *like, mach_port_t reply, LMImage **image)
 {
     struct lm_image_store *store = lm_image_store_create();
@@ -183,7 +183,7 @@ LM_API LMImage *LMImageCreate(uint32_t width, uint32_t height, uint32_t bitmapIn
     return LMReplyCreateImage(MACH_PORT_NULL, width, height, bitmapInfo);
 }
 
-/* A picture with its pixels as they are, in memory that can be sent. */
+/* Copies a picture with its pixels into memory that can be sent. */
 LM_INTERNAL kern_return_t lm_image_copy(const LMImage *image, mach_port_t reply, LMImage **copy)
 {
     kern_return_t status = lm_image_create(image, reply, copy);
@@ -192,7 +192,8 @@ LM_INTERNAL kern_return_t lm_image_copy(const LMImage *image, mach_port_t reply,
     return status;
 }
 
-/* What the caller has changed of a picture's numbers must be sent, too, as long as they need no other room. */
+/* Writes the numbers, which the caller may have changed, to the header. Returns false if the memory cannot be sent or
+ * is too small for them. */
 LM_INTERNAL bool lm_image_is_ready(const LMImage *image)
 {
     struct lm_image_store *store = image->store;
@@ -218,7 +219,7 @@ LM_INTERNAL kern_return_t lm_image_reply(mach_port_t reply, const LMImage *image
     return status;
 }
 
-/* The body of LMSendImageReply, which Objective-C has for its own images. */
+/* The body of LMSendImageReply; Objective-C uses it for its own images. */
 LM_INTERNAL kern_return_t lm_image_answer(mach_port_t reply, const LMImage *image)
 {
     if (!image)
@@ -230,8 +231,8 @@ LM_INTERNAL kern_return_t lm_image_answer(mach_port_t reply, const LMImage *imag
     return sendable ? MACH_SEND_TOO_LARGE : MACH_SEND_INVALID_DATA;
 }
 
-/* Takes over the data: those over LM_INLINE_MAX move with what owns them. The rest of the message, which may be a
- * request with a port to answer, stays. */
+/* Takes over the data: data over LM_INLINE_MAX move with their owner. The rest of the message, which may be a request
+ * with a reply port, stays. */
 LM_INTERNAL bool lm_image_adopt(struct lm_image_store *store, LMMessage *message)
 {
     if (message->body.msgh_descriptor_count) {

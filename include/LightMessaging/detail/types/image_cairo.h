@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cairo's image surfaces: words of this machine, which are LM_BITMAP_CAIRO. */
+/* cairo's image surfaces: pixels are words of this machine, LM_BITMAP_CAIRO. */
 #include "../../ImageCairo.h"
 
 #ifndef LM_DETAIL_TYPES_IMAGE_CAIRO_H
@@ -7,7 +7,7 @@
 
 #include "pixels.h"
 
-/* The same words without alpha. */
+/* LM_BITMAP_CAIRO without alpha. */
 #define LM_BITMAP_CAIRO_OPAQUE ((LM_BITMAP_CAIRO & ~(uint32_t)LM_ALPHA_MASK) | (uint32_t)LM_ALPHA_SKIP_FIRST)
 
 LM_API cairo_surface_t *LMImageCreateCairoSurface(const LMImage *image)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* PNG by libpng's simplified interface. */
+/* PNG with libpng's simplified interface. */
 #include "../../ImagePNG.h"
 
 #ifndef LM_DETAIL_TYPES_IMAGE_PNG_H
@@ -9,7 +9,7 @@
 
 #include "pixels.h"
 
-/* A copy as LM_BITMAP_RGBA. */
+/* Returns a copy as LM_BITMAP_RGBA. */
 LM_INTERNAL LMImage *lm_image_to_rgba(const LMImage *image, const struct lm_layout *layout)
 {
     LMImage *copy = LMImageCreate(image->width, image->height, LM_BITMAP_RGBA);

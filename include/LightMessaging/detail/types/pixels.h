@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where the components of a pixel are, and pixels from one such layout to another. Components of a byte only. */
+/* Pixel layouts: the offsets of a pixel's components, and conversion between layouts. Only components of 8 bits. */
 #include "../../Image.h"
 
 #ifndef LM_DETAIL_TYPES_PIXELS_H
@@ -9,12 +9,12 @@
 
 /* Offsets in a pixel's bytes. */
 struct lm_layout {
-    uint8_t size; /* 1: grey, 3, 4 */
+    uint8_t size; /* bytes per pixel: 1 (grey), 3 or 4 */
     uint8_t red, green, blue, alpha;
     bool has_alpha, premultiplied;
 };
 
-/* False if these conversions don't know it. */
+/* Returns false if the conversions do not support the layout. */
 LM_INTERNAL bool lm_layout_of(const LMImage *image, struct lm_layout *layout)
 {
     uint32_t alpha = image->bitmapInfo & LM_ALPHA_MASK, order = image->bitmapInfo & LM_BYTE_ORDER_MASK;
@@ -44,7 +44,7 @@ LM_INTERNAL uint8_t lm_divided(unsigned component, unsigned alpha)
     return (uint8_t)(value > 255 ? 255 : value);
 }
 
-/* One row as red, green, blue, alpha, not multiplied. */
+/* Converts one row to red, green, blue, alpha, not premultiplied. */
 LM_INTERNAL void lm_row_to_rgba(const struct lm_layout *layout, const uint8_t *from, uint8_t *to, uint32_t width)
 {
     for (uint32_t x = 0; x < width; x++, from += layout->size, to += 4) {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looks a binary property list over before a parser gets it: every offset, length and reference lies within the bytes,
- * nothing contains itself, and depth and size are bounded, counted as the parser will make them (a value that is
- * referred to twice becomes two).
+ * Checks a binary property list before it is passed to a parser. Every offset, length and reference lies within the
+ * bytes, no value contains itself, and depth and size are limited. They are counted as the parser creates the values: a
+ * value that is referenced twice counts twice.
  *
- * The format: "bplist00", values, a table of their offsets, and 32 bytes at the end that say how to read the table.
- * A value is a byte, a kind and a length (15: an integer follows, the length), and its bytes or references, which are
- * indices of the table. Numbers are big-endian. Integers over 8 bytes, and offsets, references and UIDs over 4, no list
- * of this size needs, and not every parser knows them: they are refused.
+ * The format: "bplist00", values, a table of their offsets, and a trailer of 32 bytes that describes the table. A value
+ * is a byte with its kind and length (length 15: an integer with the length follows), and its bytes or references,
+ * which are indices of the table. Numbers are big-endian. Integers of more than 8 bytes, and offsets, references and
+ * UIDs of more than 4, are refused: no list within the size limit needs them, and not every parser supports them.
  */
 #ifndef LM_DETAIL_TYPES_PLIST_BINARY_H
 #define LM_DETAIL_TYPES_PLIST_BINARY_H
@@ -32,36 +32,36 @@ enum lm_bplist_kind {
     LM_BPLIST_DICTIONARY = 0xd
 };
 
-/* What is known of a value. */
+/* The check's state of one value. */
 struct lm_bplist_value {
-    uint32_t values; /* that it becomes; 0: not known yet */
+    uint32_t values; /* number of values that it expands to; 0: not counted yet */
     uint32_t bytes;
-    uint16_t height; /* containers within each other, itself included */
-    bool open;       /* being looked at: who refers to it is contained in it */
+    uint16_t height; /* depth of nested containers, itself included */
+    bool open;       /* being checked: a reference to it from here would make it contain itself */
 };
 
 struct lm_bplist {
     const unsigned char *bytes;
-    uint64_t end; /* of the values; the table of offsets begins here */
+    uint64_t end; /* of the values, where the table of offsets begins */
     uint32_t count;
     uint32_t top;
     uint8_t offset_size, reference_size;
-    struct lm_bplist_value *known; /* of each value */
+    struct lm_bplist_value *known; /* for each value */
 };
 
-/* A value as it is written. */
+/* A value as encoded. */
 struct lm_bplist_item {
     uint8_t kind;
-    uint64_t at;         /* of its bytes or references */
-    uint64_t length;     /* in bytes, or members */
-    uint64_t references; /* how many */
+    uint64_t at;         /* offset of its bytes or references */
+    uint64_t length;     /* in bytes or members */
+    uint64_t references; /* number of references */
 };
 
-/* A container on the way down. */
+/* An open container on the path to the current value. */
 struct lm_bplist_step {
     uint32_t value;
     struct lm_bplist_item item;
-    uint64_t next; /* reference to look at */
+    uint64_t next; /* index of the reference to check next */
 };
 
 LM_INTERNAL uint64_t lm_big_endian(const unsigned char *bytes, unsigned size)
@@ -96,7 +96,7 @@ LM_INTERNAL int lm_bplist_open(struct lm_bplist *list, const unsigned char *byte
     return list->known ? 0 : -ENOMEM;
 }
 
-/* The integer that says a length too large for the first byte. */
+/* Reads the integer that holds a length too large for the first byte. */
 LM_INTERNAL bool lm_bplist_length(const struct lm_bplist *list, struct lm_bplist_item *item)
 {
     if (item->at >= list->end || list->bytes[item->at] >> 4 != LM_BPLIST_INTEGER)
@@ -109,7 +109,7 @@ LM_INTERNAL bool lm_bplist_length(const struct lm_bplist *list, struct lm_bplist
     return true;
 }
 
-/* Text has no NUL: for C it would end there, and libplist ends the program. */
+/* Text must not contain a NUL: a C string would end there, and libplist ends the program. */
 LM_INTERNAL bool lm_utf16_valid(const unsigned char *bytes, uint64_t units)
 {
     for (uint64_t i = 0; i < units; i++) {
@@ -130,7 +130,7 @@ LM_INTERNAL bool lm_ascii_valid(const unsigned char *bytes, uint64_t length)
     return true;
 }
 
-/* The bytes of one length unit; 0: there is no such value. */
+/* Returns the bytes per unit of length; 0: there is no such value. */
 LM_INTERNAL unsigned lm_bplist_unit(const struct lm_bplist *list, const struct lm_bplist_item *item, unsigned low)
 {
     switch (item->kind) {
@@ -158,7 +158,7 @@ LM_INTERNAL unsigned lm_bplist_unit(const struct lm_bplist *list, const struct l
     }
 }
 
-/* How long a value is whose length is in its first byte. */
+/* Returns the length of a value that is encoded in its first byte. */
 LM_INTERNAL uint64_t lm_bplist_short_length(const struct lm_bplist_item *item, unsigned low)
 {
     switch (item->kind) {
@@ -175,7 +175,8 @@ LM_INTERNAL uint64_t lm_bplist_short_length(const struct lm_bplist_item *item, u
     }
 }
 
-/* Seconds since 2001, from the year 1 up to the year 10000: parsers count the years, or let dates wrap. */
+/* Dates are seconds since 2001. Only the years 1 to 9999 are accepted: some parsers count the years, others let dates
+ * wrap. */
 LM_INTERNAL bool lm_bplist_date_valid(const unsigned char *bytes)
 {
     uint64_t bits = lm_big_endian(bytes, 8);
@@ -184,7 +185,7 @@ LM_INTERNAL bool lm_bplist_date_valid(const unsigned char *bytes)
     return seconds >= -63113904000.0 && seconds < 252423993600.0;
 }
 
-/* Whether the bytes are something that every parser takes. */
+/* Returns whether every parser accepts the bytes. */
 LM_INTERNAL bool lm_bplist_bytes_valid(const struct lm_bplist *list, const struct lm_bplist_item *item)
 {
     const unsigned char *bytes = list->bytes + item->at;
@@ -223,7 +224,7 @@ LM_INTERNAL uint32_t lm_add_capped(uint32_t sum, uint64_t more)
     return more > UINT32_MAX - sum ? UINT32_MAX : sum + (uint32_t)more;
 }
 
-/* Counts a value that is known in with its container. */
+/* Adds the counts of a checked member to its container's. */
 LM_INTERNAL void lm_bplist_count(struct lm_bplist_value *container, const struct lm_bplist_value *member)
 {
     container->values = lm_add_capped(container->values, member->values);
@@ -240,7 +241,7 @@ LM_INTERNAL void lm_bplist_begin(struct lm_bplist_value *known, const struct lm_
     known->height = item->kind >= LM_BPLIST_ARRAY;
 }
 
-/* The value that the step's next reference names; a dictionary's first ones are its keys, which must be strings. */
+/* Reads the step's next reference. A dictionary's first references are its keys, which must be strings. */
 LM_INTERNAL int lm_bplist_next(const struct lm_bplist *list, struct lm_bplist_step *step, uint32_t *value)
 {
     uint64_t number = step->next++;
@@ -256,7 +257,7 @@ LM_INTERNAL int lm_bplist_next(const struct lm_bplist *list, struct lm_bplist_st
                                                                                                               : -EINVAL;
 }
 
-/* Looks at a value for the first time. 1: it is a container, and `step` is to be gone into. */
+/* Begins to check a value. Returns 1 if it is a container, whose members are then to be checked with `step`. */
 LM_INTERNAL int lm_bplist_enter(struct lm_bplist *list, uint32_t value, struct lm_bplist_step *step)
 {
     struct lm_bplist_value *known = &list->known[value];
@@ -275,7 +276,7 @@ LM_INTERNAL bool lm_bplist_too_big(const struct lm_bplist_value *value)
            value->height > LM_PROPERTY_LIST_DEPTH;
 }
 
-/* All references of the last of `depth` open containers have been looked at. */
+/* Ends the last of `depth` open containers, all of whose references have been checked. */
 LM_INTERNAL int lm_bplist_leave(struct lm_bplist *list, const struct lm_bplist_step *steps, uint32_t depth)
 {
     struct lm_bplist_value *known = &list->known[steps[depth - 1].value];
@@ -287,7 +288,7 @@ LM_INTERNAL int lm_bplist_leave(struct lm_bplist *list, const struct lm_bplist_s
     return 0;
 }
 
-/* Looks at the next reference of the last of `depth` open containers. 1: it is a container, and open now. */
+/* Checks the next reference of the last of `depth` open containers. Returns 1 if it opened a container. */
 LM_INTERNAL int lm_bplist_go_on(struct lm_bplist *list, struct lm_bplist_step *steps, uint32_t depth)
 {
     struct lm_bplist_step *step = &steps[depth - 1];
@@ -300,7 +301,7 @@ LM_INTERNAL int lm_bplist_go_on(struct lm_bplist *list, struct lm_bplist_step *s
     return result > 0 && depth == LM_PROPERTY_LIST_DEPTH ? -E2BIG : result;
 }
 
-/* Goes down and up again, with the containers that are open in `steps`. */
+/* Checks all values depth-first; `steps` holds the open containers. */
 LM_INTERNAL int lm_bplist_walk(struct lm_bplist *list, struct lm_bplist_step *steps)
 {
     int result = lm_bplist_enter(list, list->top, &steps[0]);
@@ -317,7 +318,7 @@ LM_INTERNAL int lm_bplist_walk(struct lm_bplist *list, struct lm_bplist_step *st
     return result < 0 ? result : 0;
 }
 
-/* 0, -EINVAL: not a property list, -E2BIG: too deep or too large, -ENOMEM. */
+/* Returns 0, -EINVAL: not a property list, -E2BIG: too deep or too large, or -ENOMEM. */
 LM_INTERNAL int lm_bplist_check(const unsigned char *bytes, uint32_t length)
 {
     struct lm_bplist list;

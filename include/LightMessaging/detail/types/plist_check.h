@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a peer sends as a property list is looked over before a parser, which may recurse, gets it. */
+/* Checks a property list from a peer before it is passed to a parser, which may be recursive. */
 #ifndef LM_DETAIL_TYPES_PLIST_CHECK_H
 #define LM_DETAIL_TYPES_PLIST_CHECK_H
 
@@ -11,7 +11,7 @@ LM_INTERNAL bool lm_plist_is_binary(const void *bytes, uint32_t length)
     return length >= LM_BPLIST_HEADER && memcmp(bytes, LM_BPLIST_MAGIC, LM_BPLIST_HEADER) == 0;
 }
 
-/* 0: a parser may have it. -EINVAL: it is no property list, -E2BIG: it is too deep or too large, -ENOMEM. */
+/* Returns 0 if a parser may get the list. -EINVAL: not a property list, -E2BIG: too deep or too large, -ENOMEM. */
 LM_INTERNAL int lm_plist_check(const void *bytes, uint32_t length)
 {
     if (length > LM_PROPERTY_LIST_BYTES)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looks an XML property list over before a parser gets it. What passes is the part of XML that property lists are
- * written in, and nothing that two parsers could take in two ways, so that none sees more depth than is counted here:
+ * Checks an XML property list before it is passed to a parser. It accepts the subset of XML that property lists are
+ * written in, and nothing that two parsers could read differently, so that no parser sees more depth than is counted
+ * here:
  *
- *   UTF-8; <?xml ...?> at the very beginning, if at all; a DOCTYPE that defines nothing, before <plist>, if at all;
+ *   UTF-8; an optional <?xml ...?> at the very beginning; an optional DOCTYPE without definitions, before <plist>;
  *   <plist ...> around one value; attributes only in these three, and no '<' or '>' within their quotes.
- *   Containers hold white space, comments and elements; a dictionary's are keys and values in turns.
- *   Other elements hold text, CDATA sections, and references to the five entities of XML or to characters by number.
+ *   Containers hold white space, comments and elements; a dictionary's are keys and values alternately.
+ *   Other elements hold text, CDATA sections, and references to XML's five entities or to characters by number.
  */
 #ifndef LM_DETAIL_TYPES_PLIST_XML_H
 #define LM_DETAIL_TYPES_PLIST_XML_H
@@ -14,7 +15,8 @@
 #include "../ground/utf8.h"
 #include "plist_limits.h"
 
-/* libplist moves the rest of a text for each reference in it: how many bytes in all. A fraction of a second. */
+/* Limit, in bytes, of what libplist moves in all: for each reference in a text it moves the rest of the text. A
+ * fraction of a second. */
 #define LM_XML_MOVES 0x100000000u
 
 enum lm_xml_kind {
@@ -24,7 +26,7 @@ enum lm_xml_kind {
     LM_XML_DATA,
     LM_XML_TRUE,
     LM_XML_FALSE,
-    LM_XML_KEY, /* from here on never "<name/>" */
+    LM_XML_KEY, /* these kinds have no form "<name/>" */
     LM_XML_INTEGER,
     LM_XML_REAL,
     LM_XML_DATE,
@@ -34,10 +36,10 @@ enum lm_xml_kind {
 struct lm_xml {
     const char *at, *end;
     uint64_t moves;
-    uint32_t values; /* so far, with keys and CDATA sections */
+    uint32_t values; /* counted so far, with keys and CDATA sections */
     uint32_t depth;
-    uint8_t open[LM_PROPERTY_LIST_DEPTH]; /* the kinds of the containers around what comes next */
-    bool has_key;                         /* the innermost is a dictionary, and a value must follow */
+    uint8_t open[LM_PROPERTY_LIST_DEPTH]; /* the kinds of the open containers */
+    bool has_key;                         /* the innermost container is a dictionary, and a value must follow */
 };
 
 /* --- Characters --- */
@@ -48,7 +50,7 @@ LM_INTERNAL bool lm_xml_starts(const struct lm_xml *xml, const char *text)
     return (size_t)(xml->end - xml->at) >= length && memcmp(xml->at, text, length) == 0;
 }
 
-/* Goes behind `text` if it comes next. */
+/* Advances past `text` if it comes next, and returns whether it does. */
 LM_INTERNAL bool lm_xml_take(struct lm_xml *xml, const char *text)
 {
     bool starts = lm_xml_starts(xml, text);
@@ -57,7 +59,7 @@ LM_INTERNAL bool lm_xml_take(struct lm_xml *xml, const char *text)
     return starts;
 }
 
-/* Goes behind the next `text`, wherever that is. */
+/* Advances past the next occurrence of `text`. */
 LM_INTERNAL int lm_xml_skip(struct lm_xml *xml, const char *text)
 {
     while ((xml->at = (const char *)memchr(xml->at, text[0], (size_t)(xml->end - xml->at))) != NULL) {
@@ -82,7 +84,7 @@ LM_INTERNAL bool lm_xml_space(struct lm_xml *xml)
     return xml->at > from;
 }
 
-/* The rest of a comment. "--" within one is not XML, and what "<!-->" is, parsers see differently. */
+/* Skips the rest of a comment. "--" within a comment is not XML, and parsers read "<!-->" differently. */
 LM_INTERNAL int lm_xml_comment(struct lm_xml *xml)
 {
     if (lm_xml_starts(xml, ">") || lm_xml_starts(xml, "->") || lm_xml_skip(xml, "--") < 0)
@@ -90,7 +92,7 @@ LM_INTERNAL int lm_xml_comment(struct lm_xml *xml)
     return lm_xml_take(xml, ">") ? 0 : -EINVAL;
 }
 
-/* White space and comments. */
+/* Skips white space and comments. */
 LM_INTERNAL int lm_xml_gap(struct lm_xml *xml)
 {
     int result = 0;
@@ -100,8 +102,8 @@ LM_INTERNAL int lm_xml_gap(struct lm_xml *xml)
     return result;
 }
 
-/* The rest of a tag with attributes, up to `*to`, where its '>' is. Quotes are closed there: for parsers that heed them
- * and for others, it ends at the same place. */
+/* Finds the end of a tag with attributes and stores it in `*to`. All quotes must be closed there, so that the tag ends
+ * at the same place for parsers that heed quotes and for those that do not. */
 LM_INTERNAL bool lm_xml_tag(struct lm_xml *xml, const char **to)
 {
     char quote = 0;
@@ -116,9 +118,9 @@ LM_INTERNAL bool lm_xml_tag(struct lm_xml *xml, const char **to)
     return quote == 0 && lm_xml_take(xml, ">");
 }
 
-/* --- What is around the list --- */
+/* --- Before and after the list --- */
 
-/* Whether an XML declaration's encoding, from `xml` on, is UTF-8, or none is named. */
+/* Returns whether an XML declaration's encoding, from `xml` on, is UTF-8 or missing. */
 LM_INTERNAL bool lm_xml_is_utf8(struct lm_xml xml)
 {
     if (lm_xml_skip(&xml, "encoding") < 0)
@@ -152,7 +154,7 @@ LM_INTERNAL int lm_xml_doctype(struct lm_xml *xml)
     return lm_xml_space(xml) && lm_xml_tag(xml, &to) && !memchr(from, '[', (size_t)(to - from)) ? 0 : -EINVAL;
 }
 
-/* Everything up to the value. */
+/* Checks everything before the value. */
 LM_INTERNAL int lm_xml_prolog(struct lm_xml *xml)
 {
     const char *to;
@@ -182,7 +184,7 @@ LM_INTERNAL unsigned lm_xml_digit(char c)
     return c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10 : 16;
 }
 
-/* "&#...;", from the number on: a character, which is neither a NUL nor half of one. */
+/* Checks "&#...;" from the number on: it must be a character, neither a NUL nor a surrogate. */
 LM_INTERNAL bool lm_xml_number(struct lm_xml *xml)
 {
     unsigned base = lm_xml_take(xml, "x") ? 16 : 10;
@@ -203,7 +205,7 @@ LM_INTERNAL bool lm_xml_reference(struct lm_xml *xml)
            lm_xml_take(xml, "&quot;") || lm_xml_take(xml, "&apos;");
 }
 
-/* Decimal, of 64 bits with a sign: what every reader takes for the same number. */
+/* Checks for a signed 64-bit decimal number in the form that every parser reads alike. */
 LM_INTERNAL bool lm_xml_is_integer(const char *from, const char *to)
 {
     bool negative = from < to && *from == '-';
@@ -219,14 +221,14 @@ LM_INTERNAL bool lm_xml_is_integer(const char *from, const char *to)
     return number <= (uint64_t)INT64_MAX + negative;
 }
 
-/* Whether two digits are a number between these. */
+/* Returns whether two digits are a number within the limits. */
 LM_INTERNAL bool lm_xml_is_within(const char *digits, unsigned least, unsigned most)
 {
     unsigned number = lm_xml_digit(digits[0]) * 10 + lm_xml_digit(digits[1]);
     return number >= least && number <= most;
 }
 
-/* "2001-01-01T00:00:00Z", in the years from 1 to 9999. */
+/* Checks for "2001-01-01T00:00:00Z", with a year from 1 to 9999. */
 LM_INTERNAL bool lm_xml_is_date(const char *from, const char *to)
 {
     const char form[] = "0000-00-00T00:00:00Z";
@@ -264,7 +266,7 @@ LM_INTERNAL const char *lm_xml_name(unsigned kind)
     return names[kind];
 }
 
-/* The rest of "<name>" or "<name/>", from the name on. */
+/* Reads the rest of "<name>" or "<name/>", from the name on. */
 LM_INTERNAL bool lm_xml_element(struct lm_xml *xml, enum lm_xml_kind *kind, bool *empty)
 {
     unsigned found = 0;
@@ -289,7 +291,7 @@ LM_INTERNAL int lm_xml_count(struct lm_xml *xml)
     return ++xml->values > LM_PROPERTY_LIST_VALUES ? -E2BIG : 0;
 }
 
-/* Goes over a text, and counts its references. */
+/* Advances past a text, and counts its references. */
 LM_INTERNAL int lm_xml_characters(struct lm_xml *xml, uint64_t *references)
 {
     int result = 0;
@@ -321,7 +323,7 @@ LM_INTERNAL int lm_xml_text(struct lm_xml *xml, enum lm_xml_kind kind)
     return lm_xml_is_text(kind, from, xml->at) ? lm_xml_close(xml, kind) : -EINVAL;
 }
 
-/* Whether a key, or a value, may come now. */
+/* Returns whether an element of this kind, a key or a value, is allowed next. */
 LM_INTERNAL bool lm_xml_may_come(struct lm_xml *xml, enum lm_xml_kind kind)
 {
     bool in_dictionary = xml->depth > 0 && xml->open[xml->depth - 1] == LM_XML_DICTIONARY;
@@ -345,7 +347,7 @@ LM_INTERNAL int lm_xml_leave(struct lm_xml *xml)
     return lm_xml_close(xml, (enum lm_xml_kind)xml->open[--xml->depth]);
 }
 
-/* A container's beginning, or another element to its end. */
+/* Reads the beginning of a container, or another element up to its end. */
 LM_INTERNAL int lm_xml_open(struct lm_xml *xml)
 {
     enum lm_xml_kind kind;
@@ -359,7 +361,7 @@ LM_INTERNAL int lm_xml_open(struct lm_xml *xml)
     return kind <= LM_XML_DICTIONARY ? lm_xml_enter(xml, kind) : lm_xml_text(xml, kind);
 }
 
-/* One value, with all that it contains. */
+/* Checks one value with all of its members. */
 LM_INTERNAL int lm_xml_value(struct lm_xml *xml)
 {
     int result;
@@ -371,7 +373,7 @@ LM_INTERNAL int lm_xml_value(struct lm_xml *xml)
     return result;
 }
 
-/* As lm_bplist_check. */
+/* Results as of lm_bplist_check. */
 LM_INTERNAL int lm_xml_check(const void *bytes, uint32_t length)
 {
     struct lm_xml xml;

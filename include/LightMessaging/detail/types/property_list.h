@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Property lists by libplist, which recurses without a limit and copies shared values: so nothing gets there unchecked.
- */
+/* Property lists with libplist, which recurses without a limit and copies shared values. So every list is checked
+ * first. */
 #include "../../PropertyList.h"
 
 #ifndef LM_DETAIL_TYPES_PROPERTY_LIST_H
@@ -41,7 +41,7 @@ LM_API plist_t LMPropertyListForData(CFDataRef data)
     return list;
 }
 
-/* --- What may be sent --- */
+/* --- Checks before sending --- */
 
 LM_INTERNAL bool lm_plist_sendable(plist_t list, uint32_t depth, uint32_t *values);
 
@@ -83,7 +83,8 @@ LM_INTERNAL bool lm_plist_string_sendable(plist_t list)
     return text && lm_utf8_valid(text, (size_t)length);
 }
 
-/* Whether it is within the limits, as the receiver will count. `depth`: containers around it. */
+/* Returns whether the list is within the limits, counted as the receiver counts. `depth`: number of containers around
+ * it. */
 LM_INTERNAL bool lm_plist_sendable(plist_t list, uint32_t depth, uint32_t *values)
 {
     if (++*values > LM_PROPERTY_LIST_VALUES)
@@ -100,7 +101,8 @@ LM_INTERNAL bool lm_plist_sendable(plist_t list, uint32_t depth, uint32_t *value
     }
 }
 
-/* As bytes for plist_to_bin_free; NULL, and 0, for no list. What the receiver would refuse is not sent. */
+/* Serializes the list to bytes for plist_to_bin_free; a NULL list gives NULL and 0. A list that the receiver would
+ * refuse is an error. */
 LM_INTERNAL kern_return_t lm_plist_serialize(plist_t list, char **bytes, uint32_t *length)
 {
     uint32_t values = 0;

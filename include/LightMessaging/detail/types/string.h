@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Text that is checked on both ends. */
+/* Text messages. The text is checked by the sender and by the receiver. */
 #include "../../String.h"
 
 #ifndef LM_DETAIL_TYPES_STRING_H
@@ -9,7 +9,7 @@
 #include "../service/reply.h"
 #include "../ground/utf8.h"
 
-/* The bytes to send; none for NULL. */
+/* Computes the length to send; 0 for NULL. */
 LM_INTERNAL kern_return_t lm_text_parts(const char *text, uint32_t *length)
 {
     uint64_t size = text ? strlen(text) : 0;
