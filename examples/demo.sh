@@ -34,7 +34,7 @@ start_service()
     started=$!
     services="$services $started"
     tries=2400
-    until grep -q '^serving ' "$output"; do
+    until grep -qs '^serving ' "$output"; do
         tries=$((tries - 1))
         if [ $tries -eq 0 ] || ! kill -0 "$started" 2>/dev/null; then
             echo "$1 did not start; it printed:" >&2
