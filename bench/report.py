@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes of results.json, beside it: report.md, which it prints too, and three plots.
+"""Writes report.md and three plots beside results.json, and prints the report.
 
     report.py RESULTS.JSON
 """
@@ -8,6 +8,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import textwrap
 
 OURS = "LightMessaging"
 ASLEEP = "LightMessaging, no spin"
@@ -21,7 +22,7 @@ LAYOUT_NAMES = {"one": "one core", "apart": "two cores, one each", "free": "two 
 
 
 class Run:
-    """The results, to be asked for single figures; None if there is none."""
+    """The results. A method returns one figure, or None if it was not measured."""
 
     def __init__(self, path):
         self.data = json.loads(path.read_text())
@@ -51,7 +52,7 @@ class Run:
 
 
 def table(head, rows):
-    """A table in Markdown that is one on a terminal, too; all columns but the first to the right."""
+    """A Markdown table that is also readable on a terminal. All columns but the first are aligned to the right."""
     cells = [[str(cell) for cell in row] for row in [head, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
 
@@ -64,7 +65,7 @@ def table(head, rows):
 
 
 def show(value, scale=1.0):
-    """Three digits that count; – for what was not measured."""
+    """Three significant digits; – for a figure that was not measured."""
     if value is None:
         return "–"
     value *= scale
@@ -83,8 +84,8 @@ class Targets:
         self.rows = []
 
     def add(self, what, ours, than, yardstick, sense, limit, unit):
-        """What is asked for: ours to be at most (≤) or at least (≥) `limit` times a yardstick, or so many times faster;
-        without `than` and a yardstick of 1, at most or at least the limit."""
+        """Adds a target: `ours` must be at most (≤) or at least (≥) `limit` times the yardstick, or `limit` times faster
+        than it. Without `than`, and with a yardstick of 1, `ours` must be at most or at least the limit."""
         target = f"≥ {limit:g} × faster than {than}" if sense == "faster" else f"{sense} {limit:g} " + (
             f"× {than}" if than else unit)
         measured = f"{show(ours)} {unit}"
@@ -142,7 +143,7 @@ def add_lending(t, run):
 
 
     small, large = (run.us(OURS, "free", "picture", rows) for rows in PICTURES)
-    t.add(f"Picture of 4096 × {PICTURES[1]}, lent", large, f"one of 4096 × {PICTURES[0]}", small, "≤", 1.5, "µs")
+    t.add(f"Image of 4096 × {PICTURES[1]}, lent", large, f"one of 4096 × {PICTURES[0]}", small, "≤", 1.5, "µs")
 
 
 def add_connections(t, run):
@@ -162,7 +163,7 @@ def add_connections(t, run):
 
 
 def connection_figures(run, peer, count):
-    """KiB and descriptors of each in the service; p50 of a client whose service has no others, and of one among all."""
+    """KiB and descriptors per connection in the service; p50 of a client that is alone there, and of one among all."""
     memory = run.number(peer, "free", "connections", count, 0)
     descriptors = run.number(peer, "free", "connections", count, 1)
     return (None if memory is None else memory / count / KIB, None if descriptors is None else descriptors / count,
@@ -191,7 +192,7 @@ def add_rest(t, run):
 
 
 def add_neighbours(t, run):
-    """A flood takes computing time from the client wherever it runs: a process that only computes is the yardstick."""
+    """A flood takes processor time from the client wherever it runs: a process that only computes is the yardstick."""
     for row in run.data["neighbours"].get("rows", []):
         alone, burner, beside = (None if row[i] == "-" else float(row[i]) for i in (2, 4, 6))
         t.add(f"p99 beside {row[0]}", beside, "alone", alone, "≤", 3, "µs")
@@ -214,7 +215,7 @@ def both(run, *key):
 
 
 def name_rows(run, cells):
-    """A row for each peer and layout for which one of its cells says something."""
+    """A row for each peer and layout that has at least one figure."""
     rows = []
     for peer in run.peers():
         for layout in run.layouts(peer):
@@ -280,13 +281,13 @@ def cost_table(run):
     names = {"empty": "an empty program", "cost": "a client and a service",
              "code": "the library's code alone, compiled once (`LIGHTMESSAGING_IMPLEMENTATION`)",
              "separate": "a client and a service with it (`LIGHTMESSAGING_SEPARATE`)"}
-    return table(["Program, `-O2`", "Compile and link, ms of computing", "Machine code, bytes",
+    return table(["Program, `-O2`", "Compile and link, ms of processor time", "Machine code, bytes",
                   "With constants and unwind tables, bytes"],
                  [[names[name], show(value["ms"]), value["code"], value["text"]] for name, value in cost.items()])
 
 
 def missing(run, key):
-    """What has that key, a line for each peer and reason."""
+    """The results with that key: a line for each peer and reason."""
     works = {}
     for row in run.data["results"]:
         if key in row:
@@ -295,23 +296,27 @@ def missing(run, key):
 
 
 def disturbance(run):
-    """A small round trip takes as long in one round as in another, unless something else wants the cores."""
+    """A small round trip takes equally long in all rounds unless something else uses the cores."""
     found = [f"{peer} on {LAYOUT_NAMES[layout]} ({', '.join(map(show, row['p50s']))})"
              for (peer, layout, work, a), row in run.rows.items()
              if work == "calls" and a == 64 and row.get("p50s") and max(row["p50s"]) > 2 * min(row["p50s"])]
-    return [f"**Something else was busy on the machine.** Peers whose 64-byte round trips took more than twice as long in "
-            f"one round as in another, with each round's p50 in µs: {'; '.join(found)}. Rely on none of their figures.\n"
+    return [wrap("**The run was disturbed.** The 64-byte round trips of these peers took more than twice as long in one "
+                 f"round as in another (p50 of each round, in µs): {'; '.join(found)}. Do not rely on their figures.")
             ] if found else []
+
+
+def wrap(paragraph):
+    return textwrap.fill(paragraph, 120, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def write_report(run):
     data, machine = run.data, run.data["machine"]
     parts = [
-        f"{machine['date']}, version {machine['version']}: {machine['processor']}, {machine['cores']} cores"
-        f"{' of a virtual machine' if machine['hypervisor'] else ''}, {machine['memory']} GiB, "
-        f"Linux {machine['kernel']}, {machine['libc']}, {machine['compiler']}; "
-        f"load when it began {machine['load']:.2f}. `{data['effort']}`: "
-        f"{data['rounds']} rounds of {data['ms']} ms each, {data['seconds']} s in all.\n",
+        wrap(f"{machine['date']}, version {machine['version']}: {machine['processor']}, {machine['cores']} cores"
+             f"{' of a virtual machine' if machine['hypervisor'] else ''}, {machine['memory']} GiB, "
+             f"Linux {machine['kernel']}, {machine['libc']}, {machine['compiler']}; "
+             f"load at the start {machine['load']:.2f}. `{data['effort']}`: "
+             f"{data['rounds']} rounds of {data['ms']} ms each, {data['seconds']} s in all."),
         *disturbance(run), "### Targets\n", targets(run),
         "### Round trips by the size of the request, p50 / p99 in µs\n", latency_table(run),
         "### One way, connecting, lending, threads\n", other_table(run),
@@ -339,7 +344,7 @@ set key outside right top
 
 
 def plot(folder, name, title, *panels):
-    """A panel is its settings and its series; these are titles with their points."""
+    """A panel consists of its settings and its series; a series is a title with its points."""
     script = HEAD.format(name=name, title=title, panels=len(panels), height=60 + 460 // len(panels) * len(panels))
     for number, (settings, series) in enumerate(panels):
         curves = []
@@ -354,7 +359,7 @@ def plot(folder, name, title, *panels):
 
 
 def best_layouts(run):
-    """Of the layouts on two cores, for each peer the one with the fastest small round trip."""
+    """For each peer, the layout on two cores with the fastest small round trip."""
     for peer in run.peers():
         found = [(us, layout) for layout in TWO if (us := run.us(peer, layout, "calls", 64)) is not None]
         if found and peer != "AF_UNIX, epoll":

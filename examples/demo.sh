@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Services and clients: what was asked and what was answered. demo.sh FOLDER-OF-THE-EXAMPLES [NAME...]
-# A NAME stands for NAME_server and NAME_client; lol and processes if there is none.
-# Exits with 0 only if everything worked. Runs in a runtime directory of its own, so it disturbs nobody.
+# Runs services and their clients, and shows requests and replies. demo.sh FOLDER-OF-THE-EXAMPLES [NAME...]
+# A NAME stands for NAME_server and NAME_client; without one, lol and processes run.
+# Exits with 0 only if everything worked. Uses a runtime directory of its own, so it affects no other service.
 set -u
 
 [ $# -ge 1 ] || { echo "usage: $0 FOLDER [NAME...]" >&2; exit 2; }
@@ -26,7 +26,7 @@ stop_services()
 trap stop_services EXIT
 trap 'exit 1' HUP INT TERM
 
-# Starts one service and waits, at most 2 minutes, for the line that says it is ready.
+# Starts one service and waits at most 2 minutes for the line that reports that it serves.
 start_service()
 {
     output=$LM_RUNTIME_DIR/$1.output
@@ -34,7 +34,7 @@ start_service()
     started=$!
     services="$services $started"
     tries=2400
-    until grep -q '^serving ' "$output"; do
+    until grep -qs '^serving ' "$output"; do
         tries=$((tries - 1))
         if [ $tries -eq 0 ] || ! kill -0 "$started" 2>/dev/null; then
             echo "$1 did not start; it printed:" >&2
@@ -53,6 +53,6 @@ run_client()
     "$programs/$1" || { echo "$1 failed with status $?" >&2; exit 1; }
 }
 
-cd "$LM_RUNTIME_DIR" || exit 1 # what a client writes goes with it
+cd "$LM_RUNTIME_DIR" || exit 1 # files that a client writes are removed with it
 for name; do start_service "${name}_server"; done
 for name; do run_client "${name}_client"; done

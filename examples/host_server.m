@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service in Objective-C, on an NSRunLoop with a timer beside it: what Foundation knows of this machine, as a
- * property list. Needs gobjc and GNUstep's base library, and nothing else:
+ * A service in Objective-C, on an NSRunLoop that also serves a timer. It replies with what Foundation knows about this
+ * machine, as a property list. Needs only gobjc and GNUstep's base library:
  *
  *   gcc -x objective-c -std=gnu11 $(gnustep-config --objc-flags) -I include examples/host_server.m \
  *       $(gnustep-config --base-libs) -o host_server
@@ -12,7 +12,7 @@
 
 #define HOST_SERVICE "com.example.host"
 
-enum { HOST_FACTS = 1 }; /* an array of strings, the facts that are wanted; the reply is a dictionary of them */
+enum { HOST_FACTS = 1 }; /* an array of strings, the requested facts; the reply is a dictionary of those that exist */
 
 @interface Host : NSObject {
     unsigned seconds;
@@ -55,7 +55,7 @@ enum { HOST_FACTS = 1 }; /* an array of strings, the facts that are wanted; the 
 
 @end
 
-/* What comes from a client may be any property list, or none. */
+/* A client may send any property list, or data that are not one. */
 static void answer(CFMachPortRef port, LMMessage *request, CFIndex size, void *info)
 {
     (void)port, (void)size;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What the load service and its clients agree on. */
+/* The interface between the load service and its clients. */
 #ifndef EXAMPLES_LOAD_H
 #define EXAMPLES_LOAD_H
 
 #define LOAD_SERVICE "com.example.load"
 
-enum { LOAD_PICTURE = 1 }; /* no data; the reply is a picture, or empty if there is none */
+enum { LOAD_IMAGE = 1 }; /* no data; the reply is an image, or empty if the service has none */
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service that makes pictures: how busy the machine's processors were in the last minute, from /proc/stat, drawn with
- * cairo right into the memory that the picture is sent from.
+ * A service that draws an image: how busy the machine's processors were in the last minute, from /proc/stat. It draws
+ * with cairo directly into the memory that the image is sent from.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -15,16 +15,16 @@ enum { WIDTH = 640, HEIGHT = 240, MARGIN = 20, SAMPLES = 240 }; /* four a second
 /* --- Measuring --- */
 
 typedef struct Times {
-    unsigned long long busy, all; /* of all processors, since the machine was started */
+    unsigned long long busy, all; /* of all processors, since the machine started */
 } Times;
 
 static Times last;
-static double samples[SAMPLES]; /* from 0 to 1; the oldest first */
+static double samples[SAMPLES]; /* from 0 to 1, oldest first */
 static int sample_count;
 
 static bool read_times(Times *times)
 {
-    unsigned long long t[8] = {0}; /* user, nice, system, idle, waiting for disks, interrupts, soft ones, stolen */
+    unsigned long long t[8] = {0}; /* user, nice, system, idle, iowait, irq, softirq, steal */
     FILE *stat = fopen("/proc/stat", "re");
     if (!stat)
         return false;
@@ -120,7 +120,7 @@ static bool draw(cairo_surface_t *surface)
     return drawn;
 }
 
-/* --- Answering --- */
+/* --- Replies --- */
 
 static void report(kern_return_t error)
 {
@@ -128,7 +128,7 @@ static void report(kern_return_t error)
         fprintf(stderr, "load_server: reply: %s\n", mach_error_string(error));
 }
 
-static void reply_picture(mach_port_t reply)
+static void reply_image(mach_port_t reply)
 {
     LMImage *image = LMReplyCreateImage(reply, WIDTH, HEIGHT, LM_BITMAP_CAIRO);
     cairo_surface_t *surface = LMImageCreateCairoSurface(image);
@@ -142,8 +142,8 @@ static void reply_picture(mach_port_t reply)
 static void answer(CFMachPortRef port, LMMessage *request, CFIndex size, void *info)
 {
     (void)port, (void)size, (void)info;
-    if (request->head.msgh_id == LOAD_PICTURE)
-        reply_picture(request->head.msgh_remote_port);
+    if (request->head.msgh_id == LOAD_IMAGE)
+        reply_image(request->head.msgh_remote_port);
     else
         report(LMSendImageReply(request->head.msgh_remote_port, NULL));
 }
@@ -152,8 +152,10 @@ int main(void)
 {
     measure(NULL, NULL);
     CFRunLoopTimerRef timer = CFRunLoopTimerCreate(NULL, CFAbsoluteTimeGetCurrent(), 0.25, 0, 0, measure, NULL);
-    if (!timer)
+    if (!timer) {
+        fprintf(stderr, "load_server: %s\n", mach_error_string(KERN_RESOURCE_SHORTAGE));
         return 1;
+    }
     CFRunLoopAddTimer(CFRunLoopGetCurrent(), timer, kCFRunLoopCommonModes);
     CFRelease(timer);
     kern_return_t error = LMStartService(LOAD_SERVICE, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The smallest client: it asks once and prints the answer. */
+/* The smallest client: it calls once and prints the reply. */
 #include <LightMessaging/LightMessaging.h>
 #include <stdio.h>
 
@@ -14,9 +14,12 @@ int main(void)
         fprintf(stderr, "lol_client: %s\n", mach_error_string(error));
         return 1;
     }
-    const char *answer = (const char *)LMMessageGetData(&response.message);
-    printf("asked \"%s\", answered \"%.*s\"\n", question, (int)LMMessageGetDataLength(&response.message),
-           answer ? answer : "");
+    uint32_t length = LMMessageGetDataLength(&response.message);
+    if (length > 0) /* the precision ends the output even if the reply has no NUL */
+        printf("asked \"%s\", answered \"%.*s\"\n", question, (int)length,
+               (const char *)LMMessageGetData(&response.message));
+    else
+        fprintf(stderr, "lol_client: the reply is empty\n");
     LMResponseBufferFree(&response);
-    return 0;
+    return length > 0 ? 0 : 1;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asks the processes service for the three things it knows, and prints them. What comes from the service is checked
- * before it is used, and what came from other processes is cleaned before it reaches the terminal.
+ * Sends the processes service's three requests and prints the replies. The client checks each reply before it uses it,
+ * and replaces unprintable characters before it prints text that comes from other processes.
  *
- *   processes_client [PID]      the process whose memory map is wanted; without one, the client itself
+ *   processes_client [PID]      PID: the process whose memory map to show; by default the client itself
  */
 #define _POSIX_C_SOURCE 200809L
 
-#define LIGHTMESSAGING_TIMEOUT 5000 /* a service that hangs costs five seconds and an error */
+#define LIGHTMESSAGING_TIMEOUT 5000 /* milliseconds; a call to a service that hangs fails after them */
 
 #include <LightMessaging/LightMessaging.h>
 #include <ctype.h>
@@ -87,10 +87,10 @@ static bool show_table(void)
     if (valid)
         print_table(LMMessageGetData(&response.message), (uint32_t)(length / sizeof(Process)));
     LMResponseBufferFree(&response);
-    return valid || fail("the service answered with no table");
+    return valid || fail("the reply is not a table");
 }
 
-/* Prints the first lines of a text that has no NUL at its end. */
+/* Prints the first lines of a text that has no terminating NUL. */
 static void print_lines(const char *text, uint32_t length)
 {
     int lines = 0;
@@ -114,7 +114,7 @@ static bool show_maps(int32_t pid)
         print_lines(LMMessageGetData(&response.message), length);
     }
     LMResponseBufferFree(&response);
-    return length > 0 || fail("no memory map: there is no such process, it has no memory, or the service may not look");
+    return length > 0 || fail("no memory map: no such process, it has no memory, or the service may not read it");
 }
 
 static bool parse_pid(const char *text, int32_t *pid)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service on real input: the machine's processes, from /proc. It answers with an integer, with an array of structs,
- * and with a text that may be large (processes.h). A process may vanish while it is read; then it is left out.
+ * A service on real input: the machine's processes, from /proc. It replies with an integer, with an array of structs,
+ * and with a text that may be large (processes.h). A process that ends while the service reads it is left out.
  */
 #define _POSIX_C_SOURCE 200809L
 
-/* Run by hand it reads its user's memory maps, which are no business of sandboxed processes. As a system service it is
- * nobody whose maps matter, and its socket is the launcher's to put where all can call (systemd/). */
+/* Starting this service by hand does not unlock it: it can read its user's memory maps, which sandboxed processes must
+ * not see. The system service (systemd/) runs as a user of its own, and the launcher decides in which folder its socket
+ * is. */
 #define LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 0
 
 #include <LightMessaging/LightMessaging.h>
@@ -16,7 +17,7 @@
 #include <stdlib.h>
 #include "processes.h"
 
-/* --- A buffer that grows; zero-initialised it is empty --- */
+/* --- A growing buffer; all zero is the empty buffer --- */
 
 typedef struct Bytes {
     char *data;
@@ -30,7 +31,7 @@ static void bytes_deinit(Bytes *bytes)
     *bytes = (Bytes){0};
 }
 
-/* Makes room for `more` bytes behind the last; false, and nothing changed, if memory runs out. */
+/* Makes room for `more` bytes at the end. False, and the buffer is unchanged, if memory runs out. */
 static bool bytes_reserve(Bytes *bytes, size_t more)
 {
     if (more <= bytes->capacity - bytes->length)
@@ -55,12 +56,12 @@ static bool bytes_append(Bytes *bytes, const void *data, size_t length)
 
 /* --- /proc --- */
 
-/* The next process of an open /proc, or 0 after the last. */
+/* The next process of an open /proc; 0 after the last. */
 static int32_t next_process(DIR *proc)
 {
     struct dirent *entry;
     while ((entry = readdir(proc)) != NULL) {
-        long pid = strtol(entry->d_name, NULL, 10); /* 0 for what isn't a process */
+        long pid = strtol(entry->d_name, NULL, 10); /* 0 for an entry that is not a process */
         if (pid > 0)
             return (int32_t)pid;
     }
@@ -74,7 +75,7 @@ static FILE *open_process_file(int32_t pid, const char *file)
     return fopen(path, "re");
 }
 
-/* Takes one line of /proc/PID/status, most of which are none of ours. */
+/* Reads one line of /proc/PID/status. False for the lines that the service does not use. */
 static bool read_status_line(Process *process, const char *line)
 {
     return sscanf(line, "Name: %18[^\n]", process->name) == 1 || sscanf(line, "State: %c", &process->state) == 1 ||
@@ -82,14 +83,14 @@ static bool read_status_line(Process *process, const char *line)
            sscanf(line, "VmRSS: %" SCNu64, &process->resident_kib) == 1;
 }
 
-/* False if the process is gone. */
+/* False if the process has ended. */
 static bool read_process(int32_t pid, Process *process)
 {
     FILE *status = open_process_file(pid, "status");
     if (!status)
         return false;
     *process = (Process){.pid = pid};
-    char line[4096]; /* the line of supplementary groups may be longer; its rest is then a line that is none of ours */
+    char line[4096]; /* the line of supplementary groups may be longer; its rest then counts as a line of its own */
     while (fgets(line, sizeof line, status))
         read_status_line(process, line);
     bool complete = !ferror(status) && process->state != 0;
@@ -97,7 +98,7 @@ static bool read_process(int32_t pid, Process *process)
     return complete;
 }
 
-/* -1 if there is no /proc. */
+/* -1 if /proc cannot be read. */
 static int count_processes(void)
 {
     DIR *proc = opendir("/proc");
@@ -141,7 +142,7 @@ static bool read_maps(int32_t pid, Bytes *text)
     return complete;
 }
 
-/* --- Answers --- */
+/* --- Replies --- */
 
 static void report(kern_return_t error)
 {
@@ -154,7 +155,7 @@ static void reply_empty(mach_port_t reply_port)
     report(LMSendReply(reply_port, NULL, 0));
 }
 
-/* Sends the bytes, if they are all there and can be sent in one message, and frees them. */
+/* Replies with the bytes if they are complete and fit into one message, else with an empty message; frees them. */
 static void reply_bytes(mach_port_t reply_port, Bytes *bytes, bool complete)
 {
     if (complete && bytes->length <= UINT32_MAX)
@@ -211,7 +212,7 @@ static void answer(CFMachPortRef port, LMMessage *request, CFIndex size, void *i
 
 int main(void)
 {
-    /* Under systemd, the socket that was called; else it registers. */
+    /* Takes over systemd's socket if there is one; otherwise registers the name. */
     kern_return_t error = LMCheckInService(PROCESSES_SERVICE, CFRunLoopGetCurrent(), (CFMachPortCallBack)answer, NULL);
     if (error != KERN_SUCCESS) {
         fprintf(stderr, "processes_server: %s: %s\n", PROCESSES_SERVICE, mach_error_string(error));

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CFMachPort: a service as CoreFoundation's programs know it. LMStartService does these steps for you.
+ * CFMachPort: a service with CoreFoundation's interface. LMStartService does these steps in one call:
+ *
+ *   CFMachPortCreate, rocketbootstrap_register, CFMachPortCreateRunLoopSource, CFRunLoopAddSource
+ *
+ * Threads: every function may be called from any thread. Ownership: CoreFoundation.h.
  */
 #ifndef LIGHTMESSAGING_CFMACHPORT_H
 #define LIGHTMESSAGING_CFMACHPORT_H
@@ -11,25 +15,50 @@
 #endif
 
 /*
- * A service before it has a name: rocketbootstrap_register gives it one, a source on a run loop makes it serve. The
- * message in the callback is an LMMessage (LightMessaging.h). `shouldFree` may be NULL and is always set to 0. NULL if
- * memory runs out.
+ * Creates a service without a name. rocketbootstrap_register gives it a name; a source on a run loop serves it.
+ *
+ *   allocator   ignored
+ *   callback    called with each message, which is an LMMessage (LightMessaging.h), in the thread that runs the loop
+ *   context     its info is passed to the callbacks; may be NULL
+ *   shouldFree  set to 0; may be NULL
+ *
+ * Returns the port, with a reference for the caller; NULL if the callback is NULL or memory runs out. The port lives
+ * until it is invalidated, even if every reference is released before.
  */
 LM_API CFMachPortRef CFMachPortCreate(CFAllocatorRef allocator, CFMachPortCallBack callback, CFMachPortContext *context,
                                       Boolean *shouldFree);
-/* The service that has this port already, with one more reference, its callback unchanged. NULL for any other port. */
+
+/*
+ * Returns the existing service that has this port, with another reference for the caller. Its callback and context do
+ * not change; all arguments but `port` are ignored, and *shouldFree is set to 0. NULL if no service of this process has
+ * the port.
+ */
 LM_API CFMachPortRef CFMachPortCreateWithPort(CFAllocatorRef allocator, mach_port_t port, CFMachPortCallBack callback,
                                               CFMachPortContext *context, Boolean *shouldFree);
-/* The source by which a run loop serves the port, with its own reference to it. A port stays with the first loop that
-   it is added to; taken off that loop it serves nobody until it is added again. NULL for a NULL port or if memory runs
-   out. */
+
+/*
+ * Creates the source with which a run loop serves the port. The source holds a reference to the port. A port stays with
+ * the first loop that it is added to; after it is removed from that loop, it serves nobody until it is added to it
+ * again. `order` is ignored. Returns the source, with a reference for the caller; NULL if the port is NULL or memory
+ * runs out.
+ */
 LM_API CFRunLoopSourceRef CFMachPortCreateRunLoopSource(CFAllocatorRef allocator, CFMachPortRef port, CFIndex order);
-/* The port's name, borrowed. */
+
+/* Returns the port's Mach name, which stays the port's: do not deallocate it. */
 LM_API mach_port_t CFMachPortGetPort(CFMachPortRef port);
-/* Stops the service: the name is free, its clients' waits end with an error, no further callback begins. One that
-   another thread is in finishes; let the context's retain and release keep its info alive. Idempotent, any thread. */
+
+/*
+ * Stops the service: its name becomes free, its clients' waits end with an error, and no further callback begins. A
+ * callback that is running in another thread finishes, so let the context's retain and release keep its info alive.
+ * Idempotent. NULL is ignored.
+ */
 LM_API void CFMachPortInvalidate(CFMachPortRef port);
+
+/* Whether the port has not been invalidated. False for NULL. */
 LM_API Boolean CFMachPortIsValid(CFMachPortRef port);
+
+/* Sets the function that CFMachPortInvalidate calls, in the thread that invalidates the port; NULL for none. An invalid
+ * port never calls it. */
 LM_API void CFMachPortSetInvalidationCallBack(CFMachPortRef port, CFMachPortInvalidationCallBack callback);
 
 #ifndef LM_DECLARATIONS_ONLY

@@ -1,29 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The CoreFoundation names that LightMessaging's interface speaks in, for systems without CoreFoundation.
+ * The part of CoreFoundation that LightMessaging's interface uses, for systems without CoreFoundation.
  *
- * Ownership is CoreFoundation's: what a function with Create in its name returns is yours, to be given up with
- * CFRelease; what one with Get returns is borrowed. Reference counts may change in any thread. A run loop belongs to
- * the thread that runs it; sources and timers may be added, removed and invalidated, and the loop stopped and woken,
- * from any other.
+ * Ownership follows CoreFoundation: an object that a function with Create in its name returns belongs to the caller,
+ * who releases it with CFRelease; an object that a function with Get in its name returns is borrowed.
  *
- * Modes: kCFRunLoopDefaultMode and kCFRunLoopCommonModes name the same set of sources and timers here.
+ * Threads: CFRetain and CFRelease may be called from any thread. Data and strings never change, so any thread may read
+ * them. A run loop belongs to the thread that runs it. Any thread may add, remove and invalidate its sources and
+ * timers, stop it and wake it. Not to be called from signal handlers.
  *
- * Strings are kept as UTF-8, never change, and may hold any character but U+0000. CFSTR makes a constant, which lives
- * for ever, inside a function; it can't initialise a static object.
+ * Arguments: unless stated otherwise, object arguments must not be NULL. The `allocator` argument is ignored: memory
+ * comes from malloc.
  *
- * Where there is a real CoreFoundation, define LIGHTMESSAGING_USE_COREFOUNDATION as 1 for the whole program. Then
- * types, data, strings, allocators, the clock, CFRetain and CFRelease are that one's, whose header is included
- * (<CoreFoundation/CoreFoundation.h>). What LightMessaging serves itself steps aside under names of its own:
- * LMRunLoop... and LMMachPort... for CFRunLoop... and CFMachPort..., with the same functions, and LMRetain and
- * LMRelease for what these and LMStartService... return. Modes are ignored then; CFMessagePort.h can't be had then.
+ * Modes: kCFRunLoopDefaultMode and kCFRunLoopCommonModes name the same set of sources and timers, and `mode` arguments
+ * are ignored.
+ *
+ * Strings are stored as UTF-8 and may contain any character but U+0000. CFSTR creates a constant that lives for ever.
+ * Use it inside a function; it cannot initialise a static object.
+ *
+ * On a system with another CoreFoundation, define LIGHTMESSAGING_USE_COREFOUNDATION as 1 for the whole program. Types,
+ * data, strings, allocators, the clock, CFRetain and CFRelease then come from <CoreFoundation/CoreFoundation.h>, which
+ * this header includes. LightMessaging's own run loops and ports get other names: LMRunLoop... and LMMachPort...
+ * instead of CFRunLoop... and CFMachPort..., with the same functions, and LMRetain and LMRelease for the objects that
+ * these and LMStartService... return. CFMessagePort.h is not available then.
  */
 #ifndef LIGHTMESSAGING_COREFOUNDATION_H
 #define LIGHTMESSAGING_COREFOUNDATION_H
 
 #include "Mach.h"
 
-/* Objective-C with a Foundation: a thread's run loop and its NSRunLoop serve each other's sources and timers. */
+/* Objective-C with Foundation: a thread's run loop and its NSRunLoop serve each other's sources and timers. */
 #if defined(__OBJC__) && defined(__has_include)
 #if __has_include(<Foundation/Foundation.h>)
 #define LM_FOUNDATION 1
@@ -61,12 +67,12 @@ typedef struct {
 } CFRange;
 
 typedef UInt32 CFStringEncoding;
-enum { kCFStringEncodingASCII = 0x0600, kCFStringEncodingUTF8 = 0x08000100 }; /* others are refused */
+enum { kCFStringEncodingASCII = 0x0600, kCFStringEncodingUTF8 = 0x08000100 }; /* no others */
 
 typedef CFIndex CFComparisonResult;
 enum { kCFCompareLessThan = -1, kCFCompareEqualTo = 0, kCFCompareGreaterThan = 1 };
 
-/* Memory comes from malloc whatever allocator is named. kCFAllocatorNull as a deallocator means: don't free. */
+/* All allocators use malloc and free, except kCFAllocatorNull, which as a deallocator frees nothing. */
 #define kCFAllocatorDefault       ((CFAllocatorRef)0)
 #define kCFAllocatorMalloc        LM_ALLOCATOR(0)
 #define kCFAllocatorSystemDefault LM_ALLOCATOR(0)
@@ -89,97 +95,117 @@ typedef void (*CFMachPortCallBack)(CFMachPortRef port, void *message, CFIndex si
 typedef void (*CFMachPortInvalidationCallBack)(CFMachPortRef port, void *info);
 typedef void (*CFRunLoopTimerCallBack)(CFRunLoopTimerRef timer, void *info);
 
-/* `info` goes to the callbacks. `retain` and `release`, where given, are called when the object is made and when it
- * goes. */
+/* The argument of a port's or timer's callbacks. The struct is copied when the object is created. */
 typedef struct {
-    CFIndex version; /* 0 */
-    void *info;
-    const void *(*retain)(const void *info);
-    void (*release)(const void *info);
-    CFStringRef (*copyDescription)(const void *info);
+    CFIndex version;                         /* 0 */
+    void *info;                              /* passed to the callbacks */
+    const void *(*retain)(const void *info); /* called when the object is created; its result replaces info. Or NULL */
+    void (*release)(const void *info);       /* called when the object is destroyed. Or NULL */
+    CFStringRef (*copyDescription)(const void *info); /* not used */
 } CFMachPortContext;
 typedef CFMachPortContext CFRunLoopTimerContext;
 
+/* Results of CFRunLoopRunInMode. */
 enum { kCFRunLoopRunFinished = 1, kCFRunLoopRunStopped = 2, kCFRunLoopRunTimedOut = 3, kCFRunLoopRunHandledSource = 4 };
 
 #include "detail/cf/constants.h"
 
-/* Adds a reference and returns the object; gives one up. NULL is an error of the caller in CoreFoundation; here it is
- * ignored. */
+/* Adds a reference and returns the object. NULL is ignored (in CoreFoundation it is an error). */
 LM_API CFTypeRef CFRetain(CFTypeRef object);
+/* Releases a reference; the last one destroys the object. NULL is ignored. */
 LM_API void CFRelease(CFTypeRef object);
+/* The number of references, for debugging: LONG_MAX for a constant, 0 for NULL. */
 LM_API CFIndex CFGetRetainCount(CFTypeRef object);
 
 #if !LIGHTMESSAGING_USE_COREFOUNDATION
 
-/* The wall clock. */
+/* The time of the wall clock. */
 LM_API CFAbsoluteTime CFAbsoluteTimeGetCurrent(void);
 
-/* A copy of `length` bytes. NULL if length is negative, bytes is NULL with a length, or memory runs out. */
+/* Creates data with a copy of `length` bytes. NULL if `length` is negative, `bytes` is NULL and `length` is not 0, or
+ * memory runs out. */
 LM_API CFDataRef CFDataCreate(CFAllocatorRef allocator, const UInt8 *bytes, CFIndex length);
-/* The bytes themselves, which must outlive the object; freed with it by `deallocator` (NULL: free), or not
- * (kCFAllocatorNull). */
+/* Creates data that use `bytes` without a copy; the bytes must stay valid and unchanged as long as the object lives.
+ * The object frees them with free(), unless `deallocator` is kCFAllocatorNull. Errors as in CFDataCreate; after one the
+ * bytes are still the caller's. */
 LM_API CFDataRef CFDataCreateWithBytesNoCopy(CFAllocatorRef allocator, const UInt8 *bytes, CFIndex length,
                                              CFAllocatorRef deallocator);
-/* Data that last: the same object once more, or a copy if its bytes are somebody else's (kCFAllocatorNull), as those
- * are that a CFMessagePort's callback is given. NULL if memory runs out. */
+/* Creates data that stay valid: the same object with another reference, or a copy if the object does not own its bytes
+ * (kCFAllocatorNull), as with the data that a CFMessagePort passes to its callback. NULL if memory runs out. */
 LM_API CFDataRef CFDataCreateCopy(CFAllocatorRef allocator, CFDataRef data);
-/* Borrowed until the object goes. */
+/* The bytes, valid as long as the object lives. */
 LM_API const UInt8 *CFDataGetBytePtr(CFDataRef data);
+/* The length in bytes. */
 LM_API CFIndex CFDataGetLength(CFDataRef data);
-/* Copies a part, which must lie within the data. */
+/* Copies a range of the bytes to `buffer`. Copies nothing if the range is not within the data. */
 LM_API void CFDataGetBytes(CFDataRef data, CFRange range, UInt8 *buffer);
+/* The range of `length` bytes from `location`. */
 LM_API CFRange CFRangeMake(CFIndex location, CFIndex length);
 
-/* A copy. NULL if the bytes are not valid in the encoding, which must be one of the two above, or memory runs out. */
+/* Create a string with a copy of the bytes. NULL if the argument is NULL, the bytes are not valid in the encoding or
+ * contain a NUL, the encoding is not one of the two above, or memory runs out. isExternalRepresentation is ignored. */
 LM_API CFStringRef CFStringCreateWithCString(CFAllocatorRef allocator, const char *string, CFStringEncoding encoding);
 LM_API CFStringRef CFStringCreateWithBytes(CFAllocatorRef allocator, const UInt8 *bytes, CFIndex length,
                                            CFStringEncoding encoding, Boolean isExternalRepresentation);
 LM_API CFStringRef CFStringCreateFromExternalRepresentation(CFAllocatorRef allocator, CFDataRef data,
                                                             CFStringEncoding encoding);
-/* The same object once more. */
+/* Returns the same object with another reference. */
 LM_API CFStringRef CFStringCreateCopy(CFAllocatorRef allocator, CFStringRef string);
-/* The string's bytes in the encoding. What ASCII can't say becomes `lossByte`, or is an error if that is 0: NULL. */
+/* Creates data with the string's bytes in the encoding. In ASCII, `lossByte` replaces each other character. NULL if the
+ * encoding cannot represent the string and `lossByte` is 0, the encoding is unknown, or memory runs out. */
 LM_API CFDataRef CFStringCreateExternalRepresentation(CFAllocatorRef allocator, CFStringRef string,
                                                       CFStringEncoding encoding, UInt8 lossByte);
-/* In units of UTF-16: one for each character, two beyond U+FFFF. */
+/* The length in UTF-16 units: one for each character, two for each character beyond U+FFFF. */
 LM_API CFIndex CFStringGetLength(CFStringRef string);
-/* How many bytes a string of that length has at most, without a NUL. */
+/* The maximum number of bytes of a string of `length` UTF-16 units in the encoding, without a NUL. */
 LM_API CFIndex CFStringGetMaximumSizeForEncoding(CFIndex length, CFStringEncoding encoding);
-/* Puts the string and a NUL into the buffer. False if they don't fit, or the encoding can't say it. */
+/* Copies the string and a NUL to the buffer of `size` bytes. False, and the buffer is unchanged, if they do not fit or
+ * the encoding cannot represent the string. */
 LM_API Boolean CFStringGetCString(CFStringRef string, char *buffer, CFIndex size, CFStringEncoding encoding);
-/* The string's own bytes with a NUL, borrowed until it goes; NULL if it is not in that encoding. */
+/* The string's own bytes with a NUL, valid as long as the string lives; NULL if the encoding cannot represent it. */
 LM_API const char *CFStringGetCStringPtr(CFStringRef string, CFStringEncoding encoding);
-/* By code points. The only option is 0. */
+/* Compares two strings by code points. `options` is ignored. */
 LM_API CFComparisonResult CFStringCompare(CFStringRef a, CFStringRef b, CFOptionFlags options);
 
 #endif
 
-/* The calling thread's loop, made on first use, borrowed until the thread ends. NULL if memory runs out. */
+/* The calling thread's run loop, created on first use and valid until the thread ends. NULL if memory runs out. */
 LM_API CFRunLoopRef CFRunLoopGetCurrent(void);
-/* The loop of the process's first thread. */
+/* The run loop of the process's main thread. NULL if memory runs out. */
 LM_API CFRunLoopRef CFRunLoopGetMain(void);
-/* Runs the calling thread's loop until it is stopped, or has neither sources nor timers. */
+/* Runs the calling thread's run loop until it is stopped or has neither sources nor timers. */
 LM_API void CFRunLoopRun(void);
-/* The same for at most `seconds`; 0 means one pass that does not wait. Returns one of the four results above. */
+/*
+ * The same, but for at most `seconds`; with 0 the loop makes one pass and does not wait. If `returnAfterSourceHandled`
+ * is true, it returns after one source.
+ *
+ *   kCFRunLoopRunFinished       the loop has neither sources nor timers, or memory ran out
+ *   kCFRunLoopRunStopped        CFRunLoopStop was called
+ *   kCFRunLoopRunTimedOut       the time is over
+ *   kCFRunLoopRunHandledSource  a source was served, and `returnAfterSourceHandled` is true
+ */
 LM_API SInt32 CFRunLoopRunInMode(CFStringRef mode, CFTimeInterval seconds, Boolean returnAfterSourceHandled);
-/* Makes the innermost run of the loop return after the callback it is in. Any thread. */
+/* Makes the innermost run of the loop return after the current callback. NULL is ignored. */
 LM_API void CFRunLoopStop(CFRunLoopRef loop);
-/* Makes a sleeping loop look again. Any thread. */
+/* Wakes a sleeping loop, which makes another pass. NULL is ignored. */
 LM_API void CFRunLoopWakeUp(CFRunLoopRef loop);
-/* The loop keeps a reference to what it was given. Adding twice changes nothing. */
+/* Add and remove sources and timers. The loop holds a reference to the source's port, or to the timer. A source's port
+ * and a timer stay with the first loop that they are added to; adding them to another loop has no effect. Adding twice
+ * has no further effect. NULL arguments are ignored. */
 LM_API void CFRunLoopAddSource(CFRunLoopRef loop, CFRunLoopSourceRef source, CFStringRef mode);
 LM_API void CFRunLoopRemoveSource(CFRunLoopRef loop, CFRunLoopSourceRef source, CFStringRef mode);
 LM_API void CFRunLoopAddTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode);
 LM_API void CFRunLoopRemoveTimer(CFRunLoopRef loop, CFRunLoopTimerRef timer, CFStringRef mode);
 
-/* Fires first at `fireDate`, then every `interval` seconds, or once if that is 0. flags and order: 0. NULL if memory
- * runs out. */
+/* Creates a timer that fires first at `fireDate`, then every `interval` seconds, or only once if `interval` is 0. The
+ * callback is called in the thread that runs the loop. `context` may be NULL; `flags` and `order` are ignored. NULL if
+ * memory runs out. */
 LM_API CFRunLoopTimerRef CFRunLoopTimerCreate(CFAllocatorRef allocator, CFAbsoluteTime fireDate,
                                               CFTimeInterval interval, CFOptionFlags flags, CFIndex order,
                                               CFRunLoopTimerCallBack callback, CFRunLoopTimerContext *context);
-/* It fires no more, and its loop gives it up. Idempotent. */
+/* Stops the timer and removes it from its loop. Idempotent. NULL is ignored. */
 LM_API void CFRunLoopTimerInvalidate(CFRunLoopTimerRef timer);
+/* Whether the timer was not invalidated and, if it fires once, has not fired. False for NULL. */
 LM_API Boolean CFRunLoopTimerIsValid(CFRunLoopTimerRef timer);
 
 #ifndef LM_DECLARATIONS_ONLY

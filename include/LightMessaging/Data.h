@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* CFData, received. Sending them is in LightMessaging.h: LMConnectionSendOneWayData, LMConnectionSendTwoWayData,
- * LMSendCFDataReply. */
+/* Receives messages as CFData. LightMessaging.h has the functions that send them: LMConnectionSendOneWayData,
+ * LMConnectionSendTwoWayData, LMSendCFDataReply. Any thread. */
 #ifndef LIGHTMESSAGING_DATA_H
 #define LIGHTMESSAGING_DATA_H
 
 #include "LightMessaging.h"
 
-/* The bytes of a response (or of a request, cast from LMMessage *), which is empty afterwards, as a CFData that is
- * yours, to be given up with CFRelease. More than LM_INLINE_MAX are not copied, unless they came in a lent buffer,
- * which goes back. An empty message is a CFData without bytes; NULL only if memory runs out. Any thread. */
+/*
+ * Takes the data of a response, or of a request cast from LMMessage *, which is empty afterwards. Data of more than
+ * LM_INLINE_MAX bytes are not copied, unless they arrived in a lent buffer: those are copied, and the buffer returns to
+ * its sender. Returns a CFData, to be released with CFRelease; it has no bytes if the message is empty. NULL if memory
+ * runs out.
+ */
 LM_API CFDataRef LMResponseConsumeData(LMResponseBuffer *response);
 
 #ifndef LM_DECLARATIONS_ONLY

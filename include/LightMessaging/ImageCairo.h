@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Pictures and cairo's image surfaces (link with -lcairo). */
+/* Converts between images (Image.h) and cairo's image surfaces. Link with -lcairo. Any thread; one thread at a time
+ * uses an image or a surface. */
 #ifndef LIGHTMESSAGING_IMAGECAIRO_H
 #define LIGHTMESSAGING_IMAGECAIRO_H
 
@@ -8,14 +9,15 @@
 #include <cairo.h>
 
 /*
- * A surface on the picture's own pixels, for drawing into a picture before it is sent, or drawing one that came. The
- * picture must have LM_BITMAP_CAIRO's layout (or the same with LM_ALPHA_SKIP_FIRST) and outlive the surface, which is
- * yours, for cairo_surface_destroy; call that, or cairo_surface_flush, before the pixels are sent. NULL if the picture
- * has another layout or memory runs out.
+ * Creates a surface that uses the image's own pixels, to draw into an image before it is sent, or to draw a received
+ * image. The image must have the layout LM_BITMAP_CAIRO, or the same with LM_ALPHA_SKIP_FIRST, and must outlive the
+ * surface. Returns the surface, to be destroyed with cairo_surface_destroy; call that, or cairo_surface_flush, before
+ * sending the image. NULL if the image is NULL, has no pixels or another layout, is wider or higher than 32,767 pixels,
+ * or memory runs out.
  */
 LM_API cairo_surface_t *LMImageCreateCairoSurface(const LMImage *image);
-/* A copy of an image surface (CAIRO_FORMAT_ARGB32 or RGB24); yours, for LMImageFree. NULL for another kind of surface,
- * or if memory runs out. */
+/* Creates an image with a copy of an image surface (CAIRO_FORMAT_ARGB32 or CAIRO_FORMAT_RGB24). Returns the image, to
+ * be freed with LMImageFree; NULL for NULL or any other surface, or if memory runs out. */
 LM_API LMImage *LMImageCreateWithCairoSurface(cairo_surface_t *surface);
 
 #ifndef LM_DECLARATIONS_ONLY

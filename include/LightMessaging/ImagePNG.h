@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Pictures to and from PNG, by libpng (link with -lpng). Any thread; a picture and a file by one at a time. */
+/* Writes images (Image.h) to PNG files and reads them, with libpng. Link with -lpng. Any thread; one thread at a time
+ * uses an image or a file. */
 #ifndef LIGHTMESSAGING_IMAGEPNG_H
 #define LIGHTMESSAGING_IMAGEPNG_H
 
@@ -7,13 +8,18 @@
 
 #include "Image.h"
 
-/* Writes a picture of 8 bits per component: grey, RGB, or four bytes in any order, with alpha or not. Straight alpha
- * (LM_ALPHA_LAST and FIRST) and pictures without alpha are kept exactly; premultiplied ones are divided and rounded.
- * MACH_SEND_INVALID_DATA if it is of another kind, KERN_RESOURCE_SHORTAGE if memory runs out or the file can't be
- * written. */
+/*
+ * Writes an image to `file`, which stays open. The image must have 8 bits per component: grey, RGB, or four bytes in
+ * any order, with or without alpha. The file is exact for straight alpha (LM_ALPHA_LAST, LM_ALPHA_FIRST) and without
+ * alpha; premultiplied colours are divided by alpha and rounded.
+ *
+ *   KERN_INVALID_ARGUMENT   NULL image or file
+ *   MACH_SEND_INVALID_DATA  another layout, no pixels, or inconsistent members
+ *   KERN_RESOURCE_SHORTAGE  no memory, or the file cannot be written
+ */
 LM_API kern_return_t LMImageWritePNG(const LMImage *image, FILE *file);
-/* Reads any PNG, as LM_BITMAP_RGBA; yours, for LMImageFree. NULL if it is none, is over LM_LARGEST_MESSAGE, or memory
- * runs out. */
+/* Reads any PNG file as an image of layout LM_BITMAP_RGBA. Returns the image, to be freed with LMImageFree; NULL if the
+ * file is NULL or not a PNG, the image takes more than LM_LARGEST_MESSAGE bytes, or memory runs out. */
 LM_API LMImage *LMImageCreateWithPNG(FILE *file);
 
 #ifndef LM_DECLARATIONS_ONLY

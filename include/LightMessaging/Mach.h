@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The Mach names that LightMessaging's interface speaks in.
+ * The Mach types, error numbers and functions that LightMessaging's interface uses.
  *
- * On Linux there is no Mach kernel behind them: a port is an entry of a table of this process, and a port's name is a
- * number that means something in this process only. A name that was deallocated, or made up, is an error wherever it is
- * used; it never stands for another port.
+ * No Mach kernel implements them here. A port is an entry in a table of this process, and a port's name is a number
+ * that is valid in this process only. Using a deallocated or invented name is an error; such a name never refers to
+ * another port.
+ *
+ * Threads: every function may be called from any thread. Not to be called from signal handlers.
  */
 #ifndef LIGHTMESSAGING_MACH_H
 #define LIGHTMESSAGING_MACH_H
@@ -26,7 +28,7 @@ typedef char name_t[128]; /* a service name: 1 to 127 bytes and a NUL */
 
 #define MACH_PORT_NULL ((mach_port_t)0)
 
-/* The numbers are the original system's own, so that they can be compared, logged and stored across both. */
+/* The values are those of the original system, so that programs can compare, log and store them across both systems. */
 #define KERN_SUCCESS              0
 #define KERN_INVALID_ARGUMENT     4
 #define KERN_RESOURCE_SHORTAGE    6
@@ -47,27 +49,30 @@ typedef char name_t[128]; /* a service name: 1 to 127 bytes and a NUL */
 
 #include "detail/ground/base.h"
 
-/* A sentence that says what the number means and what to look at. Static text; never NULL; any thread. */
+/* Returns a text that explains the error number and what to check. Static and never NULL. */
 LM_API const char *mach_error_string(mach_error_t error);
 
-/* This process, for the calls that want to be told. */
+/* Returns the name of this process, for functions that take a task argument and ignore it. */
 LM_API mach_port_t mach_task_self(void);
 
-/* The port that services are looked up and registered with. Always KERN_SUCCESS; `port` must not be NULL. */
+/* Stores the port to pass as `bootstrap` to rocketbootstrap's functions. `task` is ignored; `port` must not be NULL.
+ * Always KERN_SUCCESS. */
 LM_API kern_return_t task_get_bootstrap_port(mach_port_t task, mach_port_t *port);
 
 /*
- * Gives up a port name. What that does depends on the port.
+ * Deallocates a port name. `task` is ignored. The effect depends on the port:
  *
- * A reply port: its caller's wait ends with MACH_RCV_PORT_DIED.
+ *   A reply port: the client's wait ends with MACH_RCV_PORT_DIED.
  *
- * A connection's port: the channel to the service closes, and every LMConnection that used it looks the service up
- * again when next used. Calls that the service has taken end with MACH_RCV_PORT_DIED; others under way are sent again
- * on a new channel. One-way messages that were queued still arrive, at this service or, if it dies before it takes
- * them, at the next one (LMConnectionSendOneWay).
+ *   A connection's port: the channel to the service closes, and every LMConnection that used it looks the service up
+ *   again when it is next used. Calls that the service has taken end with MACH_RCV_PORT_DIED; other pending calls are
+ *   sent again on a new channel. Queued one-way messages still arrive, at this service or, if it dies before it takes
+ *   them, at the next one (LMConnectionSendOneWay).
  *
- * KERN_INVALID_ARGUMENT for a name that is stale, forged, or a service's own (invalidate its CFMachPort instead).
- * MACH_PORT_NULL is accepted and means nothing. Any thread.
+ *   MACH_PORT_NULL: nothing happens.
+ *
+ * Returns KERN_SUCCESS, or KERN_INVALID_ARGUMENT for a name that is stale, invented, or a service's own (invalidate its
+ * CFMachPort instead).
  */
 LM_API kern_return_t mach_port_deallocate(mach_port_t task, mach_port_t name);
 

@@ -1,31 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Property lists, in C: values of libplist (include <plist/plist.h>, link with -lplist-2.0). Objective-C has the same
- * functions for Foundation's objects in LightMessaging.h, and the same lists go between both languages. In Objective-C
- * this header adds nothing.
+ * Property lists as messages, in C: values of libplist (include <plist/plist.h>, link with -lplist-2.0). In Objective-C
+ * this header adds nothing; LightMessaging.h has the same functions for Foundation's objects. C and Objective-C
+ * programs can exchange property lists.
  *
- * A property list is a dictionary, array, string, data, date, integer, real or boolean, or libplist's UID. It is sent
- * in the binary format and received in that or in XML. It means the same on every machine: word sizes and byte order
- * don't matter, as they do with structs sent as they are in memory.
+ * A property list is a dictionary, array, string, data, date, integer, real or boolean, or a UID of libplist. It is
+ * sent in the binary format and received in the binary format or XML. Unlike structs, it means the same on every
+ * machine, whatever the word size and byte order.
  *
- * What comes from a peer is looked over before a parser sees it: containers may be 256 deep, and the list may have 2
- * million values and keys and 64 MiB, shared values counted each time. What is beyond that, or malformed, is refused in
- * both languages alike; it is not sent either. The limits of values:
+ * The library checks what a peer sends before a parser sees it. Containers may be 256 deep. A list may have 64 MiB and
+ * 2 million values and keys; a value that a binary list shares counts each time that it occurs. (plist_limits.h has the
+ * reasons for these numbers.) A list beyond these limits or a malformed list is refused, alike in C and Objective-C,
+ * and is not sent either. Limits of values:
  *
- *   integers   64 bits with a sign. libplist takes 2^63 and more for negative numbers in plist_new_uint, and Foundation
- *              does not say them: such an NSNumber is not sent, and integers of 16 bytes are refused.
- *   dates      in the years from 1 to 9999, in whole seconds in XML
- *   strings    Unicode without U+0000 and without halves of surrogates
+ *   integers   64 bits with a sign. libplist treats 2^63 and more in plist_new_uint as negative numbers. An NSNumber of
+ *              2^63 or more is not sent, and integers of 16 bytes are refused
+ *   dates      years 1 to 9999; in XML, whole seconds
+ *   strings    Unicode without U+0000 and without unpaired surrogates
  *   reals      Foundation writes no NaN
- *   UIDs       C only, up to four bytes: for Foundation there is no such list
+ *   UIDs       in C only, up to four bytes; Foundation refuses a list with a UID
  *
- * XML is what Apple's, libplist's and GNUstep's writers make of it, and no more: UTF-8, <plist> around one value, no
- * attributes elsewhere, no definitions, no instructions, comments between elements only, decimal integers. The <?xml?>
- * and DOCTYPE in front may be missing. References (&amp;) are slow to read: a text of 200,000 bytes may have some
- * 20,000, one of twice the length half as many, and all texts together no more than that; binary lists have none.
+ * XML is accepted as Apple's, libplist's and GNUstep's writers produce it: UTF-8, <plist> around one value, no
+ * attributes elsewhere, no entity definitions, no processing instructions, comments only between elements, decimal
+ * integers. The leading <?xml?> and DOCTYPE may be missing. libplist reads references (&amp;) slowly, so their number
+ * is limited: a text of 200,000 bytes may have about 20,000, a text of twice the length half as many, and all texts
+ * together no more than that. Binary lists contain no references.
  *
- * Ownership is libplist's: a list that is returned is yours, for plist_free; one that is passed stays yours. Threads:
- * any, as long as nobody else changes the list.
+ * Ownership: a returned list belongs to the caller, who frees it with plist_free; a list that is passed in remains the
+ * caller's. Threads: any, as long as no other thread changes the list.
  */
 #ifndef LIGHTMESSAGING_PROPERTYLIST_H
 #define LIGHTMESSAGING_PROPERTYLIST_H
@@ -37,30 +39,34 @@
 #include <plist/plist.h>
 
 /*
- * The list that the bytes are, in either format; NULL, and an error, otherwise:
+ * Parses `length` bytes in either format and stores the list in *list; NULL after an error:
  *
- *   KERN_INVALID_ARGUMENT   NULL data with a length, or NULL list
- *   MACH_SEND_INVALID_DATA  not a property list; no bytes at all are none
- *   MACH_SEND_TOO_LARGE     too deep or too large
+ *   KERN_INVALID_ARGUMENT   `list` is NULL, or `data` is NULL and `length` is not 0
+ *   MACH_SEND_INVALID_DATA  the bytes are not a property list; this includes no bytes at all
+ *   MACH_SEND_TOO_LARGE     the list is too deep or too large
  *   KERN_RESOURCE_SHORTAGE  no memory
  */
 LM_API kern_return_t LMPropertyListParse(const void *data, uint32_t length, plist_t *list);
 
-/* The list that the data are, NULL if there is none. */
+/* The same for a CFData. Returns the list; NULL after any of these errors, or if `data` is NULL. */
 LM_API plist_t LMPropertyListForData(CFDataRef data);
-/* In the binary format, to be given up with CFRelease. NULL if the list is NULL, too deep or too large, a string in it
- * is not UTF-8, or memory runs out. */
+/* Converts a list to the binary format. Returns a CFData, to be released with CFRelease; NULL if the list is NULL, too
+ * deep or too large, has a string that is not UTF-8 or a value beyond the limits above, or memory runs out. */
 LM_API CFDataRef LMDataForPropertyList(plist_t list);
 
-/* As LMConnectionSendOneWay and LMConnectionSendTwoWay. NULL is an empty message. Besides their errors:
- * MACH_SEND_INVALID_DATA if LMDataForPropertyList can't say the list. */
+/*
+ * Send a list. NULL sends an empty message. Errors as in LMConnectionSendOneWay and LMConnectionSendTwoWay, and:
+ *
+ *   MACH_SEND_INVALID_DATA  LMDataForPropertyList cannot convert the list
+ */
 LM_API kern_return_t LMConnectionSendOneWayPropertyList(LMConnectionRef connection, SInt32 messageId, plist_t list);
 LM_API kern_return_t LMConnectionSendTwoWayPropertyList(LMConnectionRef connection, SInt32 messageId, plist_t list,
                                                         LMResponseBuffer *response);
-/* As LMSendReply. NULL is an empty reply. After MACH_SEND_INVALID_DATA the client's wait ends with MACH_RCV_PORT_DIED.
- */
+/* Replies with a list. NULL sends an empty reply. The reply port is used up, whatever is returned. Errors as in
+ * LMSendReply, and MACH_SEND_INVALID_DATA as above: then the client's wait ends with MACH_RCV_PORT_DIED. */
 LM_API kern_return_t LMSendPropertyListReply(mach_port_t replyPort, plist_t list);
-/* The list in a response (or in a request, cast from LMMessage *), which is freed; NULL if there is none. */
+/* Parses the list of a response, or of a request cast from LMMessage *, and frees the response. Returns the list; NULL
+ * if the message is empty or not a property list, or memory runs out. */
 LM_API plist_t LMResponseConsumePropertyList(LMResponseBuffer *response);
 
 #ifndef LM_DECLARATIONS_ONLY

@@ -1,43 +1,48 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * RocketBootstrap's interface: names to ports, and the doors for sandboxed processes.
+ * RocketBootstrap's interface: looking names up, registering them, and unlocking services for sandboxed processes.
  *
  * A service is registered in the `locked` folder of the runtime directory, which only its user can enter. Unlocking
- * adds a link to its socket in `unlocked`, the folder that a sandbox is given. `bootstrap` is what
- * task_get_bootstrap_port returns.
+ * adds a link to its socket in `unlocked`, the folder that sandboxes are given (docs/SANDBOX.md). The `bootstrap`
+ * argument, which task_get_bootstrap_port returns, is ignored.
+ *
+ * Threads: every function may be called from any thread. Not to be called from signal handlers.
  */
 #ifndef ROCKETBOOTSTRAP_ROCKETBOOTSTRAP_H
 #define ROCKETBOOTSTRAP_ROCKETBOOTSTRAP_H
 
 #include "../LightMessaging/LightMessaging.h"
 
-/* Connects to the service and stores its port, which stays the process's: deallocating it closes the channel. Waits as
-   long as LIGHTMESSAGING_TIMEOUT says. Errors as in LMConnectionSendOneWay; `port` is MACH_PORT_NULL after one. */
+/*
+ * Connects to the service, within LIGHTMESSAGING_TIMEOUT, and stores its port in *port. All connections of the process
+ * to the service share this port; deallocating it closes their channel. After an error *port is MACH_PORT_NULL. Errors
+ * as in LMConnectionSendOneWay.
+ */
 LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port);
 
 /*
- * Opens the service to sandboxed processes, and to other users where they can reach the runtime directory. Idempotent.
- * The service need not be there yet; it stays unlocked when it restarts, until LMLockService, whatever it says itself
- * (LIGHTMESSAGING_USE_ROCKETBOOTSTRAP), while what LMStartService opens is not remembered. For your own services
- * only:
+ * Unlocks a service for sandboxed processes, and for other users who can reach the runtime directory. Works only for
+ * services of this user. The service need not be running. The name stays unlocked when the service restarts, whatever
+ * the service's LIGHTMESSAGING_USE_ROCKETBOOTSTRAP, until LMLockService locks it. (By contrast, LMStartService unlocks
+ * a service only for as long as it runs.) Idempotent.
  *
- *   KERN_INVALID_ARGUMENT     empty, too long or illegal name
- *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory is not this user's, or can't be written, as from inside a sandbox
- *   BOOTSTRAP_NAME_IN_USE     a launcher's socket, or something that is no socket, is in the place of the door. It is
- *                             asked by connecting, which starts a launcher's service
- *   KERN_RESOURCE_SHORTAGE    no memory or descriptors; or a process that is stopped keeps the name's lock
+ *   KERN_INVALID_ARGUMENT     empty, too long or invalid name
+ *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory is not this user's, or cannot be written, as in a sandbox
+ *   BOOTSTRAP_NAME_IN_USE     a launcher's socket, or a file that is not a socket, has the name in `unlocked`. The
+ *                             library connects to a socket to find out, which starts a launcher's service
+ *   KERN_RESOURCE_SHORTAGE    no memory or descriptors; or a stopped process holds the name's lock
  */
 LM_API kern_return_t rocketbootstrap_unlock(const char *name);
 
-/* Gives a CFMachPort's port a name. Errors as in LMStartService. MACH_SEND_INVALID_RIGHT: not a CFMachPort's port, or
- * it has a name. */
+/* Registers a name for a CFMachPort's port. Errors as in LMStartService, and MACH_SEND_INVALID_RIGHT if `port` is not
+ * the port of a valid CFMachPort or already has a name. */
 LM_API kern_return_t rocketbootstrap_register(mach_port_t bootstrap, const char *name, mach_port_t port);
 
 #ifndef LM_DECLARATIONS_ONLY
 #include "../LightMessaging/detail/compat/rocketbootstrap.h"
 #endif
 
-/* rocketbootstrap_cfmessageportcreateremote and rocketbootstrap_cfmessageportexposelocal are there. */
+/* Declares rocketbootstrap_cfmessageportcreateremote and rocketbootstrap_cfmessageportexposelocal. */
 #if !LIGHTMESSAGING_USE_COREFOUNDATION
 #include "../LightMessaging/CFMessagePort.h"
 #endif

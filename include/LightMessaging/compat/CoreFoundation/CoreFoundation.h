@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* For programs that include <CoreFoundation/CoreFoundation.h> and use no more of it than there is here: put the folder
- * `compat` on the include path. */
+/* For programs that include <CoreFoundation/CoreFoundation.h> and use only the functions that LightMessaging has: add
+ * the folder `compat` to the include path. */
 #ifndef LIGHTMESSAGING_COMPAT_COREFOUNDATION_H
 #define LIGHTMESSAGING_COMPAT_COREFOUNDATION_H
 
