@@ -21,7 +21,11 @@ static const char NAME[] = "test.victim";
 enum { MAGIC = 0x4c4d5331, RING = 65536, RINGS = 4096, MEMORY = RINGS + 2 * RING };
 
 struct hello {
-    uint32_t magic, version, request_size, reply_size, largest_reply, borrows, reserved[2];
+    uint32_t magic, lowest, highest, ignorable, required, request_size, reply_size, largest_reply, reserved[8];
+};
+
+struct refusal {
+    uint32_t magic, status, lowest, highest, features, reserved[3];
 };
 
 struct words {
@@ -30,13 +34,13 @@ struct words {
 
 struct memory {
     struct words requests, replies;
-    uint32_t welcomed, largest_message, borrows;
+    uint32_t welcomed, largest_message, version, lowest, highest, ignorable, required;
 };
 
 struct frame {
     uint32_t state, kind, length, token;
     int32_t identifier;
-    uint32_t total, descriptors, reserved;
+    uint32_t total, descriptors, deadline;
 };
 
 struct peer {
@@ -46,7 +50,7 @@ struct peer {
     uint8_t *requests, *replies;
 };
 
-static const struct hello GOOD_HELLO = {MAGIC, 1, RING, RING, 1u << 20, 0, {0, 0}};
+static const struct hello GOOD_HELLO = {MAGIC, 1, 1, 0, 0, RING, RING, 1u << 20, {0}};
 
 static struct sockaddr_un address_of(const char *name)
 {
@@ -223,9 +227,10 @@ static void a_wrong_hello_closes_the_connection(void)
     } wrong[] = {
         {offsetof(struct hello, magic), 0},
         {offsetof(struct hello, magic), 0x31534d4c},
-        {offsetof(struct hello, version), 0},
-        {offsetof(struct hello, version), 2},
-        {offsetof(struct hello, version), 0xffffffff},
+        {offsetof(struct hello, lowest), 2},
+        {offsetof(struct hello, highest), 0},
+        {offsetof(struct hello, required), 2},
+        {offsetof(struct hello, required), 0x80000000},
         {offsetof(struct hello, request_size), 0},
         {offsetof(struct hello, request_size), 2048},
         {offsetof(struct hello, request_size), RING - 1},
@@ -249,41 +254,63 @@ static void a_wrong_hello_closes_the_connection(void)
     end_victim(&victim);
 }
 
+/* The service answers the hello with that error and its own range, and closes the connection. */
+static void expect_refusal(const struct hello *hello, size_t length, uint32_t status)
+{
+    struct refusal refusal;
+    char bytes[4096] = {0};
+    int evil = connect_raw(), memory = make_good_memory();
+    memcpy(bytes, hello, sizeof *hello);
+    send_record(evil, bytes, length, memory, 1);
+    close(memory);
+    assert_int_equal(recv(evil, &refusal, sizeof refusal, 0), sizeof refusal);
+    assert_int_equal(refusal.magic, MAGIC);
+    assert_int_equal(refusal.status, status);
+    assert_int_equal(refusal.lowest, 1);
+    assert_int_equal(refusal.highest, 1);
+    expect_closed(evil);
+}
+
 /*
- * Intent: an unknown version is answered with a refusal.
- *   evil client              victim
- *   hello, version 2 ----->
- *   <------------- refusal
+ * Intent: a client that speaks another version, or needs an unknown feature, gets an error of its own.
+ *   evil client                         victim
+ *   hello of other versions ----->
+ *   <------------------- refusal, with its range
  *   closed
  */
 static void another_version_gets_a_refusal(void)
 {
+    const struct {
+        size_t field;
+        uint32_t value;
+    } other[] = {
+        {offsetof(struct hello, lowest), 2},        {offsetof(struct hello, highest), 0},
+        {offsetof(struct hello, required), 2},      {offsetof(struct hello, required), 1u << 31},
+        {offsetof(struct hello, magic), MAGIC + 1}, /* a later hello */
+        {offsetof(struct hello, magic), 0x31534d4c} /* the other byte order */
+    };
     struct victim victim = start_victim();
-    struct hello hello = GOOD_HELLO;
-    uint32_t refusal[3] = {0, 0, 0};
-    hello.version = 2;
-    int evil = connect_raw(), memory = make_good_memory();
-    send_record(evil, &hello, sizeof hello, memory, 1);
-    close(memory);
-    assert_int_equal(recv(evil, refusal, sizeof refusal, 0), 8);
-    assert_int_equal(refusal[0], MAGIC);
-    assert_int_equal(refusal[1], MACH_SEND_INVALID_DEST);
-    expect_closed(evil);
+    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
+        struct hello hello = GOOD_HELLO;
+        memcpy((char *)&hello + other[i].field, &other[i].value, sizeof(uint32_t));
+        expect_refusal(&hello, sizeof hello, (uint32_t)LM_INCOMPATIBLE_VERSION);
+    }
+    expect_refusal(&GOOD_HELLO, sizeof GOOD_HELLO - 4, (uint32_t)LM_INCOMPATIBLE_VERSION); /* an earlier hello */
     end_victim(&victim);
 }
 
 /*
- * Intent: a record of another size is not a hello.
- *   evil client                       victim
- *   1, 8, 31, 33 or 4096 bytes ---->
+ * Intent: a record that is not a hello of any version closes the connection.
+ *   evil client                              victim
+ *   1 or 3 bytes, or 4097, or no magic ---->
  *   closed
  */
-static void a_hello_of_another_size_closes_the_connection(void)
+static void a_record_that_is_no_hello_closes_the_connection(void)
 {
-    static const size_t sizes[] = {1, 8, 31, 33, 4096};
+    static const size_t sizes[] = {1, 3, 4097};
     struct victim victim = start_victim();
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        char bytes[4096] = {0};
+        char bytes[4097] = {0};
         int evil = connect_raw(), memory = make_good_memory();
         memcpy(bytes, &GOOD_HELLO, sizeof GOOD_HELLO);
         send_record(evil, bytes, sizes[i], memory, 1);
@@ -601,8 +628,7 @@ static void hostile_leases_close_the_connection(void)
         {{UINT32_MAX, 0, SIZE}, 100, 1, SIZE, SEALS},
         {{0, 0, SIZE}, 65537, 1, SIZE, SEALS}, /* more than it holds */
         {{0, 0, SIZE}, 0xffffffff, 1, SIZE, SEALS},
-        {{0, 0, SIZE}, 0, 1, SIZE, SEALS},   /* nothing in it */
-        {{0, 0, SIZE}, 100, 2, SIZE, SEALS}, /* two descriptors */
+        {{0, 0, SIZE}, 0, 1, SIZE, SEALS}, /* nothing in it */
         {{0, 0, SIZE + 4096}, 100, 1, SIZE, SEALS},
         {{0, 0, 4096}, 100, 1, 4096, SEALS}, /* no room for data */
         {{0, 0, 0}, 100, 1, 0, SEALS},
@@ -853,7 +879,7 @@ static void a_client_sees_nothing_but_its_answer(void)
         assert_true(th_now_ms() < end);
     const uint8_t *rest = expect_frame(peer.replies, (struct frame){.length = 5, .token = 7}, "hello");
     expect_zeroes(rest, (size_t)(peer.replies + RING - rest));
-    expect_zeroes(&peer.memory->borrows + 1, RINGS - 2 * sizeof(struct words) - 12);
+    expect_zeroes(&peer.memory->required, RINGS - offsetof(struct memory, required));
     close_peer(&peer);
     end_victim(&victim);
 }
@@ -926,6 +952,7 @@ static void scribble(struct memory *memory, const struct hello *hello, enum evil
     uint8_t *replies = (uint8_t *)memory + RINGS + hello->request_size;
     static const struct frame bad = {.kind = 1, .length = 0xffffffff, .total = 0xffffffff, .token = 1};
     memory->largest_message = 0xffffffff;
+    memory->version = 1;
     store(&memory->welcomed, 1);
     if (way == BAD_TAIL)
         store(&memory->replies.tail, hello->reply_size + 64);
@@ -961,10 +988,10 @@ static void treat(int client, enum evil_way way)
         _exit(4);
     if (way >= BAD_TAIL)
         scribble(map, &hello, way);
-    static const uint32_t refusal[2] = {MAGIC, BOOTSTRAP_NOT_PRIVILEGED};
+    static const struct refusal refusal = {MAGIC, BOOTSTRAP_NOT_PRIVILEGED, 1, 1, 0, {0}};
     static const char odd[100] = "odd";
     if (way == REFUSE)
-        (void)send(client, refusal, sizeof refusal, MSG_NOSIGNAL);
+        (void)send(client, &refusal, sizeof refusal, MSG_NOSIGNAL);
     if (way == ODD_RECORDS)
         (void)send(client, odd, sizeof odd, MSG_NOSIGNAL);
     if (way == NO_BELL)
@@ -1221,7 +1248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TH_TEST(a_wrong_hello_closes_the_connection),
         TH_TEST(another_version_gets_a_refusal),
-        TH_TEST(a_hello_of_another_size_closes_the_connection),
+        TH_TEST(a_record_that_is_no_hello_closes_the_connection),
         TH_TEST(other_descriptors_close_the_connection),
         TH_TEST(another_number_of_descriptors_closes_the_connection),
         TH_TEST(silent_connections_keep_nobody_out),

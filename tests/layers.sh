@@ -57,7 +57,7 @@ check_alone()
     else
         compiles "$file" gcc -std=c11
         compiles "$file" g++ -std=c++17 -x c++
-        compiles "$file" gcc -std=c11 -DLM_DECLARATIONS_ONLY
+        compiles "$file" gcc -std=c11 -DLIGHTMESSAGING_SEPARATE
     fi
 }
 

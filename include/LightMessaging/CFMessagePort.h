@@ -71,7 +71,7 @@ LM_API CFMessagePortRef CFMessagePortCreateLocal(CFAllocatorRef allocator, CFStr
                                                  Boolean *shouldFreeInfo);
 /* Connects to the local port of that name, within LIGHTMESSAGING_TIMEOUT. Returns a remote port, with a reference for
  * the caller; NULL if no port of that name exists now, it may not be called, the time is over, or memory runs out. */
-LM_API CFMessagePortRef CFMessagePortCreateRemote(CFAllocatorRef allocator, CFStringRef name);
+LM_FILE_API CFMessagePortRef CFMessagePortCreateRemote(CFAllocatorRef allocator, CFStringRef name);
 
 /*
  * Sends a request to a remote port and, unless `replyMode` is NULL, waits for the reply.
@@ -116,13 +116,16 @@ LM_API void CFMessagePortSetInvalidationCallBack(CFMessagePortRef port, CFMessag
 LM_API CFMessagePortInvalidationCallBack CFMessagePortGetInvalidationCallBack(CFMessagePortRef port);
 
 /* RocketBootstrap's name for CFMessagePortCreateRemote. A sandboxed process reaches only unlocked ports. */
-LM_API CFMessagePortRef rocketbootstrap_cfmessageportcreateremote(CFAllocatorRef allocator, CFStringRef name);
+LM_FILE_API CFMessagePortRef rocketbootstrap_cfmessageportcreateremote(CFAllocatorRef allocator, CFStringRef name);
 /* Unlocks a local port's name for sandboxed processes. Errors as in rocketbootstrap_unlock, and KERN_INVALID_ARGUMENT
  * for a port that is NULL, remote or has no name. */
 LM_API kern_return_t rocketbootstrap_cfmessageportexposelocal(CFMessagePortRef port);
 
 #ifndef LM_DECLARATIONS_ONLY
 #include "detail/compat/message_port.h"
+#endif
+#ifdef LM_FILE_CODE
+#include "detail/compat/message_port_file.h"
 #endif
 
 #endif

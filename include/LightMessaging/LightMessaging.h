@@ -15,30 +15,31 @@
  *       (CFMachPortCallBack)answer);
  *   CFRunLoopRun();
  *
- * Copy the folders LightMessaging and rocketbootstrap next to each other into an include path, include this file, and
- * that is all.
+ * To use it, copy the folders LightMessaging and rocketbootstrap side by side into an include path, and include this
+ * file.
  *
- * Define before including, if at all:
- *   LIGHTMESSAGING_TIMEOUT             milliseconds that a call of this file may take, look-up and connecting included.
- *                                      Undefined: for ever. 0: not at all. Files of one program may differ.
+ * Macros that a file may define before it includes this one:
+ *   LIGHTMESSAGING_TIMEOUT             the default timeout of the file's sends, in milliseconds; 0 does not wait at all.
+ *                                      Files of one program may differ. See "Timeouts".
  *   LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 1 (the default): starting a service also unlocks it for sandboxed processes.
- *                                      0: it does not; only rocketbootstrap_unlock, which is remembered, does then.
- *   LIGHTMESSAGING_SEPARATE            for programs of many files, which compile faster with it: the file gets
- *                                      declarations only. Files in Objective-C, and those that define one of the above,
- *                                      keep code of their own all the same.
- *   LIGHTMESSAGING_IMPLEMENTATION      in one file in C or C++ of such a program or plugin, which has the code for all.
- *                                      Include all headers there that the others use. What is defined above it holds
- *                                      for them, too.
+ *                                      0: only rocketbootstrap_unlock unlocks it.
+ *   LIGHTMESSAGING_SEPARATE            for programs of many files: the file gets declarations and compiles faster. The
+ *                                      two macros above work as usual. Files in Objective-C have code of their own
+ *                                      all the same.
+ *   LIGHTMESSAGING_IMPLEMENTATION      in one file in C or C++ of such a program or plugin, which has the code for all
+ *                                      of them. This file includes all of the headers that the others use.
  *
- * Errors are 0 for success, or a number that mach_error_string explains. A call that fails with MACH_SEND_... or
- * BOOTSTRAP_... was never taken by the service and never will be, and can be repeated; MACH_RCV_... means that it was
- * taken and no answer came.
+ * Errors: functions that return kern_return_t return 0 for success, or a number that mach_error_string explains. After
+ * MACH_SEND_... and BOOTSTRAP_... errors the service has not taken the message and never will; the send can be
+ * repeated. After MACH_RCV_... errors it has taken the message, but no reply came.
  *
- * With LM_DEBUG=1 in its environment, a program that uses this writes a line per event to its standard error stream:
- * the time, the process, the connection, what happened; of errors which name, which path, and what to do about it.
+ * Log: if LM_DEBUG is 1 in the environment, the library writes a line per event to the standard error stream. A line
+ * about an error names the service, the path and the remedy.
  *
- * Threads: every function may be called from any thread. A connection may be shared by all threads.
- * Lengths are bytes, from 0 to 2^32 - 1. Message ids are yours. Data arrive as they were sent, aligned to 16 bytes.
+ * Threads: every function may be called from any thread, and a connection may be shared by all threads. No function may
+ * be called from a signal handler.
+ *
+ * Lengths are in bytes, from 0 to 2^32 - 1. Data arrive as they were sent, aligned to 16 bytes.
  */
 #ifndef LIGHTMESSAGING_LIGHTMESSAGING_H
 #define LIGHTMESSAGING_LIGHTMESSAGING_H
@@ -56,8 +57,9 @@
 /* --- Types --- */
 
 /*
- * A connection to a named service. Fill in the name; serverPort may be MACH_PORT_NULL or anything else, it is looked up
- * when first used. All connections of a process to one service share one channel; there is nothing to close.
+ * A connection to a named service. Set serverName; serverPort may have any value, MACH_PORT_NULL included: the first
+ * use looks the service up and stores its port there. All connections of a process to one service share one channel.
+ * There is nothing to close. mach_port_deallocate on serverPort closes the channel.
  */
 typedef struct {
     mach_port_t serverPort;
@@ -66,15 +68,15 @@ typedef struct {
 typedef LMConnection *LMConnectionRef;
 
 typedef struct {
-    uint32_t msgh_bits;           /* MACH_MSGH_BITS_COMPLEX if the data is out of line, else 0 */
-    mach_msg_size_t msgh_size;    /* of the message with its in-line data */
-    mach_port_t msgh_remote_port; /* in a request: where the reply goes; MACH_PORT_NULL in a one-way message */
-    mach_port_t msgh_local_port;  /* in a request: the service's port */
-    mach_msg_id_t msgh_id;        /* what the sender passed */
+    uint32_t msgh_bits;           /* MACH_MSGH_BITS_COMPLEX if the data are out of line, else 0 */
+    mach_msg_size_t msgh_size;    /* size of the message with its in-line data */
+    mach_port_t msgh_remote_port; /* of a request: the reply port; MACH_PORT_NULL in a one-way message */
+    mach_port_t msgh_local_port;  /* of a request: the service's port */
+    mach_msg_id_t msgh_id;        /* the sender's message id */
 } mach_msg_header_t;
 
 typedef struct {
-    uint32_t msgh_descriptor_count; /* 1: data.out_of_line is valid; 0: data.in_line */
+    uint32_t msgh_descriptor_count; /* 1: data.out_of_line is valid; 0: data.in_line is valid */
 } mach_msg_body_t;
 
 typedef struct {
@@ -84,12 +86,12 @@ typedef struct {
 
 #define MACH_MSGH_BITS_COMPLEX 0x80000000u
 
-/* A received message. Use LMMessageGetData and LMMessageGetDataLength rather than the data's fields. */
+/* A received message. Read its data with LMMessageGetData and LMMessageGetDataLength, not from the fields. */
 typedef struct LMMessage {
     mach_msg_header_t head;
     mach_msg_body_t body;
-    struct lm_parcel *descriptors; /* LMMessageTakeDescriptor; NULL: none */
-    struct lm_segment *lent;       /* where the data are, if they came in a lent buffer */
+    struct lm_parcel *descriptors; /* internal: file descriptors that came with the message */
+    struct lm_segment *lent;       /* internal: the lent buffer that holds the data */
     union {
         struct {
             mach_msg_ool_descriptor_t descriptor;
@@ -101,168 +103,287 @@ typedef struct LMMessage {
     } data;
 } LMMessage;
 
-/* One message can carry LM_DESCRIPTORS_MAX file descriptors, which is 253: the kernel's own limit for a record of a
- * socket. A name has at most LM_NAME_MAX bytes, 127. */
-/* Up to this many bytes of data are stored in the message itself; more are in memory of their own. */
+/*
+ * Limits. A message has at most LM_DESCRIPTORS_MAX (253) file descriptors, the kernel's limit for a socket's record. A
+ * service name has at most LM_NAME_MAX (127) bytes, so that it fits a name_t. Up to LM_INLINE_MAX bytes of data, a page,
+ * are stored in the message itself; more are in memory of their own.
+ */
 #define LM_INLINE_MAX 4096u
 
-/* Where a reply is put: an object on the caller's stack, which needs no initialisation. */
+/* The default limit of a request and of a reply, in bytes: 256 MiB. A longer message is more likely a mistake than
+ * intended; the number is not tuned. */
+#define LM_LARGEST_MESSAGE 0x10000000u
+
+/* A place for a reply, on the caller's stack or from LMResponseCreate. It needs no initialisation. */
 typedef struct LMResponseBuffer {
     LMMessage message;
     uint8_t slack[LM_INLINE_MAX];
 } LMResponseBuffer;
 
-/*
- * Spinning before sleeping. A thread that waits for a message polls shared memory for a while before it sleeps, if its
- * last waits were short enough for that to pay. A call between two busy cores then takes less than a microsecond
- * instead of tens. It costs at most that many microseconds of processor time before a sleep; a waiter that has nothing
- * to do sleeps until it is woken, and one whose spins find nothing spins ever more rarely. Where more threads are in
- * calls on one channel than there are cores, they yield theirs between two polls. A thread restricted to one core (when
- * it opens the channel, or makes the run loop) never spins.
- *
- * Switch it off where the battery or the other programs on the machine matter more: with LM_SPIN_NEVER for a service or
- * a connection, or with LM_SPIN_US=0 in the environment, whose number of microseconds is the upper bound for a process.
- */
-#define LM_SPIN_NEVER UINT32_MAX
-
-/* As a timeout: wait for ever. */
-#define LM_TIMEOUT_NEVER UINT32_MAX
-
-/* Defaults, in bytes: the longest request that a service takes, and the longest reply that a client takes. */
-#define LM_LARGEST_MESSAGE 0x10000000u /* 256 MiB: the size at which a slip is likelier than a use; not tuned */
-
-/* A service that was started; the same thing as the port in its callback. */
+/* A service that was started: the port that its callback gets. */
 typedef CFMachPortRef LMServiceRef;
 
 /* An asynchronous call. CFRetain and CFRelease count references to it. */
 typedef struct lm_async *LMCallRef;
 
-/* What is told of a service's comings and goings. */
+/* A watch on a service's starts and deaths. CFRetain and CFRelease count references to it. */
 typedef struct lm_observer *LMObserverRef;
 
 /* A buffer to fill and send; see "Lent buffers". */
 typedef struct lm_segment *LMBufferRef;
 
-/* How an asynchronous call ended. The response is freed after the callback, which may consume it; it is an empty
- * message unless the status is 0. */
+/* --- Timeouts ---
+ *
+ * A timeout covers a whole send: look-up, connection, waiting for room and waiting for the reply. The first of these
+ * that is set applies: the timeout of the send; the file's LIGHTMESSAGING_TIMEOUT; the service name's
+ * (LMConnectionSetTimeout); the process's (LMSetTimeout). If none is set, a send waits for ever.
+ */
+
+/* A timeout in milliseconds that is never over. */
+#define LM_TIMEOUT_NEVER 0xffffffffu
+/* A timeout that is over at once: the send succeeds only if it need not wait. Where a function takes a timeout of its
+ * own as a number, 0 means the same. */
+#define LM_TIMEOUT_POLL 0xfffffffeu
+
+/*
+ * Sets the default timeout of this process's sends to a name, in milliseconds: 1 to LM_TIMEOUT_NEVER, or 0 to unset it.
+ * Does not connect. The setting is kept for the life of the process; one entry is kept per name.
+ * Errors: KERN_INVALID_ARGUMENT (NULL connection, illegal name), KERN_RESOURCE_SHORTAGE (no memory).
+ */
+LM_API kern_return_t LMConnectionSetTimeout(LMConnectionRef connection, uint32_t milliseconds);
+
+/* Sets the default timeout of all sends of this process, likewise. */
+LM_API void LMSetTimeout(uint32_t milliseconds);
+
+/* --- Sending --- */
+
+/*
+ * What to send. Set the fields that you need and leave the others 0: LMSend send = {0}. The structure may grow in later
+ * versions. `reserved` must be 0.
+ */
+typedef struct {
+    SInt32 messageId;         /* yours; the receiver gets it */
+    uint32_t timeout;         /* milliseconds, LM_TIMEOUT_POLL or LM_TIMEOUT_NEVER; 0: see "Timeouts" */
+    const void *data;         /* may be NULL if length is 0 */
+    uint32_t length;          /* bytes of data */
+    uint32_t descriptorCount; /* at most LM_DESCRIPTORS_MAX */
+    const int *descriptors;   /* arrive as close-on-exec copies; yours stay open */
+    LMBufferRef *buffer;      /* sent in place of data, which is NULL then; see "Lent buffers" */
+    const int *interrupt;     /* a descriptor: when it is readable, the send stops waiting; NULL: none */
+    uintptr_t reserved[2];
+} LMSend;
+
+/*
+ * Sends a message. If `response` is NULL the message is one-way; else this waits for the reply and stores it there.
+ * Free the response with LMResponseBufferFree, or consume it. After an error the response is an empty message, which may
+ * be read and freed.
+ *
+ * One-way: returns 0 when the message is queued. It then reaches the service even if this process exits or is killed.
+ * The send waits only while the queue, which holds 512 KiB, is full. A message that is longer than 64 KiB, is in a
+ * buffer or has descriptors does not fit the queue: the send waits until the service has taken it.
+ *
+ * Data and descriptors may be changed, freed and closed when this returns.
+ *
+ * If the service dies, the one-way messages that it had not taken are kept in this process. They go to the next service
+ * of that name, in order and before newer messages, when this process next uses a connection to the name, or when it
+ * ends by `exit` or a return from `main`, which this can delay by half a second. They are lost if this process has ended
+ * when the service dies; if it is killed or calls `_exit`; if it ends while no service has the name; or if it does not
+ * use a connection to the name again. A message sent after the service's death is never kept: it goes to the next
+ * service, or the send returns an error. (In a continuous stream of messages, this holds from about 10 microseconds
+ * after the death.)
+ *
+ * Errors of both kinds:
+ *
+ *   KERN_INVALID_ARGUMENT      connection or send is NULL; the data are NULL and the length is not 0; both data and
+ *                              buffer are set; the name is empty, illegal or has no NUL; a descriptor is not open, or
+ *                              there are too many
+ *   BOOTSTRAP_UNKNOWN_SERVICE  no process serves the name
+ *   BOOTSTRAP_NOT_PRIVILEGED   the service cannot be reached from here, or refuses this user
+ *   LM_INCOMPATIBLE_VERSION    the service speaks other versions of the protocol (LMConnectionGetServiceVersions), or
+ *                              has the other byte order; nothing was taken, and a repetition fails likewise
+ *   MACH_SEND_TOO_LARGE        the service accepts no message of that length
+ *   MACH_SEND_TIMED_OUT        the timeout is over; the message was withdrawn
+ *   MACH_SEND_INTERRUPTED      `interrupt` became readable; the message was withdrawn
+ *   MACH_SEND_INVALID_DEST     the service died before it took the message, and no other has taken its place
+ *   KERN_RESOURCE_SHORTAGE     no memory or descriptors, here or in the service; or this user's quota there is used up
+ *
+ * Errors of two-way messages:
+ *
+ *   MACH_RCV_TIMED_OUT    the service took the message and did not reply in time; a late reply is dropped
+ *   MACH_RCV_INTERRUPTED  `interrupt` became readable after the service had taken the message
+ *   MACH_RCV_PORT_DIED    the service took the message and then died, or gave up the reply port; or memory or
+ *                         descriptors for the reply ran out here
+ *   LM_STATUS_REPLY       the service replied with a status instead of data: LMResponseGetStatus
+ *
+ * A service decides who may call only after the first message of a connection is queued. That message may get 0, and
+ * the next one BOOTSTRAP_NOT_PRIVILEGED.
+ */
+LM_FILE_API kern_return_t LMConnectionSend(LMConnectionRef connection, const LMSend *send, LMResponseBuffer *response);
+
+/* Reports the end of an asynchronous call. `status` and `response` are those of a two-way LMConnectionSend. The callback
+ * may consume the response; it is freed afterwards. */
 typedef void (*LMReplyCallBack)(LMCallRef call, kern_return_t status, LMResponseBuffer *response, void *info);
 
-/* --- Client --- */
+/*
+ * Sends a two-way message and does not wait for the reply. The thread that runs `runLoop` calls `callback` once, when
+ * the call ends. The data are copied and the descriptors duplicated; the messages are sent in the order of the calls, as
+ * the service makes room. The function itself waits only to connect, while thousands of other processes connect.
+ *
+ *   send      as for LMConnectionSend, but `interrupt` must be NULL. The timeout covers the whole call
+ *   callback  gets `info`
+ *   call      may be NULL; else gets the call, with a reference for the caller, or NULL after an error
+ *
+ * The run loop keeps running until the call has ended. After 0, a buffer in `send` belongs to the call, however that
+ * ends, and is set to NULL. After an error the callback is not called. Errors as for LMConnectionSend, and:
+ *
+ *   KERN_INVALID_ARGUMENT  NULL run loop or callback
+ *   MACH_SEND_NO_BUFFER    256 MiB wait for the service already
+ */
+LM_FILE_API kern_return_t LMConnectionSendAsync(LMConnectionRef connection, const LMSend *send, CFRunLoopRef runLoop,
+                                                LMReplyCallBack callback, void *info, LMCallRef *call);
 
-/*
- * Sends and does not wait for an answer. 0: the message is queued, and reaches the service even if this process exits
- * or is killed at once. Waits, within the timeout, only while the queue is full (or, over 64 KiB, until the service has
- * taken it). The queue holds 512 KiB. The data may be changed or freed as soon as it returns.
- *
- * If the service dies first, this process keeps the messages that the service had not taken. They go to the next
- * service of that name, in order and before newer messages, when this process next uses a connection to the name, or
- * when it ends by `exit` or by a return from `main`, which that may hold up for half a second. They are lost if this
- * process has ended when the service dies, if it is killed or calls `_exit` before they could go, if it ends while no
- * service has the name, or if nobody uses a connection to the name again. A message that is sent when the service is
- * dead already is not kept: it goes to the next service, or the send fails. (Where a stream of messages is being sent,
- * that holds from some 10 microseconds after the death.)
- *
- *   KERN_INVALID_ARGUMENT      NULL connection, NULL data with a length, empty or illegal name, no NUL in it
- *   BOOTSTRAP_UNKNOWN_SERVICE  no process serves the name
- *   BOOTSTRAP_NOT_PRIVILEGED   it may not be called from here, or by this user
- *   MACH_SEND_TOO_LARGE        the service takes no message of that length; nothing was sent
- *   MACH_SEND_TIMED_OUT        the timeout passed; nothing of the message will arrive
- *   MACH_SEND_INVALID_DEST     the service died before it took the message, and is not back
- *   KERN_RESOURCE_SHORTAGE     no memory or descriptors, or the service's quota for this user is used up
- *
- * The service's answer to who may call comes after the first message was queued: that one may get 0, and the next one
- * BOOTSTRAP_NOT_PRIVILEGED.
- */
-LM_API kern_return_t LMConnectionSendOneWay(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                            uint32_t length);
-LM_API kern_return_t LMConnectionSendOneWayWithTimeout(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                                       uint32_t length, uint32_t milliseconds);
-/* The same without data. */
-LM_API kern_return_t LMConnectionSendEmptyOneWay(LMConnectionRef connection, SInt32 messageId);
-/* The same with a CFData's bytes; NULL is an empty message. True if it was sent (unlike its siblings). */
-LM_API bool LMConnectionSendOneWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data);
-
-/*
- * Sends and waits for the reply, which it puts into `response`; free that with LMResponseBufferFree, or consume it.
- * After a failure the response is an empty message, safe to read and free. Besides the errors above:
- *
- *   MACH_RCV_TIMED_OUT  the service took the call and did not answer in time; a late answer is dropped
- *   MACH_RCV_PORT_DIED  the service took the call and died, or gave up the reply port; or there was no memory, or no
- *                       room for descriptors, to receive the reply
- */
-LM_API kern_return_t LMConnectionSendTwoWay(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                            uint32_t length, LMResponseBuffer *response);
-LM_API kern_return_t LMConnectionSendTwoWayWithTimeout(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                                       uint32_t length, uint32_t milliseconds,
-                                                       LMResponseBuffer *response);
-LM_API kern_return_t LMConnectionSendTwoWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data,
-                                                LMResponseBuffer *response);
-
-/*
- * The same with up to LM_DESCRIPTORS_MAX file descriptors, which arrive with the message, as close-on-exec copies;
- * yours stay open. A one-way message with descriptors waits, within its timeout, until the service has taken it.
- * Besides the errors above:
- *
- *   KERN_INVALID_ARGUMENT   there are too many, or one is not open
- *   KERN_RESOURCE_SHORTAGE  the service has no room for them
- */
-LM_API kern_return_t LMConnectionSendOneWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
-                                                           const void *data, uint32_t length, const int *descriptors,
-                                                           uint32_t count, uint32_t milliseconds);
-LM_API kern_return_t LMConnectionSendTwoWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
-                                                           const void *data, uint32_t length, const int *descriptors,
-                                                           uint32_t count, uint32_t milliseconds,
-                                                           LMResponseBuffer *response);
-
-/*
- * How long a thread of this process that waits for the service looks before it sleeps: 1 to 1000 microseconds, 0 for
- * the default, which is 50, or LM_SPIN_NEVER. For all connections of this process to the name, also after the service
- * restarts. Connects first, with errors as above; KERN_INVALID_ARGUMENT for a longer time.
- */
-LM_API kern_return_t LMConnectionSetSpin(LMConnectionRef connection, uint32_t microseconds);
-
-/*
- * Sends and goes on; the callback is called once, in the thread that runs the loop, with what LMConnectionSendTwoWay
- * would return. The data are copied, and go out in the order of the sends as the service makes room; nothing waits here
- * but connecting, when thousands of others are connecting too. A call keeps its run loop running until it has ended.
- * `call` may be NULL; else it gets the call, with a reference that is yours to give up with CFRelease. If this returns
- * an error, `call` gets NULL and the callback is not called. Besides the errors above:
- *
- *   MACH_SEND_NO_BUFFER  256 MiB stand in line for the service already
- */
-LM_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                                 uint32_t length, uint32_t milliseconds, CFRunLoopRef runLoop,
-                                                 LMReplyCallBack callback, void *info, LMCallRef *call);
-/*
- * Gives an asynchronous call up. True: its callback will not be called; the request is taken back if the service has
- * not taken it. False: the callback has been called, or has begun in another thread. Any thread.
- */
+/* Cancels an asynchronous call. True: the callback will not be called; the message is withdrawn unless the service has
+ * taken it. False: the callback has been called or is running, or `call` is NULL. */
 LM_API bool LMCallCancel(LMCallRef call);
 
 /*
- * Tells when a connection's service comes and goes. The callback is called in the thread that runs the loop: once soon
- * with how it is now, then at each change; a restart is always told as both. The service is there when it has let us
- * in, and away when it has died, was stopped for good or does not let us in. An observer keeps a channel to the service
- * open, and its run loop running, until it is invalidated; it is yours, to be given up with CFRelease after that.
+ * LMConnectionSend in fewer words. The names say which fields are set, and `milliseconds` is the timeout: 0 to
+ * LM_TIMEOUT_NEVER, where 0 means LM_TIMEOUT_POLL. One-way messages:
+ */
+LM_FILE_API kern_return_t LMConnectionSendOneWay(LMConnectionRef connection, SInt32 messageId, const void *data,
+                                                 uint32_t length);
+LM_FILE_API kern_return_t LMConnectionSendEmptyOneWay(LMConnectionRef connection, SInt32 messageId);
+LM_FILE_API kern_return_t LMConnectionSendOneWayWithTimeout(LMConnectionRef connection, SInt32 messageId,
+                                                            const void *data, uint32_t length, uint32_t milliseconds);
+LM_FILE_API kern_return_t LMConnectionSendOneWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
+                                                                const void *data, uint32_t length,
+                                                                const int *descriptors, uint32_t count,
+                                                                uint32_t milliseconds);
+LM_FILE_API kern_return_t LMConnectionSendOneWayBuffer(LMConnectionRef connection, SInt32 messageId,
+                                                       LMBufferRef *buffer);
+LM_FILE_API kern_return_t LMConnectionSendOneWayBufferWithTimeout(LMConnectionRef connection, SInt32 messageId,
+                                                                  LMBufferRef *buffer, uint32_t milliseconds);
+/* Sends a CFData's bytes; NULL sends an empty message. Unlike its siblings, returns true if the message was sent. */
+LM_FILE_API bool LMConnectionSendOneWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data);
+
+/* Two-way messages; KERN_INVALID_ARGUMENT if `response` is NULL: */
+LM_FILE_API kern_return_t LMConnectionSendTwoWay(LMConnectionRef connection, SInt32 messageId, const void *data,
+                                                 uint32_t length, LMResponseBuffer *response);
+LM_FILE_API kern_return_t LMConnectionSendTwoWayWithTimeout(LMConnectionRef connection, SInt32 messageId,
+                                                            const void *data, uint32_t length, uint32_t milliseconds,
+                                                            LMResponseBuffer *response);
+LM_FILE_API kern_return_t LMConnectionSendTwoWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
+                                                                const void *data, uint32_t length,
+                                                                const int *descriptors, uint32_t count,
+                                                                uint32_t milliseconds, LMResponseBuffer *response);
+LM_FILE_API kern_return_t LMConnectionSendTwoWayBuffer(LMConnectionRef connection, SInt32 messageId,
+                                                       LMBufferRef *buffer, LMResponseBuffer *response);
+LM_FILE_API kern_return_t LMConnectionSendTwoWayBufferWithTimeout(LMConnectionRef connection, SInt32 messageId,
+                                                                  LMBufferRef *buffer, uint32_t milliseconds,
+                                                                  LMResponseBuffer *response);
+LM_FILE_API kern_return_t LMConnectionSendTwoWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data,
+                                                     LMResponseBuffer *response);
+LM_FILE_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SInt32 messageId, const void *data,
+                                                      uint32_t length, uint32_t milliseconds, CFRunLoopRef runLoop,
+                                                      LMReplyCallBack callback, void *info, LMCallRef *call);
+
+/* --- Responses --- */
+
+/* Allocates a response on the heap, for callers that have no C stack, and frees one. LMResponseCreate returns an empty
+ * response, or NULL if memory runs out. LMResponseFree also frees what the response holds. NULL is ignored. */
+LM_API LMResponseBuffer *LMResponseCreate(void);
+LM_API void LMResponseFree(LMResponseBuffer *response);
+
+/* Frees what a response holds, and leaves an empty message; the response itself remains the caller's. Idempotent. NULL
+ * is ignored. */
+LM_API void LMResponseBufferFree(LMResponseBuffer *response);
+
+/* Returns the reply as a 32-bit integer in this machine's byte order, 0 if it is not 4 bytes long, and frees the
+ * response as LMResponseBufferFree does. */
+LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response);
+
+/* Returns the status that came as the reply, if the send returned LM_STATUS_REPLY. */
+LM_API int32_t LMResponseGetStatus(const LMResponseBuffer *response);
+
+/* --- Connections --- */
+
+/*
+ * Waits until a service of that name lets this process in, at most `milliseconds`. Errors:
+ *
+ *   MACH_SEND_TIMED_OUT       no process served the name in time
+ *   BOOTSTRAP_NOT_PRIVILEGED, LM_INCOMPATIBLE_VERSION, KERN_INVALID_ARGUMENT, KERN_RESOURCE_SHORTAGE
+ *                             as for LMConnectionSend; returned at once
+ */
+LM_API kern_return_t LMConnectionWaitForService(LMConnectionRef connection, uint32_t milliseconds);
+
+/*
+ * Reports the starts and deaths of a connection's service. The thread that runs `runLoop` calls `callback` with the
+ * state soon after this returns, and at each change; a restart is always reported as a death and a start. A service is
+ * there once it has let this process in. It is away when it has died, was invalidated, or refuses this process.
+ *
+ * `observer` gets the observer, with a reference for the caller. It keeps a channel to the service open and its run loop
+ * running until it is invalidated. `serverName` is valid during the callback.
+ *
+ *   KERN_INVALID_ARGUMENT   NULL connection, run loop, callback or observer; illegal name
+ *   KERN_RESOURCE_SHORTAGE  no memory or descriptors
  */
 typedef void (*LMObserverCallBack)(LMObserverRef observer, const char *serverName, bool isThere, void *info);
 LM_API kern_return_t LMConnectionObserve(LMConnectionRef connection, CFRunLoopRef runLoop, LMObserverCallBack callback,
                                          void *info, LMObserverRef *observer);
-/* No further callback begins; one that another thread is in finishes. Idempotent, any thread. */
+/* Stops an observer: no further callback begins, and a callback that is running in another thread finishes. Idempotent.
+ * NULL is ignored. The caller's reference remains, to be given up with CFRelease. */
 LM_API void LMObserverInvalidate(LMObserverRef observer);
 
-/* The reply as a 32-bit integer of this machine's byte order; 0 if it is not 4 bytes long. Frees the response. */
-LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response);
-/* Frees what the response holds and leaves an empty message. Idempotent. A service calls it on requests, cast from
- * LMMessage *. */
-LM_API void LMResponseBufferFree(LMResponseBuffer *response);
-
-/* --- Lent buffers --- */
+/*
+ * Spinning. A thread that waits for a message polls shared memory before it sleeps, if its last waits were short. A call
+ * between two busy cores then takes less than a microsecond instead of tens. A spin costs at most the set time of
+ * processor time before a sleep; a thread whose spins find nothing spins ever more rarely, and an idle thread sleeps
+ * until it is woken. If more threads call on one channel than there are cores, spinning threads yield their core. A
+ * thread that may use only one core when it opens the channel or creates the run loop never spins.
+ *
+ * Disable spinning where battery life or other programs matter more: LM_SPIN_NEVER for a service or a connection, or
+ * LM_SPIN_US=0 in the environment. LM_SPIN_US is an upper limit, in microseconds, for a process.
+ */
+#define LM_SPIN_NEVER 0xffffffffu
 
 /*
- * For large data: a buffer in memory that goes to the other side as it is, so that sending takes equally long whatever
- * its size. What a program fills there anyway (a picture, a file that is read) is never copied. Buffers are used again,
- * and warm, once the receiver has freed the message; a program that sends one after another makes no system call.
+ * Sets how long this process's threads spin while they wait for the service: 1 to 1000 microseconds, 0 for the default
+ * of 50, or LM_SPIN_NEVER. Applies to all connections of this process to the name, also after the service restarts.
+ * Connects first; errors as for LMConnectionSend, and KERN_INVALID_ARGUMENT for other times.
+ */
+LM_FILE_API kern_return_t LMConnectionSetSpin(LMConnectionRef connection, uint32_t microseconds);
+
+/* The versions of the protocol that this library speaks. A later version may speak several. */
+#define LM_PROTOCOL_LOWEST  1u
+#define LM_PROTOCOL_HIGHEST 1u
+
+/* The versions of the protocol that a service speaks, and the features that it knows, as docs/PROTOCOL.md numbers
+ * them. */
+typedef struct {
+    uint32_t lowest, highest;
+    uint32_t spoken; /* with this process; 0: none, since the service refused it */
+    uint32_t features;
+    bool otherByteOrder;
+    uint32_t reserved[4];
+} LMServiceVersions;
+
+/*
+ * Stores the versions that the name's service told this process when it last accepted or refused a connection; does not
+ * connect. KERN_INVALID_ARGUMENT: NULL or an illegal name; BOOTSTRAP_UNKNOWN_SERVICE: no service of that name has told
+ * this process its versions so far.
+ */
+LM_API kern_return_t LMConnectionGetServiceVersions(const LMConnection *connection, LMServiceVersions *versions);
+
+/* Sets the longest reply that this process accepts on channels that it opens from now on. The default is
+ * LM_LARGEST_MESSAGE. */
+LM_API void LMSetLargestReply(uint32_t bytes);
+
+/* --- Lent buffers ---
+ *
+ * A lent buffer is shared memory that the receiver gets as it is, so that the time of a send does not depend on its
+ * length. Fill the buffer in place: an image that is drawn there, or a file that is read there, is never copied. The
+ * channel reuses a buffer once the receiver has freed the message; a program that sends one buffer after another then
+ * makes no system call.
  *
  *     LMBufferRef buffer;
  *     LMConnectionCreateBuffer(&connection, length, &buffer);
@@ -270,275 +391,316 @@ LM_API void LMResponseBufferFree(LMResponseBuffer *response);
  *     LMConnectionSendTwoWayBuffer(&connection, DRAWN, &buffer, &response);
  *     LMBufferFree(buffer);
  *
- * A sending function takes the buffer and sets yours to NULL, unless nothing of the message will arrive: then it is
- * still yours, to be sent again or freed. What it holds at first is undefined: zeroes, or what you sent before. Each
- * channel lends up to 8 buffers and 256 MiB at a time in each direction; beyond that, without memfds, or on another
- * connection than it was made for, a buffer is sent as a copy, and all else is the same.
+ * A function that sends a buffer takes it over and sets the caller's variable to NULL. If it returns an error after
+ * which nothing of the message will arrive (MACH_SEND_..., BOOTSTRAP_..., KERN_...), the buffer remains the caller's, to
+ * be sent again or freed.
  *
- * The receiver gets an ordinary message, and can read and write its data until it frees it. A sender that goes on
- * writing to a buffer that it has sent can change what the receiver reads. So buffers go between processes of one user
- * only, and not to a receiver that wants none (LMServiceOptions, LMSetPrivateCopies): these get private copies. A
- * service that lets sandboxed processes of its own user in, and does not trust them, is better off with copies. Lent
- * buffers don't count in quotas. The first message on a connection goes as a copy too.
+ * A channel lends up to 8 buffers and 256 MiB at a time in each direction. A buffer is sent as a copy, with the same
+ * result, beyond these limits; if the system forbids memfds; on another connection than it was created for; with 253
+ * descriptors; in the first message on a channel; to another user's process; and to a receiver that wants private copies
+ * (LMServiceOptions.privateCopies, LMSetPrivateCopies).
+ *
+ * The receiver gets an ordinary message, and may read and write its data until it frees the message. A sender that goes
+ * on writing to a buffer that it has sent can change what the receiver reads: a service that does not trust every
+ * process of its own user should set privateCopies. Lent buffers do not count in quotas.
  *
  * One thread at a time may use a buffer. A child that is forked while a message in a lent buffer is held shares its
- * data, and sees them change once the parent has freed it: copy what it needs.
+ * data, and sees them change once the parent has freed the message.
  */
 
-/* A buffer for requests of that many bytes, at least one, 4096-aligned. Connects if need be, with errors as for
- * sending; KERN_RESOURCE_SHORTAGE: no memory. */
-LM_API kern_return_t LMConnectionCreateBuffer(LMConnectionRef connection, uint32_t length, LMBufferRef *buffer);
-/* A buffer for the reply to that call, likewise. The port is still to be used. MACH_SEND_INVALID_RIGHT: not a reply
- * port, or used before. */
+/* Creates a buffer for a message of `length` bytes, at least one; its bytes are aligned to 4096. What it holds at first
+ * is undefined: zeroes, or an earlier message. Connects if needed, with errors as for LMConnectionSend. Give the buffer
+ * up by sending it or with LMBufferFree. */
+LM_FILE_API kern_return_t LMConnectionCreateBuffer(LMConnectionRef connection, uint32_t length, LMBufferRef *buffer);
+
+/* Creates a buffer for the reply to a call, likewise. The reply port remains to be used. Errors: KERN_INVALID_ARGUMENT
+ * (NULL, or no length), KERN_RESOURCE_SHORTAGE (no memory), MACH_SEND_INVALID_RIGHT (not a reply port, or used). */
 LM_API kern_return_t LMReplyCreateBuffer(mach_port_t replyPort, uint32_t length, LMBufferRef *buffer);
+
+/* A buffer's bytes and length. The buffer must not be NULL. */
 LM_API void *LMBufferGetBytes(LMBufferRef buffer);
 LM_API uint32_t LMBufferGetLength(LMBufferRef buffer);
-/* Gives a buffer up that was not sent. NULL is nothing. */
+
+/* Gives up a buffer that was not sent. NULL is ignored. */
 LM_API void LMBufferFree(LMBufferRef buffer);
-/* As LMConnectionSendOneWay and LMConnectionSendTwoWay; the first waits until the service has taken the message. */
-LM_API kern_return_t LMConnectionSendOneWayBuffer(LMConnectionRef connection, SInt32 messageId, LMBufferRef *buffer);
-LM_API kern_return_t LMConnectionSendOneWayBufferWithTimeout(LMConnectionRef connection, SInt32 messageId,
-                                                             LMBufferRef *buffer, uint32_t milliseconds);
-LM_API kern_return_t LMConnectionSendTwoWayBuffer(LMConnectionRef connection, SInt32 messageId, LMBufferRef *buffer,
-                                                  LMResponseBuffer *response);
-LM_API kern_return_t LMConnectionSendTwoWayBufferWithTimeout(LMConnectionRef connection, SInt32 messageId,
-                                                             LMBufferRef *buffer, uint32_t milliseconds,
-                                                             LMResponseBuffer *response);
-/* As LMSendReply. The reply port is used up, whatever is returned. */
-LM_API kern_return_t LMSendReplyBuffer(mach_port_t replyPort, LMBufferRef *buffer);
-/* Whether replies come as private copies, even from this user's services; on channels opened from now on. */
+
+/* Sets whether this process gets replies as private copies, also from its own user's services, on channels that it
+ * opens from now on. */
 LM_API void LMSetPrivateCopies(bool wanted);
 
 /* --- Messages --- */
 
-/* The data, NULL when there is none. Borrowed: until the message is freed or, for a request, the callback returns. */
-LM_API void *LMMessageGetData(LMMessage *message);
-LM_API uint32_t LMMessageGetDataLength(LMMessage *message);
-/* How many file descriptors came with the message; and one of them, which is yours to close from then on: -1 if there
- * is none of that index, or it was taken before. Those that nobody takes are closed with the message. */
-LM_API uint32_t LMMessageGetDescriptorCount(LMMessage *message);
+/* Returns the data, or NULL if there are none. They remain valid until the message is freed or, for a request, until the
+ * callback returns. NULL is an empty message here and below. */
+LM_API void *LMMessageGetData(const LMMessage *message);
+LM_API uint32_t LMMessageGetDataLength(const LMMessage *message);
+
+/* Returns the id that the sender gave the message. */
+LM_API SInt32 LMMessageGetIdentifier(const LMMessage *message);
+
+/* Returns a request's reply port, MACH_PORT_NULL for a one-way message. */
+LM_API mach_port_t LMMessageGetReplyPort(const LMMessage *message);
+
+/* Returns the number of file descriptors that came with the message. */
+LM_API uint32_t LMMessageGetDescriptorCount(const LMMessage *message);
+
+/* Returns one of the descriptors, which the caller closes from then on; -1 if there is none of that index or it was
+ * taken before. Descriptors that nobody takes are closed with the message. */
 LM_API int LMMessageTakeDescriptor(LMMessage *message, uint32_t index);
-/* Whether `size` bytes hold a complete message. What this library hands to a callback always does. */
+
+/* Frees a request's data and descriptors before its callback returns, and leaves an empty message. Idempotent. */
+LM_API void LMMessageFree(LMMessage *message);
+
+/* Whether `size` bytes hold a complete message. A message that this library passes to a callback always is. */
 LM_API bool LMDataWithSizeIsValidMessage(const void *data, CFIndex size);
 
-/* Who sent a message, as the kernel says: the process that connected, and its ids at that time. Ids that have no number
- * in this user namespace are 65534. */
+/* The sender of a message: the kernel's record of the process that connected, at that time. */
 typedef struct {
-    pid_t pid; /* 0 if the process is not visible from here */
-    uid_t uid;
+    pid_t pid; /* 0 if the process is not visible in this pid namespace */
+    uid_t uid; /* 65534 if it has no number in this user namespace; likewise the next */
     gid_t gid;
 } LMSender;
 
+/* Stores the sender of the message whose callback is running. KERN_INVALID_ARGUMENT, and `sender` is unchanged, outside
+ * of the callback and for a copy of the message. The pid may be reused by another process; a pidfd is not. */
+LM_API kern_return_t LMMessageGetSender(const LMMessage *message, LMSender *sender);
+
+/* Returns a close-on-exec pidfd of the sender, which the caller closes; -1 if the client is gone, descriptors ran out,
+ * Linux is older than 6.5, or LMMessageGetSender would fail. */
+LM_API int LMMessageCopySenderPidfd(const LMMessage *message);
+
+/* Returns how many milliseconds the caller of the message will still wait; 0 if it has stopped waiting (it timed out,
+ * cancelled the call or died); LM_TIMEOUT_NEVER if it waits for ever, for a one-way message, and outside of the
+ * message's callback. */
+LM_API uint32_t LMMessageGetTimeLeft(const LMMessage *message);
+
+/* --- Replies --- */
+
+/* A reply. Set the fields that you need and leave the others 0: LMReply reply = {0}. `reserved` must be 0. */
+typedef struct {
+    const void *data;         /* may be NULL if length is 0 */
+    uint32_t length;          /* bytes of data */
+    uint32_t descriptorCount; /* at most LM_DESCRIPTORS_MAX */
+    const int *descriptors;   /* the client gets copies; yours stay open */
+    LMBufferRef *buffer;      /* sent in place of data, which is NULL then; see "Lent buffers" */
+    int32_t status;           /* not 0: sent in place of all the others; the client's send returns LM_STATUS_REPLY */
+    uintptr_t reserved[2];
+} LMReply;
+
 /*
- * The sender of the message that the callback is in; only in the callback, and only of the message itself, not of a
- * copy: else KERN_INVALID_ARGUMENT, and `sender` is not changed. A pid may be another process's by the time you use it;
- * the pidfd is not.
+ * Replies to a request. The reply port is used up, whatever is returned. Call it in the callback or later, once, from
+ * any thread. It never waits: a reply that the client has not made room for is copied. The data, descriptors and
+ * `reply` itself may be changed, closed and freed when it returns. With MACH_PORT_NULL, the port of a one-way message,
+ * it sends nothing and returns 0. To give up a reply port without a reply, call mach_port_deallocate.
+ *
+ *   MACH_SEND_INVALID_RIGHT  not a reply port, or used before
+ *   MACH_SEND_INVALID_DEST   the client is gone
+ *   MACH_SEND_TOO_LARGE      the client accepts no reply of that length; its wait ends with MACH_RCV_PORT_DIED
+ *   MACH_SEND_NO_BUFFER      too much waits for the client: 256 MiB behind the reply that is being sent, or its user's
+ *                            quota. The client loses its connection
+ *   KERN_INVALID_ARGUMENT    fields that exclude each other, NULL data with a length, or a descriptor that is not open;
+ *                            the client's wait ends with MACH_RCV_PORT_DIED
+ *   KERN_RESOURCE_SHORTAGE   no memory; the client loses its connection
  */
-LM_API kern_return_t LMMessageGetSender(LMMessage *message, LMSender *sender);
-/* A pidfd of the sender, close-on-exec, yours to close; under the same conditions. -1 if there is none: Linux before
- * 6.5, no descriptors left, or the client is gone. */
-LM_API int LMMessageCopySenderPidfd(LMMessage *message);
+LM_API kern_return_t LMReplySend(mach_port_t replyPort, const LMReply *reply);
+
+/* LMReplySend in fewer words. */
+LM_API kern_return_t LMSendReply(mach_port_t replyPort, const void *data, uint32_t length);
+LM_API kern_return_t LMSendReplyWithDescriptors(mach_port_t replyPort, const void *data, uint32_t length,
+                                                const int *descriptors, uint32_t count);
+LM_API kern_return_t LMSendReplyBuffer(mach_port_t replyPort, LMBufferRef *buffer);
+LM_API kern_return_t LMSendIntegerReply(mach_port_t replyPort, int integer);
+/* 0 sends an empty reply. */
+LM_API kern_return_t LMSendStatusReply(mach_port_t replyPort, int32_t status);
+/* NULL sends an empty reply. The data remain the caller's. MACH_SEND_TOO_LARGE for more than 2^32 - 1 bytes. */
+LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
+
+/* Whether the caller still waits for the reply: false if it timed out, cancelled the call or died, and if the port is
+ * not a reply port or used up. The port remains to be used. */
+LM_API bool LMReplyIsAwaited(mach_port_t replyPort);
 
 /* --- Services --- */
 
-/*
- * Registers the name and serves it on the run loop, one message at a time:
- *
- *     void callback(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
- *
- * which is passed with a cast to CFMachPortCallBack.
- * The message's data are private to the callback and writable. What the callback does not free is freed after it. Reply
- * to message->head.msgh_remote_port, in the callback or later, from any thread, once; or give the port up with
- * mach_port_deallocate. A callback may run the loop, and is called within that with what comes meanwhile; exceptions
- * must not leave it. Stop with CFMachPortInvalidate(port). A start that fails leaves nothing behind:
- *
- *   KERN_INVALID_ARGUMENT     NULL run loop or callback, empty, too long or illegal name
- *   BOOTSTRAP_NAME_IN_USE     a live process serves the name; it is not disturbed
- *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory can't be made or written, or belongs to somebody else
- *   KERN_RESOURCE_SHORTAGE    no memory or descriptors; or a process that is stopped keeps the name's lock
- *
- * A socket that is there under the name is asked, by connecting, whether somebody listens. If that is a launcher's, it
- * starts its service.
- *
- * A name is 1 to 127 bytes without '/' and control characters, and does not start with '.'.
- */
-LM_API kern_return_t LMStartService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback);
-LM_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFRunLoopRef runLoop,
-                                                CFMachPortCallBack callback, void *userInfo);
-/*
- * Takes the service over from the launcher that holds its socket, such as systemd; without one it registers like the
- * others. The socket is one of those that LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES speak of: the one that has the
- * service's name (FileDescriptorName= in a unit), or whose path says so. In any case the path must end in locked/NAME
- * or unlocked/NAME, where clients look. Several services of a process take one each, and no service two. It is the
- * service's from then on, and closed with it; the launcher keeps its own copy, so the name stays. What clients sent
- * while the service was being started is served. Whether the service is unlocked is up to the launcher: it is if the
- * socket is in the `unlocked` folder. Besides the errors above:
- *
- *   KERN_INVALID_ARGUMENT     the launcher's variables don't fit each other; or it has two sockets for the name, or one
- *                             that does not listen, is not AF_UNIX and SOCK_SEQPACKET, or is not where clients look
- *   BOOTSTRAP_SERVICE_ACTIVE  this process has checked the service in before
- */
-LM_API kern_return_t LMCheckInService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback,
-                                      void *userInfo);
+/* Gets each message of a service in the thread that runs its run loop: the service, the message, its size as the
+ * original library counts it, and the service's userInfo. */
+typedef void (*LMServiceCallBack)(LMServiceRef service, LMMessage *message, CFIndex size, void *userInfo);
 
 /*
- * Closes a service's door to sandboxed processes and other users, as rocketbootstrap_unlock opens it. Idempotent; the
- * service need not be there. It holds until the next unlocking, which starting a service is unless
- * LIGHTMESSAGING_USE_ROCKETBOOTSTRAP is 0. Whoever is connected stays so; and a sandboxed process of the same user that
- * has opened the door before, without connecting, can still connect, since the socket is its user's: only another start
- * of the service, which has another socket, ends that. Other users can't.
+ * Starts a service: registers the name and calls `callback` on the run loop, for one message at a time. Cast a callback
+ * of LMServiceCallBack's type to CFMachPortCallBack. userInfo is passed to the callback.
+ *
+ * The message is valid until the callback returns; its data are private to the callback and writable, and are freed
+ * afterwards unless the callback has freed them. A callback may run the loop, which then calls it for further messages.
+ * C++ and Objective-C exceptions must not leave a callback. Stop the service with LMServiceInvalidate.
+ *
+ * A name has 1 to 127 bytes, without '/' and control characters, and does not begin with '.'. An existing socket of that
+ * name is tested by connecting to it; if a launcher listens on it, this starts the launcher's service. A start that
+ * fails leaves nothing behind.
+ *
+ *   KERN_INVALID_ARGUMENT     NULL run loop or callback; empty, too long or illegal name
+ *   BOOTSTRAP_NAME_IN_USE     a live process serves the name; it is not disturbed
+ *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory cannot be created or written, or belongs to another user
+ *   KERN_RESOURCE_SHORTAGE    no memory or descriptors; or a stopped process holds the name's lock
+ */
+LM_FILE_API kern_return_t LMStartService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback);
+LM_FILE_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFRunLoopRef runLoop,
+                                                     CFMachPortCallBack callback, void *userInfo);
+
+/*
+ * Starts a service on a socket that a launcher such as systemd holds; without a launcher, starts it like LMStartService.
+ *
+ * The launcher passes its sockets in LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES. The service takes the socket that has
+ * its name (FileDescriptorName= in a unit), or whose path says so. The path must end in locked/NAME or unlocked/NAME,
+ * where clients look; the folder decides whether the service is unlocked. Each service of a process takes a socket of
+ * its own, and closes it when it stops. The launcher keeps a copy, so the name stays. Messages that clients sent while
+ * the service was starting are served. Errors as for LMStartService, and:
+ *
+ *   KERN_INVALID_ARGUMENT     the launcher's variables are inconsistent; or it has two sockets for the name, or one that
+ *                             does not listen, is not AF_UNIX and SOCK_SEQPACKET, or is not where clients look
+ *   BOOTSTRAP_SERVICE_ACTIVE  this process has checked the service in before
+ */
+LM_FILE_API kern_return_t LMCheckInService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback,
+                                           void *userInfo);
+
+/* Decides whether a client may call. Called once per client, in the run loop's thread, before the service reads anything
+ * from the client. Gets the service's userInfo. */
+typedef bool (*LMServicePolicy)(const LMSender *sender, void *userInfo);
+
+/*
+ * A service's options. 0 is the default everywhere: LMServiceOptions options = {0}. The structure may grow in later
+ * versions. `reserved` must be 0.
+ *
+ * Who may call: everybody who can reach the socket, if `users`, `groups` and `policy` are all empty; else those whom at
+ * least one of them admits. Root needs admission like any user. Others get BOOTSTRAP_NOT_PRIVILEGED; their one-way
+ * messages that were queued before are kept like those to a service that died.
+ *
+ * The quotas hold for all clients of one user together. A client that exceeds one loses its connection, with
+ * KERN_RESOURCE_SHORTAGE for what was not taken. One message always fits.
+ */
+typedef struct {
+    uint32_t largestMessage;     /* bytes of a request, at least 65536; LM_LARGEST_MESSAGE */
+    uint32_t connectionsPerUser; /* client processes; half of RLIMIT_NOFILE's soft limit */
+    uint32_t descriptorsPerUser; /* descriptors that came with messages and wait for the callback; 512 */
+    uint64_t bytesPerUser;       /* of requests over 4 KiB that are arriving, and of replies that wait; 1 GiB */
+    const uid_t *users;          /* who may call; copied */
+    uint32_t userCount;
+    const gid_t *groups; /* whose members may call, supplementary groups included; copied */
+    uint32_t groupCount;
+    LMServicePolicy policy;
+    bool privateCopies;         /* accept no lent buffers. Those of other users never are */
+    uint32_t spinMicroseconds;  /* 1 to 1000, or LM_SPIN_NEVER; 50 */
+    LMServiceCallBack callback; /* called in place of the function's own callback, which may be NULL then */
+    uintptr_t reserved[4];
+} LMServiceOptions;
+
+/*
+ * Start a service with options. `options` may be NULL, and may be freed when this returns. `service` may be NULL; else
+ * it gets the service, with a reference for the caller, or NULL after an error. The service runs on without the
+ * reference. Errors as above; KERN_INVALID_ARGUMENT also for an option out of its range.
+ */
+LM_FILE_API kern_return_t LMStartServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
+                                                    CFMachPortCallBack callback, void *userInfo,
+                                                    const LMServiceOptions *options, LMServiceRef *service);
+LM_FILE_API kern_return_t LMCheckInServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
+                                                      CFMachPortCallBack callback, void *userInfo,
+                                                      const LMServiceOptions *options, LMServiceRef *service);
+
+/*
+ * Stops a service: its name is free, its clients' waits end with an error, and it takes no further message. A callback
+ * that another thread is about to begin still runs. Messages that were not taken go to the next service of that name.
+ * Idempotent. NULL is ignored. The same as CFMachPortInvalidate.
+ */
+LM_API void LMServiceInvalidate(LMServiceRef service);
+
+/* Sets the longest request that the service accepts from clients that connect from now on: 65536 (every service accepts
+ * that much) to 2^32 - 1 bytes. KERN_INVALID_ARGUMENT: NULL, or less. */
+LM_API kern_return_t LMServiceSetLargestMessage(CFMachPortRef service, uint32_t bytes);
+
+/*
+ * Locks a service: sandboxed processes and other users can no longer connect to it. The reverse of
+ * rocketbootstrap_unlock. The service need not be running. Holds until the name is next unlocked, which starting the
+ * service does unless LIGHTMESSAGING_USE_ROCKETBOOTSTRAP is 0. Idempotent.
+ *
+ * Clients that are connected stay connected. A sandboxed process of the same user that has opened the socket's path
+ * without connecting can still connect, until the service restarts with another socket; other users cannot.
  *
  *   KERN_INVALID_ARGUMENT     empty, too long or illegal name
- *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory is not this user's to write; or a launcher, or anybody but the
- *                             service in `locked`, listens at the door. It is asked by connecting, which starts a
- *                             launcher's service
- *   KERN_RESOURCE_SHORTAGE    no memory or descriptors; or a process that is stopped keeps the name's lock
+ *   BOOTSTRAP_NOT_PRIVILEGED  the runtime directory is not writable for this user; or a launcher, or a process other
+ *                             than the service in `locked`, listens on the socket in `unlocked`. The library connects
+ *                             to find out, which starts a launcher's service
+ *   KERN_RESOURCE_SHORTAGE    no memory or descriptors; or a stopped process holds the name's lock
  */
 LM_API kern_return_t LMLockService(const char *serverName);
 
-/* A name in a runtime directory; valid until the callback returns. */
+/* A name in a runtime directory. The strings are valid until the callback returns. */
 typedef struct {
     const char *serverName;
     const char *directory; /* the runtime directory */
     bool isUnlocked;       /* sandboxed processes and other users can reach it */
-    bool isServed;         /* a process holds the name. False: its process died, or a launcher holds the socket, or the
-                              name is another user's, of whom that can't be seen */
+    bool isServed; /* a process holds the name's lock. False if its process died, if a launcher holds the socket,
+                              or if the name is another user's and its owner cannot be determined */
 } LMServiceEntry;
 
-/* False to hear no more. */
+/* Returns false to end the listing. */
 typedef bool (*LMServiceEntryCallBack)(const LMServiceEntry *entry, void *info);
 
 /*
- * Calls back, before it returns, for each name in this user's runtime directory and in /run/lightmessaging that can be
- * seen from here, in no order. It asks the directories only and disturbs no service. No directory is no name.
+ * Lists the names in this user's runtime directory and in /run/lightmessaging that this process can see, in no order: it
+ * calls `callback` for each before it returns. It reads directories only and does not connect to services. A missing
+ * directory has no names.
  *
- *   KERN_INVALID_ARGUMENT     NULL callback, or LM_RUNTIME_DIR is not an absolute path
- *   BOOTSTRAP_NOT_PRIVILEGED  the user's runtime directory is not to be trusted: it is somebody else's, or others may
+ *   KERN_INVALID_ARGUMENT     NULL callback; LM_RUNTIME_DIR is not an absolute path
+ *   BOOTSTRAP_NOT_PRIVILEGED  the user's runtime directory is not trusted: it belongs to another user, or others may
  *                             write to it. The system's services have been listed
  */
 LM_API kern_return_t LMListServices(LMServiceEntryCallBack callback, void *info);
 
-/* Gets each message of a service, in the thread that runs its run loop: the service, the message, the message's size as
- * the original counts it, and the service's userInfo. The message is valid until the callback returns. */
-typedef void (*LMServiceCallBack)(LMServiceRef service, LMMessage *message, CFIndex size, void *userInfo);
-
-/* Whether a client may call: asked once per client, in the run loop's thread, before anything of it is looked at. */
-typedef bool (*LMServicePolicy)(const LMSender *sender, void *userInfo);
-
-/*
- * What a service may be told when it starts. Zero is the default everywhere: LMServiceOptions options = {0}.
- *
- * Who may call: if there is neither a list nor a function, everybody whom the runtime directory's permissions let in;
- * else who is named by at least one of them; nobody, root included, by any other right. Who may not is told
- * BOOTSTRAP_NOT_PRIVILEGED; one-way messages that were queued before that was known are kept like those to a service
- * that died.
- *
- * Quotas hold for all clients of one user together. Who goes beyond loses the connection, with KERN_RESOURCE_SHORTAGE
- * for what was not taken; one message always fits.
- */
-typedef struct {
-    uint32_t largestMessage;     /* bytes of a request; LM_LARGEST_MESSAGE. As LMServiceSetLargestMessage takes it */
-    uint32_t connectionsPerUser; /* client processes; half of RLIMIT_NOFILE's soft limit */
-    uint32_t descriptorsPerUser; /* that came with messages and wait for the callback; 512 */
-    uint64_t bytesPerUser;       /* of requests over 4 KiB that are coming in, and of replies that wait; 1 GiB */
-    const uid_t *users;          /* who may call; copied */
-    uint32_t userCount;
-    const gid_t *groups; /* whose members may call, further groups included; copied */
-    uint32_t groupCount;
-    LMServicePolicy policy;     /* gets the service's userInfo */
-    bool privateCopies;         /* takes no lent buffers: they come as copies. Those of other users always do */
-    uint32_t spinMicroseconds;  /* 1 to 1000, or LM_SPIN_NEVER; 50. See "Spinning before sleeping" */
-    LMServiceCallBack callback; /* called in place of the function's own, which may be NULL then and needs no cast */
-} LMServiceOptions;
-
-/*
- * The same with options, which may be NULL and may go when it returns. `service` may be NULL; else it gets the service,
- * with a reference that is yours to give up with CFRelease; the service runs on without it. NULL after a failure.
- */
-LM_API kern_return_t LMStartServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
-                                               CFMachPortCallBack callback, void *userInfo,
-                                               const LMServiceOptions *options, LMServiceRef *service);
-LM_API kern_return_t LMCheckInServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
-                                                 CFMachPortCallBack callback, void *userInfo,
-                                                 const LMServiceOptions *options, LMServiceRef *service);
-/* Stops the service: the name is free, its clients' waits end with an error, no further message is taken; the callback
- * is still called with one that another thread is just taking. What was not taken goes to the service that takes the
- * name next. Idempotent, any thread. The same as CFMachPortInvalidate. */
-LM_API void LMServiceInvalidate(LMServiceRef service);
-
-/*
- * Changes the longest request that the service takes, for clients that connect from now on: 64 KiB (every service takes
- * that much) to 2^32 - 1 bytes, else KERN_INVALID_ARGUMENT.
- */
-LM_API kern_return_t LMServiceSetLargestMessage(CFMachPortRef service, uint32_t bytes);
-/* Changes the longest reply that this process takes, for channels opened from now on. The default is
- * LM_LARGEST_MESSAGE. */
-LM_API void LMSetLargestReply(uint32_t bytes);
-
-/*
- * Answers a call; the reply port is used up, whatever is returned. The data may be changed or freed as soon as it
- * returns: what the client has not made room for yet is copied. Never waits. MACH_PORT_NULL (a one-way message) sends
- * nothing and returns 0.
- *
- *   MACH_SEND_INVALID_RIGHT  not a reply port, or used before
- *   MACH_SEND_INVALID_DEST   the client is gone
- *   MACH_SEND_TOO_LARGE      the client takes no reply of that length; its wait ends with MACH_RCV_PORT_DIED
- *   MACH_SEND_NO_BUFFER      too much waits for the client already (256 MiB behind the reply that is being sent, or its
- *                            user's quota); it loses its connection
- *   KERN_INVALID_ARGUMENT    NULL data with a length; the client's wait ends with MACH_RCV_PORT_DIED
- *   KERN_RESOURCE_SHORTAGE   no memory; it loses its connection
- */
-LM_API kern_return_t LMSendReply(mach_port_t replyPort, const void *data, uint32_t length);
-/* The same with up to LM_DESCRIPTORS_MAX file descriptors, of which the client gets copies; yours stay open. */
-LM_API kern_return_t LMSendReplyWithDescriptors(mach_port_t replyPort, const void *data, uint32_t length,
-                                                const int *descriptors, uint32_t count);
-LM_API kern_return_t LMSendIntegerReply(mach_port_t replyPort, int integer);
-/* NULL is an empty reply. The data stay the caller's. A CFData over 2^32 - 1 bytes is MACH_SEND_TOO_LARGE. */
-LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
-
 #ifdef LM_FOUNDATION
 
-/* --- Objective-C, with Foundation --- */
-
-/*
- * A thread's CFRunLoop and its NSRunLoop are one: services are served, asynchronous calls end and CFRunLoopTimers fire
- * while [[NSRunLoop currentRunLoop] run...] runs in NSDefaultRunLoopMode, and NSTimers fire in CFRunLoopRun. They are
- * one from the thread's first call of CFRunLoopGetCurrent in a file in Objective-C on.
+/* --- Objective-C, with Foundation ---
  *
- * Property lists are NSDictionary, NSArray, NSString, NSData, NSDate and NSNumber, sent in the binary format and
- * received in that or in XML, under the limits of PropertyList.h, which are checked before Foundation sees what a peer
- * sent. nil is an empty message. What is returned is autoreleased. A CFDataRef is not an NSData. Pictures come with
- * Image.h.
+ * A thread's CFRunLoop and its NSRunLoop are one, from the thread's first CFRunLoopGetCurrent in an Objective-C file on:
+ * services are served, asynchronous calls end and CFRunLoopTimers fire while NSRunLoop runs in NSDefaultRunLoopMode, and
+ * NSTimers fire in CFRunLoopRun.
  *
- * MACH_SEND_INVALID_DATA: it is not a property list, or beyond the limits; a reply port is used up, and its client's
- * wait ends with MACH_RCV_PORT_DIED. Other errors as in their siblings above.
+ * Property lists consist of NSDictionary, NSArray, NSString, NSData, NSDate and NSNumber. They are sent in the binary
+ * format, and received in that or in XML. The limits of PropertyList.h apply, and are checked before Foundation sees
+ * what a peer sent. nil sends an empty message. Returned objects are autoreleased. A CFDataRef is not an NSData. Image.h
+ * has functions for images.
+ *
+ * MACH_SEND_INVALID_DATA: the object is not a property list, or exceeds a limit; a reply port is used up, and its
+ * client's wait ends with MACH_RCV_PORT_DIED. Other errors as for LMConnectionSend and LMReplySend.
  */
 LM_API kern_return_t LMConnectionSendOneWayPropertyList(LMConnectionRef connection, SInt32 messageId, id propertyList);
 LM_API kern_return_t LMConnectionSendTwoWayPropertyList(LMConnectionRef connection, SInt32 messageId, id propertyList,
                                                         LMResponseBuffer *response);
 LM_API kern_return_t LMSendPropertyListReply(mach_port_t replyPort, id propertyList);
-/* nil for an empty message, and for one that is no property list. Frees the response. */
+/* Returns nil for an empty message and for one that is not a property list. Frees what the response holds. */
 LM_API id LMResponseConsumePropertyList(LMResponseBuffer *response);
-/* The bytes of the data; nil is an empty reply. */
+/* Replies with the bytes of the data; nil sends an empty reply. */
 LM_API kern_return_t LMSendNSDataReply(mach_port_t replyPort, NSData *data);
-/* nil if it is none. */
+/* Convert between data and property lists; nil if the argument is not one. */
 LM_API id LMPropertyListForData(NSData *data);
 LM_API NSData *LMDataForPropertyList(id propertyList);
 
 #endif
 
-/* --- The end of the manual; what follows is how it is done --- */
+/* --- The end of the manual; the implementation follows --- */
 
 #ifndef LM_DECLARATIONS_ONLY
 #include "detail/channel/message.h"
-#include "detail/client/connection.h"
+#include "detail/client/send.h"
 #include "detail/client/async.h"
+#include "detail/client/await.h"
 #include "detail/client/observer.h"
 #include "detail/service/start.h"
 #include "detail/registry/listing.h"
-#include "detail/client/send_buffer.h"
-#include "detail/service/reply_buffer.h"
-#include "detail/service/sender.h"
+#include "detail/service/send_reply.h"
+#include "detail/service/awaited.h"
+#endif
+#ifdef LM_FILE_CODE
+#include "detail/client/senders.h"
+#include "detail/service/starters.h"
 #endif
 #ifdef LM_FOUNDATION
 #include "detail/objc/property_list.h"

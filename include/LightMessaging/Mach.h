@@ -44,8 +44,14 @@ typedef char name_t[128]; /* a service name: 1 to 127 bytes and a NUL */
 #define MACH_SEND_INVALID_RIGHT   0x1000000a
 #define MACH_SEND_NO_BUFFER       0x1000000d
 #define MACH_SEND_TOO_LARGE       0x1000000e
+#define MACH_SEND_INTERRUPTED     0x10000007
 #define MACH_RCV_TIMED_OUT        0x10004003
+#define MACH_RCV_INTERRUPTED      0x10004005
 #define MACH_RCV_PORT_DIED        0x10004009
+
+/* This library's own, from the range that the original system leaves to others: 0xf8000001 and up, as an int. */
+#define LM_INCOMPATIBLE_VERSION (-0x07ffffff)
+#define LM_STATUS_REPLY         (-0x07fffffe)
 
 #include "detail/ground/base.h"
 

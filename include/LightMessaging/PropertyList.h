@@ -59,9 +59,10 @@ LM_API CFDataRef LMDataForPropertyList(plist_t list);
  *
  *   MACH_SEND_INVALID_DATA  LMDataForPropertyList cannot convert the list
  */
-LM_API kern_return_t LMConnectionSendOneWayPropertyList(LMConnectionRef connection, SInt32 messageId, plist_t list);
-LM_API kern_return_t LMConnectionSendTwoWayPropertyList(LMConnectionRef connection, SInt32 messageId, plist_t list,
-                                                        LMResponseBuffer *response);
+LM_FILE_API kern_return_t LMConnectionSendOneWayPropertyList(LMConnectionRef connection, SInt32 messageId,
+                                                             plist_t list);
+LM_FILE_API kern_return_t LMConnectionSendTwoWayPropertyList(LMConnectionRef connection, SInt32 messageId, plist_t list,
+                                                             LMResponseBuffer *response);
 /* Replies with a list. NULL sends an empty reply. The reply port is used up, whatever is returned. Errors as in
  * LMSendReply, and MACH_SEND_INVALID_DATA as above: then the client's wait ends with MACH_RCV_PORT_DIED. */
 LM_API kern_return_t LMSendPropertyListReply(mach_port_t replyPort, plist_t list);
@@ -71,6 +72,9 @@ LM_API plist_t LMResponseConsumePropertyList(LMResponseBuffer *response);
 
 #ifndef LM_DECLARATIONS_ONLY
 #include "detail/types/property_list.h"
+#endif
+#ifdef LM_FILE_CODE
+#include "detail/types/property_list_senders.h"
 #endif
 
 #endif

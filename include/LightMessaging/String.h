@@ -16,9 +16,9 @@
  *   MACH_SEND_INVALID_DATA  the text is not UTF-8. LMSendStringReply has used up the reply port, and its client's wait
  *                           ends with MACH_RCV_PORT_DIED
  */
-LM_API kern_return_t LMConnectionSendOneWayString(LMConnectionRef connection, SInt32 messageId, const char *text);
-LM_API kern_return_t LMConnectionSendTwoWayString(LMConnectionRef connection, SInt32 messageId, const char *text,
-                                                  LMResponseBuffer *response);
+LM_FILE_API kern_return_t LMConnectionSendOneWayString(LMConnectionRef connection, SInt32 messageId, const char *text);
+LM_FILE_API kern_return_t LMConnectionSendTwoWayString(LMConnectionRef connection, SInt32 messageId, const char *text,
+                                                       LMResponseBuffer *response);
 LM_API kern_return_t LMSendStringReply(mach_port_t replyPort, const char *text);
 
 /* Copies the text of a response, or of a request cast from LMMessage *, and frees the response. Returns the text with a
@@ -28,6 +28,9 @@ LM_API char *LMResponseConsumeString(LMResponseBuffer *response);
 
 #ifndef LM_DECLARATIONS_ONLY
 #include "detail/types/string.h"
+#endif
+#ifdef LM_FILE_CODE
+#include "detail/types/string_senders.h"
 #endif
 
 #endif

@@ -18,7 +18,7 @@
  * to the service share this port; deallocating it closes their channel. After an error *port is MACH_PORT_NULL. Errors
  * as in LMConnectionSendOneWay.
  */
-LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port);
+LM_FILE_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port);
 
 /*
  * Unlocks a service for sandboxed processes, and for other users who can reach the runtime directory. Works only for
@@ -40,6 +40,9 @@ LM_API kern_return_t rocketbootstrap_register(mach_port_t bootstrap, const char 
 
 #ifndef LM_DECLARATIONS_ONLY
 #include "../LightMessaging/detail/compat/rocketbootstrap.h"
+#endif
+#ifdef LM_FILE_CODE
+#include "../LightMessaging/detail/compat/rocketbootstrap_file.h"
 #endif
 
 /* Declares rocketbootstrap_cfmessageportcreateremote and rocketbootstrap_cfmessageportexposelocal. */

@@ -36,6 +36,15 @@ LM_INTERNAL void lm_buffer_settle(LMBufferRef *buffer, bool gone)
     *buffer = NULL;
 }
 
+/* The message has the buffer, or it is the caller's as before. */
+LM_INTERNAL void lm_buffer_pass_on(LMBufferRef *buffer, bool gone)
+{
+    if (gone)
+        *buffer = NULL;
+    else
+        lm_segment_take_back(*buffer);
+}
+
 /* A buffer that the channel has used before. */
 LM_INTERNAL struct lm_segment *lm_channel_reuse(struct lm_channel *channel, uint32_t length)
 {

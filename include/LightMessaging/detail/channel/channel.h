@@ -16,10 +16,11 @@
 struct lm_memory {
     struct lm_ring_words requests;
     struct lm_ring_words replies;
-    uint32_t welcomed; /* the service has accepted, and largest_message is set */
+    uint32_t welcomed; /* the service has accepted, and set what follows */
     uint32_t largest_message;
-    uint32_t borrows; /* likewise: 1: it takes lent segments */
-    uint32_t pad[61];
+    /* The service, likewise: the version that it will speak, those that it can, and its features. */
+    uint32_t version, lowest, highest, ignorable, required;
+    uint32_t pad[57];
 };
 
 #define LM_MEMORY_RINGS 4096u     /* where the rings begin */
@@ -221,7 +222,7 @@ LM_INTERNAL long lm_channel_listen(struct lm_channel *channel, void *record, siz
  * Sends descriptors before the message they belong to is put into the ring: a notice, then a record with them. The
  * lock keeps parcels in the order of their messages. -EAGAIN: the peer has to read its socket first.
  */
-LM_SETUP int lm_channel_send_parcel(struct lm_channel *channel, const int *descriptors, uint32_t count)
+LM_SETUP int lm_channel_send_parcel(struct lm_channel *channel, int first, const int *descriptors, uint32_t count)
 {
     long result = 0;
     while (!channel->notice_sent && result >= 0) {
@@ -230,7 +231,7 @@ LM_SETUP int lm_channel_send_parcel(struct lm_channel *channel, const int *descr
         result = result == -EINTR ? 0 : result;
     }
     if (channel->notice_sent)
-        result = lm_descriptors_send(channel->socket, "par", LM_RECORD_PARCEL, descriptors, count);
+        result = lm_descriptors_send(channel->socket, "par", LM_RECORD_PARCEL, first, descriptors, count);
     if (channel->notice_sent && result == 0)
         channel->notice_sent = false;
     return (int)result;

@@ -3,31 +3,49 @@
  * How a channel comes to be: the client offers memory of its making (H2, H3), the service checks all of it before it
  * maps any (H4) and says what it accepts (H5). docs/PROTOCOL.md, section 3.
  */
-#include "../../Mach.h"
+#include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CHANNEL_HANDSHAKE_H
 #define LM_DETAIL_CHANNEL_HANDSHAKE_H
 
 #include "channel.h"
 
-#define LM_HELLO_MAGIC   0x4c4d5331u /* "LMS1" */
-#define LM_HELLO_VERSION 1u
+/* Features, as bits. */
+#define LM_FEATURE_BORROWS 1u /* takes lent segments */
+#define LM_FEATURES_KNOWN  LM_FEATURE_BORROWS
+#define LM_HELLO_MAGIC     0x4c4d5331u                         /* "LMS1" */
+#define LM_HELLO_FAMILY(x) ((x) >> 16 == LM_HELLO_MAGIC >> 16) /* "LM": a record of this protocol, perhaps of later */
+#define LM_HELLO_LONGEST   4096u                               /* bytes; what follows the known ones is ignored */
 
 struct lm_hello {
     uint32_t magic;
-    uint32_t version;
-    uint32_t request_size;
-    uint32_t reply_size;
+    uint32_t lowest, highest;     /* versions that the client speaks */
+    uint32_t ignorable, required; /* features */
+    uint32_t request_size, reply_size;
     uint32_t largest_reply;
-    uint32_t borrows; /* 1: the client takes lent segments */
-    uint32_t reserved[2];
+    uint32_t reserved[8];
 };
 
 /* What a service says instead of accepting. */
 struct lm_refusal {
     uint32_t magic;
-    uint32_t status; /* the error number for the caller */
+    uint32_t status;          /* the error number for the caller */
+    uint32_t lowest, highest; /* versions that the service speaks */
+    uint32_t features;        /* that it knows */
+    uint32_t reserved[3];
 };
+
+LM_SETUP uint32_t lm_other_byte_order(uint32_t value)
+{
+    return value >> 24 | (value >> 8 & 0xff00u) | (value & 0xff00u) << 8 | value << 24;
+}
+
+/* Whether a peer with these can be talked to. */
+LM_SETUP bool lm_versions_meet(uint32_t lowest, uint32_t highest, uint32_t required)
+{
+    return lowest <= LM_PROTOCOL_HIGHEST && highest >= LM_PROTOCOL_LOWEST && lowest <= highest &&
+           (required & ~LM_FEATURES_KNOWN) == 0;
+}
 
 /* --- Client --- */
 
@@ -41,52 +59,71 @@ LM_SETUP int lm_channel_furnish(struct lm_channel *channel, int *memory)
 /* H3: sends it to the service, with what this side accepts. */
 LM_SETUP int lm_channel_offer(struct lm_channel *channel, int memory, uint32_t largest_reply)
 {
-    struct lm_hello hello = {LM_HELLO_MAGIC, LM_HELLO_VERSION, LM_RING_DEFAULT, LM_RING_DEFAULT,
-                             largest_reply,  channel->borrows, {0, 0}};
-    return lm_descriptors_send(channel->socket, &hello, sizeof hello, &memory, 1);
+    struct lm_hello hello;
+    memset(&hello, 0, sizeof hello);
+    hello.magic = LM_HELLO_MAGIC;
+    hello.lowest = LM_PROTOCOL_LOWEST;
+    hello.highest = LM_PROTOCOL_HIGHEST;
+    hello.ignorable = channel->borrows ? LM_FEATURE_BORROWS : 0;
+    hello.request_size = hello.reply_size = LM_RING_DEFAULT;
+    hello.largest_reply = largest_reply;
+    return lm_descriptors_send(channel->socket, &hello, sizeof hello, memory, NULL, 0);
 }
 
 /* --- Service --- */
 
+/* A hello with what a later version may have added. */
+union lm_hello_record {
+    struct lm_hello hello;
+    char bytes[LM_HELLO_LONGEST];
+};
+
+/* What is wrong with a hello of that length: 0 nothing; -EPROTONOSUPPORT: its client speaks another version, or has the
+ * other byte order; -EPROTO. */
+LM_SETUP int lm_hello_check(const struct lm_hello *hello, long length)
+{
+    bool speaks = length >= (long)sizeof hello->magic && LM_HELLO_FAMILY(hello->magic);
+    bool reversed = length >= (long)sizeof hello->magic && LM_HELLO_FAMILY(lm_other_byte_order(hello->magic));
+    if (!speaks)
+        return reversed ? -EPROTONOSUPPORT : -EPROTO;
+    if (hello->magic != LM_HELLO_MAGIC || length < (long)sizeof *hello ||
+        !lm_versions_meet(hello->lowest, hello->highest, hello->required))
+        return -EPROTONOSUPPORT;
+    return lm_ring_size_valid(hello->request_size) && lm_ring_size_valid(hello->reply_size) ? 0 : -EPROTO;
+}
+
 /* Receives the hello and its memory, the one descriptor that comes with it. -EAGAIN: it has not come yet; -EMFILE:
- * there was no room for the descriptor. */
+ * there was no room for the descriptor; else as lm_hello_check. */
 LM_SETUP int lm_hello_receive(int socket, struct lm_hello *hello, int *memory)
 {
     struct lm_parcel parcel;
+    union lm_hello_record record;
     long length;
+    memset(&record.hello, 0, sizeof record.hello);
     do
-        length = lm_descriptors_receive(socket, hello, sizeof *hello, MSG_DONTWAIT, &parcel);
+        length = lm_descriptors_receive(socket, &record, sizeof record, MSG_DONTWAIT, &parcel);
     while (length == -EINTR);
     if (length < 0)
         return (int)length;
-    if (length == (long)sizeof *hello && parcel.count == 1) {
+    *hello = record.hello;
+    int result = lm_hello_check(hello, length);
+    if (result == 0 && parcel.count == 1) {
         *memory = parcel.descriptors[0];
         return 0;
     }
     lm_descriptors_close(parcel.descriptors, parcel.count);
-    return length == (long)sizeof *hello && parcel.incomplete ? -EMFILE : -EPROTO;
-}
-
-LM_SETUP bool lm_hello_valid(const struct lm_hello *hello)
-{
-    return hello->magic == LM_HELLO_MAGIC && lm_ring_size_valid(hello->request_size) &&
-           lm_ring_size_valid(hello->reply_size);
+    return result < 0 ? result : parcel.incomplete ? -EMFILE : -EPROTO;
 }
 
 LM_SETUP void lm_channel_refuse(const struct lm_channel *channel, kern_return_t status)
 {
-    struct lm_refusal refusal = {LM_HELLO_MAGIC, (uint32_t)status};
+    struct lm_refusal refusal = {LM_HELLO_MAGIC,      (uint32_t)status,  LM_PROTOCOL_LOWEST,
+                                 LM_PROTOCOL_HIGHEST, LM_FEATURES_KNOWN, {0, 0, 0}};
     lm_sys_send(channel->socket, &refusal, sizeof refusal);
 }
 
 LM_SETUP int lm_channel_accept_memory(struct lm_channel *channel, const struct lm_hello *hello, int memory)
 {
-    if (!lm_hello_valid(hello))
-        return -EPROTO;
-    if (hello->version != LM_HELLO_VERSION) {
-        lm_channel_refuse(channel, MACH_SEND_INVALID_DEST);
-        return -EPROTO;
-    }
     if (!lm_memory_safe(memory, lm_memory_size(hello->request_size, hello->reply_size)))
         return -EPROTO;
     return lm_channel_map(channel, memory, hello->request_size, hello->reply_size, false);
@@ -100,6 +137,8 @@ LM_SETUP int lm_channel_accept(struct lm_channel *channel, kern_return_t refusal
 {
     int memory = -1;
     int result = lm_hello_receive(channel->socket, hello, &memory);
+    if (result == -EPROTONOSUPPORT)
+        lm_channel_refuse(channel, refusal ? refusal : LM_INCOMPATIBLE_VERSION);
     if (result < 0)
         return result;
     if (refusal)
@@ -109,12 +148,16 @@ LM_SETUP int lm_channel_accept(struct lm_channel *channel, kern_return_t refusal
     return result;
 }
 
-/* H5, but for the bell. */
-LM_SETUP void lm_channel_welcome(struct lm_channel *channel, uint32_t largest_message)
+/* H5, but for the bell: in the highest version that both speak. */
+LM_SETUP void lm_channel_welcome(struct lm_channel *channel, const struct lm_hello *hello, uint32_t largest_message)
 {
-    lm_store_relaxed(&channel->memory->largest_message, largest_message);
-    lm_store_relaxed(&channel->memory->borrows, channel->borrows);
-    lm_store_ordered(&channel->memory->welcomed, 1);
+    struct lm_memory *memory = channel->memory;
+    lm_store_relaxed(&memory->largest_message, largest_message);
+    lm_store_relaxed(&memory->version, lm_min32(hello->highest, LM_PROTOCOL_HIGHEST));
+    lm_store_relaxed(&memory->lowest, LM_PROTOCOL_LOWEST);
+    lm_store_relaxed(&memory->highest, LM_PROTOCOL_HIGHEST);
+    lm_store_relaxed(&memory->ignorable, channel->borrows ? LM_FEATURE_BORROWS : 0);
+    lm_store_ordered(&memory->welcomed, 1);
 }
 
 #endif

@@ -77,7 +77,7 @@ LM_INTERNAL int lm_incoming_read_whole(const struct lm_channel *channel, const s
 }
 
 LM_INTERNAL int lm_incoming_read_lent(const struct lm_incoming *incoming, struct lm_channel *channel,
-                                      const struct lm_frame *frame, const struct lm_parcel *parcel, LMMessage *message)
+                                      const struct lm_frame *frame, struct lm_parcel *parcel, LMMessage *message)
 {
     struct lm_segment *segment = NULL;
     int result = lm_channel_borrow(channel, frame, parcel, incoming->largest, &segment);
@@ -93,7 +93,7 @@ LM_INTERNAL int lm_incoming_read_lent(const struct lm_incoming *incoming, struct
 /* C3: reads a frame of a message that is accepted. `message` is the head of an LMResponseBuffer, or NULL: nobody wants
  * it. `parcel` is what came with the frame, or NULL. -EPROTO; -ENOMEM: nothing was read. */
 LM_INTERNAL int lm_incoming_read(struct lm_incoming *incoming, struct lm_channel *channel, const struct lm_frame *frame,
-                                 const struct lm_parcel *parcel, LMMessage *message)
+                                 struct lm_parcel *parcel, LMMessage *message)
 {
     if (frame->kind == LM_FRAME_LENT)
         return lm_incoming_read_lent(incoming, channel, frame, parcel, message);
@@ -110,11 +110,10 @@ LM_INTERNAL void lm_incoming_pass(struct lm_channel *channel, const struct lm_fr
         lm_channel_ring_bell(channel);
 }
 
-/* The complete message takes the descriptors over that came with its last frame; those of a lent one were its memory.
- * `parcel` is empty then. */
+/* Gives the complete message the descriptors that came with its last frame. */
 LM_INTERNAL void lm_message_attach(LMMessage *message, struct lm_parcel **parcel)
 {
-    if (message->lent)
+    if (!*parcel || (*parcel)->count == 0)
         return;
     message->descriptors = *parcel;
     *parcel = NULL;

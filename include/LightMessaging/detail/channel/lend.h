@@ -73,16 +73,19 @@ LM_SETUP int lm_channel_learn_segment(struct lm_channel *channel, const struct l
 }
 
 /* C3 of a frame that lends: the segment, with a reference. `parcel` is what came with the frame, or NULL. */
-LM_INTERNAL int lm_channel_borrow(struct lm_channel *channel, const struct lm_frame *frame,
-                                  const struct lm_parcel *parcel, uint32_t largest, struct lm_segment **segment)
+LM_INTERNAL int lm_channel_borrow(struct lm_channel *channel, const struct lm_frame *frame, struct lm_parcel *parcel,
+                                  uint32_t largest, struct lm_segment **segment)
 {
     struct lm_lease lease;
     lm_consumer_copy(&channel->in, frame, &lease);
-    if (lease.number >= LM_SEGMENTS_MAX)
+    if (lease.number >= LM_SEGMENTS_MAX || (lease.size && !parcel))
         return -EPROTO;
-    int result = parcel ? lm_channel_learn_segment(channel, &lease, parcel->descriptors[0], largest) : 0;
-    if (result < 0)
-        return result;
+    if (lease.size) {
+        int result = lm_channel_learn_segment(channel, &lease, parcel->descriptors[0], largest);
+        if (result < 0)
+            return result;
+        lm_parcel_drop_first(parcel);
+    }
     *segment = channel->borrowed.segments[lease.number];
     if (!*segment || frame->total > lm_segment_room(*segment))
         return -EPROTO;

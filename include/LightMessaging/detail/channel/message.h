@@ -99,15 +99,19 @@ LM_INTERNAL void lm_message_move(LMMessage *from, LMMessage *to)
     lm_message_init(from);
 }
 
-LM_API void *LMMessageGetData(LMMessage *message)
+LM_API void *LMMessageGetData(const LMMessage *message)
 {
+    if (!message)
+        return NULL;
     if (message->body.msgh_descriptor_count)
         return message->data.out_of_line.descriptor.address;
-    return message->data.in_line.length ? (unsigned char *)message + LM_MESSAGE_HEADER : NULL;
+    return message->data.in_line.length ? (void *)((uintptr_t)message + LM_MESSAGE_HEADER) : NULL;
 }
 
-LM_API uint32_t LMMessageGetDataLength(LMMessage *message)
+LM_API uint32_t LMMessageGetDataLength(const LMMessage *message)
 {
+    if (!message)
+        return 0;
     if (message->body.msgh_descriptor_count)
         return message->data.out_of_line.descriptor.size;
     return lm_min32(message->data.in_line.length, LM_INLINE_MAX);
@@ -130,9 +134,43 @@ LM_INTERNAL bool lm_message_keep(LMMessage *message)
     return true;
 }
 
-LM_API uint32_t LMMessageGetDescriptorCount(LMMessage *message)
+LM_API SInt32 LMMessageGetIdentifier(const LMMessage *message)
 {
-    return message->descriptors ? message->descriptors->count : 0;
+    return message ? message->head.msgh_id : 0;
+}
+
+LM_API mach_port_t LMMessageGetReplyPort(const LMMessage *message)
+{
+    return message ? message->head.msgh_remote_port : MACH_PORT_NULL;
+}
+
+LM_API void LMMessageFree(LMMessage *message)
+{
+    LMResponseBufferFree((LMResponseBuffer *)(void *)message);
+}
+
+LM_API LMResponseBuffer *LMResponseCreate(void)
+{
+    LMResponseBuffer *response = (LMResponseBuffer *)aligned_alloc(16, lm_round_up(sizeof *response, 16));
+    if (response)
+        lm_message_init(&response->message);
+    return response;
+}
+
+LM_API void LMResponseFree(LMResponseBuffer *response)
+{
+    LMResponseBufferFree(response);
+    free(response);
+}
+
+LM_API int32_t LMResponseGetStatus(const LMResponseBuffer *response)
+{
+    return response ? response->message.head.msgh_id : 0;
+}
+
+LM_API uint32_t LMMessageGetDescriptorCount(const LMMessage *message)
+{
+    return message && message->descriptors ? message->descriptors->count : 0;
 }
 
 LM_API int LMMessageTakeDescriptor(LMMessage *message, uint32_t index)
@@ -157,6 +195,8 @@ LM_API bool LMDataWithSizeIsValidMessage(const void *data, CFIndex size)
 LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response)
 {
     int32_t integer = 0;
+    if (!response)
+        return 0;
     if (LMMessageGetDataLength(&response->message) == sizeof integer)
         memcpy(&integer, LMMessageGetData(&response->message), sizeof integer);
     LMResponseBufferFree(response);

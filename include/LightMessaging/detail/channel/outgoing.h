@@ -14,13 +14,15 @@ struct lm_outgoing {
     int32_t identifier;
     const unsigned char *data; /* from byte `data_from` of the message on */
     uint32_t data_from;
-    uint32_t length;    /* of what goes through the ring */
-    uint32_t total;     /* the message's length: as much, unless it is lent */
-    uint32_t whole_max; /* what is longer goes in pieces */
-    uint32_t sent;      /* bytes that are in the ring already */
-    uint64_t position;  /* of its last frame, once that is there */
-    const int *descriptors;
-    uint32_t descriptor_count;
+    uint32_t length;           /* of what goes through the ring */
+    uint32_t total;            /* the message's length: as much, unless it is lent */
+    uint32_t whole_max;        /* what is longer goes in pieces */
+    uint32_t sent;             /* bytes that are in the ring already */
+    uint64_t position;         /* of its last frame, once that is there */
+    uint32_t deadline;         /* of a call, as it is sent */
+    int memory;                /* of a segment that the peer does not know yet: the first descriptor; -1: none */
+    const int *descriptors;    /* the message's own */
+    uint32_t descriptor_count; /* without the memory */
 };
 
 /* What became of the next part. */
@@ -50,6 +52,12 @@ LM_INTERNAL bool lm_outgoing_ends_with(const struct lm_outgoing *outgoing, uint3
     return outgoing->sent + part == outgoing->length;
 }
 
+/* How many descriptors go with it. */
+LM_INTERNAL uint32_t lm_outgoing_carries(const struct lm_outgoing *outgoing)
+{
+    return outgoing->descriptor_count + (outgoing->memory >= 0);
+}
+
 LM_INTERNAL void lm_outgoing_frame(const struct lm_outgoing *outgoing, uint32_t part, struct lm_frame *frame)
 {
     bool last = lm_outgoing_ends_with(outgoing, part);
@@ -59,8 +67,8 @@ LM_INTERNAL void lm_outgoing_frame(const struct lm_outgoing *outgoing, uint32_t 
     frame->token = outgoing->token;
     frame->identifier = outgoing->identifier;
     frame->total = outgoing->total;
-    frame->descriptors = last ? outgoing->descriptor_count : 0;
-    frame->reserved = 0;
+    frame->descriptors = last ? lm_outgoing_carries(outgoing) : 0;
+    frame->deadline = outgoing->deadline;
 }
 
 /* Puts the next part into the ring, which `spare` bytes stay free of; nobody sees it before it is published. What
@@ -73,7 +81,9 @@ LM_INTERNAL int lm_outgoing_put(struct lm_outgoing *outgoing, struct lm_channel 
     if (room != LM_ROOM_READY)
         return room < 0 ? room : LM_PUT_RING_FULL;
     lm_outgoing_frame(outgoing, part, &frame);
-    int sent = frame.descriptors ? lm_channel_send_parcel(channel, outgoing->descriptors, frame.descriptors) : 0;
+    int sent = frame.descriptors ? lm_channel_send_parcel(channel, outgoing->memory, outgoing->descriptors,
+                                                          outgoing->descriptor_count)
+                                 : 0;
     if (sent < 0)
         return sent == -EAGAIN ? LM_PUT_SOCKET_FULL : sent;
     bool last = lm_outgoing_ends_with(outgoing, part);

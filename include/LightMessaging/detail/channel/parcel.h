@@ -45,9 +45,11 @@ LM_SETUP void lm_descriptors_message(struct msghdr *message, struct iovec *part,
     message->msg_controllen = sizeof *control;
 }
 
-/* Sends a record with descriptors, which stay the caller's. Never waits. */
-LM_SETUP int lm_descriptors_send(int socket, const void *record, size_t length, const int *descriptors, uint32_t count)
+/* Sends a record with descriptors, which stay the caller's: `first`, unless it is -1, and the others. Never waits. */
+LM_SETUP int lm_descriptors_send(int socket, const void *record, size_t length, int first, const int *descriptors,
+                                 uint32_t count)
 {
+    uint32_t before = first >= 0;
     union lm_descriptor_space control;
     struct iovec part = {(void *)(uintptr_t)record, length};
     struct msghdr message;
@@ -55,14 +57,25 @@ LM_SETUP int lm_descriptors_send(int socket, const void *record, size_t length, 
     lm_descriptors_message(&message, &part, &control);
     control.header.cmsg_level = SOL_SOCKET;
     control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = (socklen_t)CMSG_LEN(count * sizeof *descriptors); /* musl's type; glibc's is wider */
+    control.header.cmsg_len = (socklen_t)CMSG_LEN((before + count) * sizeof first); /* musl's type; glibc's is wider */
     message.msg_controllen = control.header.cmsg_len;
-    memcpy(CMSG_DATA(&control.header), descriptors, count * sizeof *descriptors);
+    if (before)
+        memcpy(CMSG_DATA(&control.header), &first, sizeof first);
+    if (count)
+        memcpy(CMSG_DATA(&control.header) + before * sizeof first, descriptors, count * sizeof first);
     long result;
     do
         result = lm_sys_sendmsg(socket, &message);
     while (result == -EINTR);
     return result < 0 ? (int)result : 0;
+}
+
+/* Closes the first descriptor, which is not the message's own. */
+LM_SETUP void lm_parcel_drop_first(struct lm_parcel *parcel)
+{
+    lm_sys_close(&parcel->descriptors[0]);
+    parcel->count--;
+    memmove(parcel->descriptors, parcel->descriptors + 1, parcel->count * sizeof *parcel->descriptors);
 }
 
 /* Moves the descriptors that came with a record into the parcel: all, or none and it is incomplete. */

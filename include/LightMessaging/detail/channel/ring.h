@@ -56,6 +56,7 @@ enum lm_frame_kind {
     LM_FRAME_ABORT = 3,
     LM_FRAME_DROPPED = 5,
     LM_FRAME_LENT = 6,        /* a whole message, in a segment; the payload says in which */
+    LM_FRAME_STATUS = 7,      /* replies only: a number, the identifier, instead of a message */
     LM_FRAME_IGNORABLE = 128, /* from here on: may be ignored */
     LM_FRAME_GIVEN_UP = 128   /* requests only: nobody waits for the reply to the call any more */
 };
@@ -71,14 +72,14 @@ struct lm_frame {
     int32_t identifier;
     uint32_t total; /* the whole message's length */
     uint32_t descriptors;
-    uint32_t reserved;
+    uint32_t deadline; /* requests only: when the caller stops waiting; lm_deadline_to_wire */
 };
 
 /* What a frame of kind LM_FRAME_LENT carries: which segment the message is in. */
 struct lm_lease {
     uint32_t number;
     uint32_t reserved;
-    uint64_t size; /* of the memory, if it comes with the frame: the first time, or instead of what had the number */
+    uint64_t size; /* of the memory, if that is the frame's first descriptor: it is new to the receiver; else 0 */
 };
 
 /* The bytes of a ring, and where one side knows what to be in them. */
@@ -333,19 +334,19 @@ LM_INTERNAL void lm_frame_fetch(const struct lm_frame *shared, struct lm_frame *
     frame->identifier = (int32_t)lm_load_relaxed((const uint32_t *)(const void *)&shared->identifier);
     frame->total = lm_load_relaxed(&shared->total);
     frame->descriptors = lm_load_relaxed(&shared->descriptors);
-    frame->reserved = 0;
+    frame->deadline = lm_load_relaxed(&shared->deadline);
 }
 
 LM_INTERNAL bool lm_frame_kind_known(uint32_t kind)
 {
-    return (kind >= LM_FRAME_MESSAGE && kind <= LM_FRAME_ABORT) || kind == LM_FRAME_DROPPED || kind == LM_FRAME_LENT ||
-           kind >= LM_FRAME_IGNORABLE;
+    return (kind >= LM_FRAME_MESSAGE && kind <= LM_FRAME_ABORT) ||
+           (kind >= LM_FRAME_DROPPED && kind <= LM_FRAME_STATUS) || kind >= LM_FRAME_IGNORABLE;
 }
 
-/* The memory of a segment is the one descriptor that comes with a message in it. */
+/* Descriptors come with the frame that completes a message. */
 LM_INTERNAL uint32_t lm_frame_descriptors_max(uint32_t kind)
 {
-    return kind == LM_FRAME_MESSAGE ? LM_DESCRIPTORS_MAX : kind == LM_FRAME_LENT ? 1 : 0;
+    return kind == LM_FRAME_MESSAGE || kind == LM_FRAME_LENT ? LM_DESCRIPTORS_MAX : 0;
 }
 
 /* The only checking of a header. `in_ring` is what has been published from its start on, at least a header. */
@@ -357,6 +358,8 @@ LM_INTERNAL bool lm_frame_valid(const struct lm_frame *frame, uint64_t in_ring)
         return false;
     if (frame->kind == LM_FRAME_LENT)
         return frame->length == sizeof(struct lm_lease) && frame->total > 0;
+    if (frame->kind == LM_FRAME_STATUS)
+        return frame->length == 0 && frame->identifier != 0;
     if (frame->total < frame->length)
         return false;
     return frame->kind != LM_FRAME_PIECE || (frame->length > 0 && frame->length < frame->total);

@@ -172,7 +172,7 @@ LM_INTERNAL bool lm_segment_is_free(const struct lm_segment *segment)
 /* What a frame says that lends the segment. The word comes first: the receiver may be faster than we are. */
 LM_INTERNAL struct lm_lease lm_segment_lend(struct lm_segment *segment)
 {
-    struct lm_lease lease = {segment->number, 0, segment->size};
+    struct lm_lease lease = {segment->number, 0, segment->memory >= 0 ? segment->size : 0};
     lm_store_relaxed(&segment->shared->lent, 1);
     return lease;
 }

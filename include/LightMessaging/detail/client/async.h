@@ -9,7 +9,7 @@
 #ifndef LM_DETAIL_CLIENT_ASYNC_H
 #define LM_DETAIL_CLIENT_ASYNC_H
 
-#include "connection.h"
+#include "send.h"
 
 /* Bytes that may stand in line on one link. */
 #define LM_UNSENT_MAX 0x10000000u /* as many as wait for a client that does not read */
@@ -22,7 +22,8 @@ struct lm_async {
     bool moved;
     struct lm_call call;
     struct lm_request request;
-    unsigned char *data; /* the request's */
+    unsigned char *data; /* the request's, */
+    int *descriptors;    /* likewise */
     struct lm_link
         *link; /* with a reference; NULL while it moves by itself, which its loop's thread does without the lock */
     struct lm_loop *loop; /* with a reference */
@@ -39,13 +40,25 @@ LM_INTERNAL void lm_async_free_response(struct lm_async *async)
     async->call.response = NULL;
 }
 
+/* Gives up what is sent. A receiver that has taken a lent buffer gives it back itself. */
+LM_INTERNAL void lm_async_free_request(struct lm_async *async)
+{
+    struct lm_segment *buffer = async->request.buffer;
+    if (buffer && !async->request.taken)
+        lm_segment_take_back(buffer);
+    LMBufferFree(buffer);
+    lm_descriptors_close(async->descriptors, async->request.out.descriptor_count);
+    free(async->descriptors);
+    free(async->data);
+}
+
 LM_INTERNAL void lm_async_destroy(struct lm_object *object)
 {
     struct lm_async *async = LM_CONTAINER(object, struct lm_async, object);
     if (async->link)
         lm_release(&async->link->object);
     lm_async_free_response(async);
-    free(async->data);
+    lm_async_free_request(async);
     lm_release(&async->loop->object);
     pthread_mutex_destroy(&async->lock);
     free(async);
@@ -110,6 +123,9 @@ LM_INTERNAL int lm_async_begin(struct lm_async *async, struct lm_link *link)
 {
     async->link = link;
     lm_link_lock(link);
+    if (async->request.buffer)
+        lm_request_load_buffer(&async->request, link);
+    async->request.out.deadline = lm_deadline_to_wire(async->request.deadline);
     int result = lm_async_enter(async, link);
     if (lm_link_is_cut(link))
         lm_async_ended(&async->call);
@@ -266,6 +282,8 @@ LM_INTERNAL void lm_async_proceed(struct lm_async *async)
         lm_log_outcome(async, status);
     LMResponseBuffer empty;
     lm_message_init(&empty.message);
+    if (status == LM_STATUS_REPLY)
+        empty.message.head.msgh_id = async->call.error;
     async->callback(async, status, status == KERN_SUCCESS ? async->call.response : &empty, async->info);
     lm_async_free_response(async);
 }
@@ -286,24 +304,34 @@ LM_INTERNAL void lm_async_late(struct lm_object *object)
 
 /* --- Starting and cancelling --- */
 
-/* With a copy of the data. NULL: no memory. */
-LM_INTERNAL struct lm_async *lm_async_create(const struct lm_request *request, struct lm_loop *loop)
+/* Copies of what the caller keeps: the data, unless they are in a buffer, and the descriptors. */
+LM_INTERNAL int lm_async_copy(struct lm_async *async, const struct lm_request *request)
 {
-    struct lm_async *async = (struct lm_async *)lm_new(sizeof *async);
-    unsigned char *data = (unsigned char *)malloc((size_t)request->out.length + 1);
-    if (!async || !data) {
-        free(async);
-        free(data);
-        return NULL;
-    }
-    memcpy(data, request->out.data, request->out.length);
+    uint32_t count = request->out.descriptor_count, length = request->buffer ? 0 : request->out.length;
+    async->data = (unsigned char *)malloc((size_t)length + 1);
+    async->descriptors = (int *)malloc((count + (size_t)1) * sizeof *async->descriptors);
+    int result = async->data && async->descriptors ? 0 : -ENOMEM;
+    if (result == 0)
+        result = lm_descriptors_copy(async->descriptors, request->out.descriptors, count);
+    if (result < 0)
+        return result;
+    memcpy(async->data, request->out.data, length);
+    async->request.out.data = async->data;
+    async->request.out.descriptors = async->descriptors;
+    async->request.out.descriptor_count = count;
+    return 0;
+}
+
+LM_INTERNAL void lm_async_init(struct lm_async *async, const struct lm_request *request, struct lm_loop *loop)
+{
     lm_object_init(&async->object, lm_async_destroy);
     pthread_mutex_init(&async->lock, NULL);
     lm_watch_init(&async->job, &async->object, lm_async_ready);
     lm_timer_init(&async->timer, &async->object, lm_async_late);
     async->process_generation = lm_load_relaxed(&lm_process_2.generation);
     async->request = *request;
-    async->request.out.data = async->data = data;
+    async->request.out.descriptor_count = 0;
+    async->request.buffer = NULL;
     async->request.call = &async->call;
     async->request.owner = &async->object;
     async->call.ended = lm_async_ended;
@@ -312,7 +340,19 @@ LM_INTERNAL struct lm_async *lm_async_create(const struct lm_request *request, s
     async->call.request = &async->request;
     lm_retain(&loop->object);
     async->loop = loop;
-    return async;
+}
+
+/* NULL: no memory or descriptors. A buffer is the caller's still. */
+LM_INTERNAL struct lm_async *lm_async_create(const struct lm_request *request, struct lm_loop *loop)
+{
+    struct lm_async *async = (struct lm_async *)lm_new(sizeof *async);
+    if (!async)
+        return NULL;
+    lm_async_init(async, request, loop);
+    if (lm_async_copy(async, request) == 0)
+        return async;
+    lm_release(&async->object);
+    return NULL;
 }
 
 /* Puts the call on its loop and its link. */
@@ -334,11 +374,12 @@ LM_INTERNAL kern_return_t lm_async_start(struct lm_async *async, struct lm_link 
     return lm_kern_return(result);
 }
 
+/* The call takes a buffer over, only if this succeeds. */
 LM_INTERNAL kern_return_t lm_async_send(LMConnectionRef connection, const struct lm_request *request,
                                         CFRunLoopRef runLoop, LMReplyCallBack callback, void *info, LMCallRef *call)
 {
     struct lm_link *link;
-    if (!lm_request_valid(connection, request) || !runLoop || !callback)
+    if (!lm_request_valid(connection, request) || !runLoop || !callback || request->interrupt >= 0)
         return KERN_INVALID_ARGUMENT;
     kern_return_t status = lm_connection_link(connection, request->deadline, &link);
     if (status)
@@ -350,9 +391,12 @@ LM_INTERNAL kern_return_t lm_async_send(LMConnectionRef connection, const struct
     }
     async->callback = callback;
     async->info = info;
+    async->request.buffer = request->buffer;
     if (call)
         *call = async;
     status = lm_async_start(async, link);
+    if (status)
+        async->request.buffer = NULL;
     if (status && call)
         *call = NULL;
     if (status || !call)
@@ -360,17 +404,20 @@ LM_INTERNAL kern_return_t lm_async_send(LMConnectionRef connection, const struct
     return status;
 }
 
-LM_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                                 uint32_t length, uint32_t milliseconds, CFRunLoopRef runLoop,
-                                                 LMReplyCallBack callback, void *info, LMCallRef *call)
+LM_API kern_return_t lm_send_async(LMConnectionRef connection, const LMSend *send, uint32_t file_timeout,
+                                   CFRunLoopRef runLoop, LMReplyCallBack callback, void *info, LMCallRef *call)
 {
     struct lm_request request;
-    lm_request_init(&request, messageId, data, length, milliseconds);
     if (call)
         *call = NULL;
+    if (!connection || !send || !lm_send_valid(send))
+        return KERN_INVALID_ARGUMENT;
+    lm_request_of_send(&request, connection, send, file_timeout);
     kern_return_t status = lm_async_send(connection, &request, runLoop, callback, info, call);
     if (lm_logging())
         lm_log_message(connection, &request, "call asynchronously", status);
+    if (send->buffer)
+        lm_buffer_pass_on(send->buffer, status == KERN_SUCCESS);
     return status;
 }
 

@@ -49,6 +49,8 @@ LM_INTERNAL kern_return_t lm_call_settle(struct lm_link *link, const struct lm_c
     switch (call->state) {
     case LM_CALL_ANSWERED:
         return KERN_SUCCESS;
+    case LM_CALL_STATUS:
+        return LM_STATUS_REPLY;
     case LM_CALL_DROPPED:
         return MACH_RCV_PORT_DIED;
     case LM_CALL_FAILED:
@@ -58,7 +60,7 @@ LM_INTERNAL kern_return_t lm_call_settle(struct lm_link *link, const struct lm_c
     }
     if (lm_link_withdraw(link, request))
         return lm_link_untaken(link, error);
-    return error == -ETIMEDOUT ? MACH_RCV_TIMED_OUT : MACH_RCV_PORT_DIED;
+    return error == -ETIMEDOUT ? MACH_RCV_TIMED_OUT : error == -ECANCELED ? MACH_RCV_INTERRUPTED : MACH_RCV_PORT_DIED;
 }
 
 /* Until when a call waits for its answer, now that it is put in. */
@@ -80,6 +82,7 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     request->out.whole_max = link->channel.whole_max; /* we have it all, and wait */
     request->call = &call;
     request->out.token = lm_table_insert(&link->calls, 0, &call, 0);
+    request->out.deadline = lm_deadline_to_wire(lm_request_reply_deadline(request));
     int result = request->out.token ? lm_link_send(link, request) : -ENOMEM;
     int64_t deadline = lm_request_reply_deadline(request);
     while (result == 0 && call.state == LM_CALL_WAITING)
@@ -87,7 +90,7 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     kern_return_t status = lm_call_settle(link, &call, request, result);
     if (request->out.token)
         lm_table_remove(&link->calls, lm_table_find(&link->calls, request->out.token, 0));
-    if (status == MACH_RCV_TIMED_OUT)
+    if (status == MACH_RCV_TIMED_OUT || status == MACH_RCV_INTERRUPTED)
         lm_link_give_up(link, request->out.token);
     lm_link_hand_over(link);
     lm_link_leave(link);
@@ -95,6 +98,8 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     request->call = NULL;
     if (status)
         LMResponseBufferFree(response);
+    if (status == LM_STATUS_REPLY)
+        response->message.head.msgh_id = call.error;
     return status;
 }
 

@@ -9,12 +9,6 @@
 #include "call.h"
 #include "link_open.h"
 
-#ifdef LIGHTMESSAGING_TIMEOUT
-#define LM_TIMEOUT ((uint32_t)(LIGHTMESSAGING_TIMEOUT))
-#else
-#define LM_TIMEOUT LM_TIMEOUT_NEVER
-#endif
-
 /*
  * The link that a port names, if that is a live one to this service. serverPort may be garbage, so a port proves
  * nothing by itself, and other threads may be storing it, so it is read and written as a whole.
@@ -45,12 +39,31 @@ LM_INTERNAL kern_return_t lm_connection_link(LMConnectionRef connection, int64_t
     return lm_kern_return(result);
 }
 
+#define LM_INTERRUPT_STEP                                                                                              \
+    20000000 /* nanoseconds between two looks at the descriptor while a link is being opened; untuned */
+
+/* The same for a request that a descriptor may interrupt: in steps. */
+LM_SETUP kern_return_t lm_connection_link_interruptibly(LMConnectionRef connection, const struct lm_request *request,
+                                                        struct lm_link **link)
+{
+    for (;;) {
+        int64_t step = lm_now() + LM_INTERRUPT_STEP;
+        bool last = request->deadline <= step;
+        kern_return_t status = lm_connection_link(connection, last ? request->deadline : step, link);
+        if (status != MACH_SEND_TIMED_OUT || last)
+            return status;
+        if (lm_request_is_interrupted(request))
+            return MACH_SEND_INTERRUPTED;
+    }
+}
+
 /* One attempt. A failed look-up is told from a failed send by `looked_up`. */
 LM_INTERNAL kern_return_t lm_connection_try(LMConnectionRef connection, struct lm_request *request,
                                             LMResponseBuffer *response, bool *looked_up)
 {
     struct lm_link *link;
-    kern_return_t status = lm_connection_link(connection, request->deadline, &link);
+    kern_return_t status = request->interrupt < 0 ? lm_connection_link(connection, request->deadline, &link)
+                                                  : lm_connection_link_interruptibly(connection, request, &link);
     *looked_up = status == KERN_SUCCESS;
     if (status)
         return status;
@@ -115,7 +128,7 @@ LM_INTERNAL kern_return_t lm_connection_send(LMConnectionRef connection, struct 
 /* No data are NULL with a length, which lm_request_valid finds, or "". In place and field by field: to clear it, and to
  * copy it from where it was made, took a third of the time of a one-way message. */
 LM_INTERNAL void lm_request_init(struct lm_request *request, SInt32 identifier, const void *data, uint32_t length,
-                                 uint32_t milliseconds)
+                                 int64_t deadline)
 {
     request->out.kind = LM_FRAME_MESSAGE;
     request->out.identifier = identifier;
@@ -125,130 +138,18 @@ LM_INTERNAL void lm_request_init(struct lm_request *request, SInt32 identifier, 
     request->out.length = request->out.total = length;
     request->out.whole_max = LM_PIECE_MAX;
     request->out.sent = 0;
-    request->deadline = lm_deadline_after(milliseconds);
+    request->deadline = deadline;
     request->has_reply_timeout = request->queued = request->service_lived = request->taken = false;
     request->out.position = 0;
     request->call = NULL;
     request->owner = NULL;
     request->in_unsent.next = NULL; /* in no list */
     request->buffer = NULL;
+    request->interrupt = -1;
+    request->out.deadline = 0;
+    request->out.memory = -1;
     request->out.descriptors = NULL;
     request->out.descriptor_count = 0;
-}
-
-LM_API kern_return_t LMConnectionSendOneWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
-                                                           const void *data, uint32_t length, const int *descriptors,
-                                                           uint32_t count, uint32_t milliseconds)
-{
-    struct lm_request request;
-    lm_request_init(&request, messageId, data, length, milliseconds);
-    request.out.descriptors = descriptors;
-    request.out.descriptor_count = count;
-    return lm_connection_send(connection, &request, NULL);
-}
-
-LM_API kern_return_t LMConnectionSendOneWayWithTimeout(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                                       uint32_t length, uint32_t milliseconds)
-{
-    return LMConnectionSendOneWayWithDescriptors(connection, messageId, data, length, NULL, 0, milliseconds);
-}
-
-LM_API kern_return_t LMConnectionSendOneWay(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                            uint32_t length)
-{
-    return LMConnectionSendOneWayWithTimeout(connection, messageId, data, length, LM_TIMEOUT);
-}
-
-LM_API kern_return_t LMConnectionSendEmptyOneWay(LMConnectionRef connection, SInt32 messageId)
-{
-    return LMConnectionSendOneWay(connection, messageId, NULL, 0);
-}
-
-LM_API kern_return_t LMConnectionSendTwoWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
-                                                           const void *data, uint32_t length, const int *descriptors,
-                                                           uint32_t count, uint32_t milliseconds,
-                                                           LMResponseBuffer *response)
-{
-    if (!response)
-        return KERN_INVALID_ARGUMENT;
-    struct lm_request request;
-    lm_request_init(&request, messageId, data, length, milliseconds);
-    request.out.descriptors = descriptors;
-    request.out.descriptor_count = count;
-    lm_message_init(&response->message);
-    return lm_connection_send(connection, &request, response);
-}
-
-LM_API kern_return_t LMConnectionSendTwoWayWithTimeout(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                                       uint32_t length, uint32_t milliseconds,
-                                                       LMResponseBuffer *response)
-{
-    return LMConnectionSendTwoWayWithDescriptors(connection, messageId, data, length, NULL, 0, milliseconds, response);
-}
-
-LM_API kern_return_t LMConnectionSendTwoWay(LMConnectionRef connection, SInt32 messageId, const void *data,
-                                            uint32_t length, LMResponseBuffer *response)
-{
-    return LMConnectionSendTwoWayWithTimeout(connection, messageId, data, length, LM_TIMEOUT, response);
-}
-
-/* A CFData's bytes as data and length; NULL is empty. False if it is longer than a message can be. */
-LM_INTERNAL bool lm_data_parts(CFDataRef data, const UInt8 **bytes, uint32_t *length)
-{
-    CFIndex size = data ? CFDataGetLength(data) : 0;
-    *bytes = data ? CFDataGetBytePtr(data) : NULL;
-    *length = (uint32_t)size;
-    return (uint64_t)size <= UINT32_MAX;
-}
-
-LM_API bool LMConnectionSendOneWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data)
-{
-    const UInt8 *bytes;
-    uint32_t length;
-    return lm_data_parts(data, &bytes, &length) &&
-           LMConnectionSendOneWay(connection, messageId, bytes, length) == KERN_SUCCESS;
-}
-
-LM_API kern_return_t LMConnectionSendTwoWayData(LMConnectionRef connection, SInt32 messageId, CFDataRef data,
-                                                LMResponseBuffer *response)
-{
-    const UInt8 *bytes;
-    uint32_t length;
-    if (lm_data_parts(data, &bytes, &length))
-        return LMConnectionSendTwoWay(connection, messageId, bytes, length, response);
-    if (response)
-        lm_message_init(&response->message);
-    return MACH_SEND_TOO_LARGE;
-}
-
-LM_API kern_return_t LMConnectionSetSpin(LMConnectionRef connection, uint32_t microseconds)
-{
-    struct lm_link *link;
-    if (!connection || !lm_spin_valid(microseconds))
-        return KERN_INVALID_ARGUMENT;
-    kern_return_t status = lm_connection_link(connection, lm_deadline_after(LM_TIMEOUT), &link);
-    if (status)
-        return status;
-    lm_link_lock(link);
-    lm_spin_set(&link->spin, lm_spin_nanoseconds(microseconds));
-    lm_link_unlock(link);
-    lm_release(&link->object);
-    return KERN_SUCCESS;
-}
-
-LM_API void LMSetPrivateCopies(bool wanted)
-{
-    lm_process_lock();
-    lm_clients_1.private_copies = wanted;
-    lm_process_unlock();
-}
-
-LM_API void LMSetLargestReply(uint32_t bytes)
-{
-    lm_process_lock();
-    lm_clients_1.largest_reply = bytes;
-    lm_clients_1.largest_reply_is_set = true;
-    lm_process_unlock();
 }
 
 #endif

@@ -33,6 +33,9 @@
 struct lm_clients {
     struct lm_list links;     /* channels to services, by name */
     struct lm_list all_links; /* those that have been replaced or given up as well, for a fork */
+    struct lm_list timeouts;  /* by name */
+    bool timeouts_set;        /* there are some; may be read without the lock */
+    uint32_t timeout;         /* of calls without one, in milliseconds; 0: none. May be read without the lock */
     uint32_t largest_reply;   /* if it was set */
     bool largest_reply_is_set;
     bool private_copies; /* of replies in lent buffers */
@@ -41,7 +44,7 @@ struct lm_clients {
 LM_STATE(struct lm_clients, lm_clients_1)
 
 enum lm_link_phase { LM_LINK_OPENING = 0, LM_LINK_OPEN = 1, LM_LINK_FAILED = 2 };
-enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_DROPPED, LM_CALL_FAILED };
+enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_STATUS, LM_CALL_DROPPED, LM_CALL_FAILED };
 
 struct lm_link;
 struct lm_request;
@@ -50,7 +53,7 @@ struct lm_request;
 struct lm_call {
     LMResponseBuffer *response; /* an asynchronous call has none before its reply comes */
     enum lm_call_state state;
-    int error;                           /* of one that failed */
+    int error;                           /* of one that failed; the status, if that was the answer */
     struct lm_follower *follower;        /* its thread, while that follows */
     void (*ended)(struct lm_call *call); /* of an asynchronous one: something has happened to it, or to the link */
     /* Likewise: whether it may go over from a dead link to `link`; if so, it keeps still until it is told where it
@@ -67,6 +70,7 @@ struct lm_follower {
     struct lm_call *call;  /* NULL: it waits for room, for the service to take or welcome, or for a thread */
     bool waits_for_thread; /* which would not find it asleep on the socket: it must not lead */
     uint32_t woken;
+    int event; /* an eventfd that wakes it, if it waits for a descriptor, too; else -1 */
 };
 
 /* A run loop's eye on the link's socket; link_wait.h says what for. */
@@ -93,16 +97,17 @@ struct lm_link {
     struct lm_list asynchronous; /* calls */
     struct lm_list unsent;       /* their requests that wait for room, in order */
     uint64_t unsent_bytes;
-    bool pump_missed;      /* a pump was told of something while a thread led */
-    struct lm_list pumps;  /* the loops that lead when no thread does */
-    bool large_turn;       /* a large message is being put in, in pieces */
-    bool given_up;         /* cut by this side: the service still gets what is in the ring */
-    bool ended;            /* the process ends, and has seen to it; guarded by the process's lock */
-    bool calls_stay;       /* likewise: what is left goes to the next link without its calls */
-    kern_return_t refusal; /* what the service said instead of a welcome, or when it sent us away */
-    bool told_welcome;     /* to whoever waits for it */
-    bool wary;             /* nothing is sent before the welcome, */
-    int64_t wary_until;    /* or this time; lm_link_beware says why */
+    bool pump_missed;           /* a pump was told of something while a thread led */
+    struct lm_list pumps;       /* the loops that lead when no thread does */
+    bool large_turn;            /* a large message is being put in, in pieces */
+    bool given_up;              /* cut by this side: the service still gets what is in the ring */
+    bool ended;                 /* the process ends, and has seen to it; guarded by the process's lock */
+    bool calls_stay;            /* likewise: what is left goes to the next link without its calls */
+    kern_return_t refusal;      /* what the service said instead of a welcome, or when it sent us away */
+    bool told_welcome;          /* to whoever waits for it */
+    bool wary;                  /* nothing is sent before the welcome, */
+    int64_t wary_until;         /* or this time; lm_link_beware says why */
+    LMServiceVersions versions; /* what the service said of them; highest is 0 before that */
     struct lm_credentials service;
     struct lm_incoming incoming;
     uint64_t lived_at;   /* when the kernel last said that the service lives, in ticks */
@@ -135,7 +140,10 @@ LM_INTERNAL bool lm_link_welcomed(const struct lm_link *link)
 LM_INTERNAL void lm_follower_wake(struct lm_follower *follower)
 {
     lm_store_release(&follower->woken, 1);
-    lm_sys_futex_wake(&follower->woken, 1);
+    if (follower->event >= 0)
+        lm_sys_eventfd_raise(follower->event);
+    else
+        lm_sys_futex_wake(&follower->woken, 1);
 }
 
 /* Wakes those that wait for something other than a reply; all of them when the link is cut. */
@@ -214,9 +222,18 @@ LM_INTERNAL int lm_link_receive_reply(struct lm_link *link, const struct lm_fram
     return 0;
 }
 
+/* A frame that ends the call without a message. */
+LM_INTERNAL void lm_link_receive_end(struct lm_link *link, const struct lm_frame *frame)
+{
+    struct lm_call *call = lm_link_call_of(link, frame);
+    if (!call || call->state != LM_CALL_WAITING)
+        return;
+    call->error = frame->identifier;
+    lm_call_end(call, frame->kind == LM_FRAME_STATUS ? LM_CALL_STATUS : LM_CALL_DROPPED);
+}
+
 LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
 {
-    struct lm_call *call;
     if (frame->kind >= LM_FRAME_IGNORABLE)
         return 0;
     if (frame->total > link->incoming.largest)
@@ -226,9 +243,8 @@ LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *fra
         link->incoming.begun = false;
         return 0;
     case LM_FRAME_DROPPED:
-        call = lm_link_call_of(link, frame);
-        if (call)
-            lm_call_end(call, LM_CALL_DROPPED);
+    case LM_FRAME_STATUS:
+        lm_link_receive_end(link, frame);
         return 0;
     default:
         return lm_link_receive_reply(link, frame, parcel);
@@ -286,19 +302,55 @@ LM_SETUP void lm_link_stop_pumps(struct lm_link *link)
     }
 }
 
-/* A record of the service, of which `length` bytes came; a refusal says why it sends us away. */
+/* A record of the service, as much of it as is known; a refusal says why it sends us away. */
 union lm_record {
     struct lm_refusal refusal;
-    char bytes[sizeof(struct lm_refusal) + 1];
+    char bytes[sizeof(struct lm_refusal)];
 };
+
+LM_COLD void lm_log_service_versions(const struct lm_link *link)
+{
+    const LMServiceVersions *versions = &link->versions;
+    LM_LOG(link->channel.socket,
+           "service \"%s\" speaks versions %u to %u of the protocol, features 0x%x, %s; this program %u to %u, "
+           "features 0x%x",
+           link->name, (unsigned)versions->lowest, (unsigned)versions->highest, (unsigned)versions->features,
+           versions->otherByteOrder ? "in the other byte order" : "in the same byte order", LM_PROTOCOL_LOWEST,
+           LM_PROTOCOL_HIGHEST, LM_FEATURES_KNOWN);
+}
+
+/* A service that can't be talked to. */
+LM_SETUP void lm_link_find_incompatible(struct lm_link *link)
+{
+    link->refusal = LM_INCOMPATIBLE_VERSION;
+    lm_log_service_versions(link);
+}
+
+LM_SETUP void lm_link_note_versions(struct lm_link *link, const struct lm_refusal *refusal)
+{
+    bool reversed = refusal->magic != LM_HELLO_MAGIC;
+    LMServiceVersions versions = {refusal->lowest, refusal->highest, 0, refusal->features, reversed, {0}};
+    if (reversed) {
+        versions.lowest = lm_other_byte_order(versions.lowest);
+        versions.highest = lm_other_byte_order(versions.highest);
+        versions.features = lm_other_byte_order(versions.features);
+    }
+    link->versions = versions;
+}
 
 /* Only what a service may say here is believed: other numbers would tell the caller that its message was taken. */
 LM_INTERNAL void lm_link_read_refusal(struct lm_link *link, const union lm_record *record, long length)
 {
-    uint32_t status = record->refusal.status;
-    if (length != (long)sizeof record->refusal || record->refusal.magic != LM_HELLO_MAGIC)
+    if (length < (long)sizeof record->refusal)
         return;
-    if (status == BOOTSTRAP_NOT_PRIVILEGED || status == KERN_RESOURCE_SHORTAGE || status == MACH_SEND_INVALID_DEST)
+    uint32_t status = record->refusal.status;
+    bool reversed = record->refusal.magic == lm_other_byte_order(LM_HELLO_MAGIC);
+    if (!reversed && record->refusal.magic != LM_HELLO_MAGIC)
+        return;
+    lm_link_note_versions(link, &record->refusal);
+    if (reversed || status == (uint32_t)LM_INCOMPATIBLE_VERSION)
+        lm_link_find_incompatible(link);
+    else if (status == BOOTSTRAP_NOT_PRIVILEGED || status == KERN_RESOURCE_SHORTAGE || status == MACH_SEND_INVALID_DEST)
         link->refusal = (kern_return_t)status;
 }
 

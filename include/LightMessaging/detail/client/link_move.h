@@ -46,6 +46,8 @@ LM_SETUP void lm_link_adopt(struct lm_link *link, struct lm_link *dead, struct l
     call->request->out.token = token;
     call->request->out.sent = 0;
     call->request->queued = false;
+    if (call->request->buffer)
+        lm_request_load_buffer(call->request, link); /* as a copy */
     call->moved(call, link);
 }
 
@@ -89,11 +91,17 @@ LM_SETUP void lm_link_move_call(struct lm_link *link, struct lm_link *dead, stru
         call->moved(call, NULL);
         return;
     }
-    bool whole = !lm_frame_is_part(frame);
+    bool whole = frame->kind == LM_FRAME_MESSAGE && !lm_frame_is_part(frame) && frame->descriptors == 0;
     if (whole)
         lm_consumer_copy(rest, frame, payload);
     lm_link_adopt(link, dead, call, token);
     lm_link_resend(link, call->request, frame, whole ? payload : NULL);
+}
+
+/* Whether it is a call's last frame. */
+LM_INTERNAL bool lm_frame_ends_call(const struct lm_frame *frame)
+{
+    return (frame->kind == LM_FRAME_MESSAGE || frame->kind == LM_FRAME_LENT) && frame->token;
 }
 
 /* Moves what is left in the dead link's ring; room is there, `payload` holds any frame's. With both locks. */
@@ -103,7 +111,7 @@ LM_SETUP void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsi
     struct lm_frame frame;
     struct lm_consumer rest = lm_consumer_of_rest(&dead->channel.out, &words);
     while (lm_consumer_peek(&rest, &frame) > 0) {
-        if (frame.kind == LM_FRAME_MESSAGE && frame.token && !dead->calls_stay) {
+        if (lm_frame_ends_call(&frame) && !dead->calls_stay) {
             lm_link_move_call(link, dead, &rest, &frame, payload);
         } else if (lm_frame_is_whole_one_way(&frame) && lm_consumer_take(&rest)) {
             lm_consumer_copy(&rest, &frame, payload);

@@ -367,6 +367,7 @@ LM_SETUP int lm_link_bequeath(const char *name, int64_t deadline)
         return result;
     memset(&nothing, 0, sizeof nothing);
     nothing.deadline = deadline;
+    nothing.interrupt = -1;
     lm_link_lock(successor);
     result = successor->wary ? lm_link_wait_until_trusted(successor, &nothing) : 0;
     lm_link_unlock(successor);

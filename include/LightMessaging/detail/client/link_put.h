@@ -25,6 +25,7 @@ struct lm_request {
     struct lm_call *call;    /* whose it is; NULL: a one-way message's */
     struct lm_object *owner; /* of an asynchronous one, which may end while the lock is given up */
     struct lm_list in_unsent;
+    int interrupt;             /* a descriptor that ends the wait of the request's thread; -1: none */
     struct lm_segment *buffer; /* that the message is in; NULL: an ordinary one */
     struct lm_lease lease;     /* its data, if the buffer is lent */
 };
@@ -122,23 +123,29 @@ LM_INTERNAL bool lm_request_is_lent(const struct lm_request *request)
     return request->out.kind == LM_FRAME_LENT;
 }
 
-/* Makes the request ready for a link: lends its buffer if that is one of the link's, else its data are to be copied. */
-LM_INTERNAL void lm_request_load(struct lm_request *request, struct lm_link *link)
+/* Makes the request ready for a link: lends its buffer if that is one of the link's, and there is room for its memory
+ * among the descriptors; else its data are to be copied. With the lock. */
+LM_INTERNAL void lm_request_load_buffer(struct lm_request *request, const struct lm_link *link)
 {
     struct lm_segment *buffer = request->buffer;
-    request->queued = request->service_lived = false;
-    if (!buffer)
-        return;
-    lm_link_lock(link);
-    bool lends = lm_channel_lends(&link->channel, buffer);
-    lm_link_unlock(link);
+    bool lends = lm_channel_lends(&link->channel, buffer) && request->out.descriptor_count < LM_DESCRIPTORS_MAX;
     request->out.kind = lends ? LM_FRAME_LENT : LM_FRAME_MESSAGE;
     request->out.data = lends ? (const unsigned char *)&request->lease : buffer->data;
     request->out.length = lends ? (uint32_t)sizeof request->lease : buffer->length;
-    request->out.descriptors = &buffer->memory;
-    request->out.descriptor_count = lends && buffer->memory >= 0;
+    request->out.memory = lends ? buffer->memory : -1;
     if (lends)
         request->lease = lm_segment_lend(buffer);
+}
+
+/* The same for any request. Without the lock. */
+LM_INTERNAL void lm_request_load(struct lm_request *request, struct lm_link *link)
+{
+    request->queued = request->service_lived = false;
+    if (!request->buffer)
+        return;
+    lm_link_lock(link);
+    lm_request_load_buffer(request, link);
+    lm_link_unlock(link);
 }
 
 /* Publishes the part that was just put. */
@@ -180,11 +187,12 @@ LM_INTERNAL void lm_link_abandon(struct lm_link *link, struct lm_request *reques
 LM_INTERNAL int lm_link_may_begin(struct lm_link *link, const struct lm_request *request)
 {
     bool large = lm_outgoing_is_large(&request->out);
-    if (request->out.sent > 0 || !(large || link->wary))
+    bool needs_limit = request->out.total > LM_PIECE_MAX || link->wary;
+    if (request->out.sent > 0 || !needs_limit)
         return 1;
     if (!lm_link_welcomed(link))
         return 0;
-    if (request->out.length > lm_load_relaxed(&link->channel.memory->largest_message))
+    if (request->out.total > lm_load_relaxed(&link->channel.memory->largest_message))
         return -EMSGSIZE;
     return !(large && link->large_turn);
 }

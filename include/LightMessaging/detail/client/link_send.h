@@ -51,7 +51,9 @@ LM_INTERNAL int lm_link_wait_welcome(struct lm_link *link, struct lm_request *re
     int result = 0;
     while (result == 0 && !lm_link_welcomed(link))
         result = lm_link_wait(link, request, NULL, deadline);
-    return result;
+    if (result == 0)
+        lm_link_note_welcome(link);
+    return result == 0 && lm_link_is_cut(link) ? -EPIPE : result;
 }
 
 /* Waits until there is no reason to be wary. Only a service that has sent us away may use the request's time up. */

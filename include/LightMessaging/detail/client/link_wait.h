@@ -19,11 +19,30 @@ LM_INTERNAL bool lm_link_is_newly_welcome(const struct lm_link *link)
     return !link->told_welcome && lm_link_welcomed(link);
 }
 
+/* What the service said with its welcome. It may say that it can't be talked to. */
+LM_SETUP void lm_link_read_welcome(struct lm_link *link)
+{
+    const struct lm_memory *memory = link->channel.memory;
+    uint32_t spoken = lm_load_relaxed(&memory->version), required = lm_load_relaxed(&memory->required);
+    LMServiceVersions versions = {lm_load_relaxed(&memory->lowest),
+                                  lm_load_relaxed(&memory->highest),
+                                  spoken,
+                                  lm_load_relaxed(&memory->ignorable) | required,
+                                  false,
+                                  {0}};
+    link->versions = versions;
+    if (lm_versions_meet(spoken, spoken, required))
+        return;
+    lm_link_find_incompatible(link);
+    lm_link_die(link);
+}
+
 LM_INTERNAL void lm_link_note_welcome(struct lm_link *link)
 {
     if (!lm_link_is_newly_welcome(link))
         return;
     link->told_welcome = true;
+    lm_link_read_welcome(link);
     lm_link_tell_asynchronous(link);
 }
 
@@ -145,7 +164,16 @@ LM_INTERNAL bool lm_link_spin(struct lm_link *link, bool wants_room, int64_t dea
 
 /* --- Sleeping --- */
 
-LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline)
+/* The record that ended the sleep, or -EAGAIN: the deadline has passed, or the request's descriptor is readable. */
+LM_SETUP long lm_link_listen_interruptibly(struct lm_link *link, const struct lm_request *request,
+                                           union lm_record *record, int64_t deadline)
+{
+    if (lm_sys_poll_either(link->channel.socket, request->interrupt, lm_deadline_left(deadline)))
+        return -EAGAIN;
+    return lm_channel_listen(&link->channel, record, sizeof *record, LM_PAST);
+}
+
+LM_INTERNAL void lm_link_lead(struct lm_link *link, const struct lm_request *request, int64_t deadline)
 {
     union lm_record record;
     long length = -EAGAIN;
@@ -153,7 +181,8 @@ LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline)
     memset(&record, 0, sizeof record);
     if (lm_consumer_announce_sleep(&link->channel.in) && !lm_link_is_newly_welcome(link)) {
         lm_link_unlock(link);
-        length = lm_channel_listen(&link->channel, &record, sizeof record, deadline);
+        length = request->interrupt < 0 ? lm_channel_listen(&link->channel, &record, sizeof record, deadline)
+                                        : lm_link_listen_interruptibly(link, request, &record, deadline);
         lm_link_lock(link);
     }
     lm_consumer_awake(&link->channel.in);
@@ -161,21 +190,44 @@ LM_INTERNAL void lm_link_lead(struct lm_link *link, int64_t deadline)
     lm_link_woken(link, &record, length);
 }
 
-LM_INTERNAL void lm_link_follow(struct lm_link *link, struct lm_call *call, bool waits_for_thread, int64_t deadline)
+/* Sleeps until the follower is woken, the deadline passes, or the descriptor is readable. Without an eventfd, for want
+ * of descriptors, it looks every millisecond. */
+LM_SETUP void lm_follower_sleep_interruptibly(struct lm_follower *self, int interrupt, int64_t deadline)
+{
+    int64_t left = lm_deadline_left(deadline);
+    if (self->event >= 0)
+        lm_sys_poll_either(self->event, interrupt, left);
+    else
+        lm_sleep_on(&self->woken, 0, left < LM_NAP_NANOSECONDS ? deadline : lm_now() + LM_NAP_NANOSECONDS);
+}
+
+LM_INTERNAL void lm_link_follow(struct lm_link *link, const struct lm_request *request, struct lm_call *call,
+                                bool waits_for_thread, int64_t deadline)
 {
     struct lm_follower self;
     memset(&self, 0, sizeof self);
+    self.event = request->interrupt < 0 ? -1 : lm_sys_eventfd();
     self.call = call;
     self.waits_for_thread = waits_for_thread;
     if (call)
         call->follower = &self;
     lm_list_append(&link->followers, &self.in_link);
     lm_link_unlock(link);
-    lm_sleep_on(&self.woken, 0, deadline);
+    if (request->interrupt < 0)
+        lm_sleep_on(&self.woken, 0, deadline);
+    else
+        lm_follower_sleep_interruptibly(&self, request->interrupt, deadline);
     lm_link_lock(link);
     lm_list_remove(&self.in_link);
+    lm_sys_close(&self.event);
     if (call)
         call->follower = NULL;
+}
+
+/* Whether the request's descriptor ends its wait. */
+LM_INTERNAL bool lm_request_is_interrupted(const struct lm_request *request)
+{
+    return request->interrupt >= 0 && lm_sys_readable(request->interrupt);
 }
 
 /* Whether there is anything to wait for: -EPIPE, -ETIMEDOUT. What has come by the deadline has come in time. */
@@ -196,14 +248,16 @@ LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_request *request, 
 {
     lm_link_ask_once(link, request);
     int result = lm_link_check_wait(link, deadline);
+    if (result == 0 && lm_request_is_interrupted(request))
+        result = -ECANCELED;
     if (result < 0)
         return result;
     bool spun = lm_spin_pays(&link->spin);
     int64_t begin = link->spin.limit ? lm_now() : 0;
     if (link->led)
-        lm_link_follow(link, call, false, deadline);
+        lm_link_follow(link, request, call, false, deadline);
     else
-        lm_link_lead(link, deadline);
+        lm_link_lead(link, request, deadline);
     if (begin)
         lm_spin_learn(&link->spin, lm_now() - begin + (spun ? link->spin.limit : 0), spun);
     return 0;
@@ -237,8 +291,10 @@ LM_INTERNAL int lm_link_wait_turn(struct lm_link *link, struct lm_request *reque
         return lm_link_wait(link, request, NULL, request->deadline);
     lm_link_ask_once(link, request);
     int result = lm_link_check_wait(link, request->deadline);
+    if (result == 0 && lm_request_is_interrupted(request))
+        result = -ECANCELED;
     if (result == 0)
-        lm_link_follow(link, NULL, true, request->deadline);
+        lm_link_follow(link, request, NULL, true, request->deadline);
     return result;
 }
 

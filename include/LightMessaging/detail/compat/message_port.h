@@ -13,7 +13,7 @@
 
 #include "../cf/string.h"
 #include "mach_port.h"
-#include "../client/connection.h"
+#include "../client/send.h"
 #include "rocketbootstrap.h"
 #include "../channel/take.h"
 
@@ -454,14 +454,13 @@ LM_INTERNAL struct lm_link *lm_link_find_live(const char *name, int64_t deadline
     return NULL;
 }
 
-LM_API CFMessagePortRef CFMessagePortCreateRemote(CFAllocatorRef allocator, CFStringRef name)
+LM_API CFMessagePortRef lm_message_port_create_remote(CFStringRef name, uint32_t file_timeout)
 {
     const char *text = name ? lm_string_bytes(name) : NULL;
-    (void)allocator;
     struct lm_message_port *port = lm_name_valid(text) ? lm_message_port_create(name) : NULL;
     if (!port)
         return NULL;
-    port->link = lm_link_find_live(text, lm_deadline_after(LM_TIMEOUT));
+    port->link = lm_link_find_live(text, lm_send_deadline(text, 0, file_timeout));
     if (port->link)
         return port;
     lm_release(&port->object);
@@ -514,7 +513,7 @@ LM_API SInt32 CFMessagePortSendRequest(CFMessagePortRef remote, SInt32 msgid, CF
                                        CFTimeInterval sendTimeout, CFTimeInterval rcvTimeout, CFStringRef replyMode,
                                        CFDataRef *returnData)
 {
-    const UInt8 *bytes;
+    const void *bytes;
     uint32_t length;
     if (returnData)
         *returnData = NULL;
@@ -523,8 +522,7 @@ LM_API SInt32 CFMessagePortSendRequest(CFMessagePortRef remote, SInt32 msgid, CF
     if (!lm_data_parts(data, &bytes, &length))
         return kCFMessagePortTransportError;
     struct lm_request request;
-    lm_request_init(&request, msgid, length ? bytes : NULL, length, 0);
-    request.deadline = lm_deadline_in(lm_nanoseconds(sendTimeout));
+    lm_request_init(&request, msgid, length ? bytes : NULL, length, lm_deadline_in(lm_nanoseconds(sendTimeout)));
     if (!replyMode)
         return lm_message_port_status(remote, lm_link_post(remote->link, &request), false);
     request.has_reply_timeout = true;
@@ -603,11 +601,6 @@ LM_API void CFMessagePortSetInvalidationCallBack(CFMessagePortRef port, CFMessag
 }
 
 /* --- RocketBootstrap's functions --- */
-
-LM_API CFMessagePortRef rocketbootstrap_cfmessageportcreateremote(CFAllocatorRef allocator, CFStringRef name)
-{
-    return CFMessagePortCreateRemote(allocator, name);
-}
 
 LM_API kern_return_t rocketbootstrap_cfmessageportexposelocal(CFMessagePortRef port)
 {

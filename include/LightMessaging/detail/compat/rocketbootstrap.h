@@ -5,19 +5,18 @@
 #ifndef LM_DETAIL_COMPAT_ROCKETBOOTSTRAP_H
 #define LM_DETAIL_COMPAT_ROCKETBOOTSTRAP_H
 
-#include "../client/connection.h"
+#include "../client/send.h"
 #include "../service/service.h"
 
-LM_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port)
+LM_API kern_return_t lm_look_up(const char *name, uint32_t file_timeout, mach_port_t *port)
 {
     struct lm_link *link;
-    (void)bootstrap;
     if (!port)
         return KERN_INVALID_ARGUMENT;
     *port = MACH_PORT_NULL;
     if (!lm_name_valid(name))
         return KERN_INVALID_ARGUMENT;
-    int result = lm_link_get(name, lm_deadline_after(LM_TIMEOUT), &link);
+    int result = lm_link_get(name, lm_send_deadline(name, 0, file_timeout), &link);
     if (result < 0)
         return lm_status_told("look up", name, -1, lm_kern_return(result));
     *port = link->port;

@@ -20,23 +20,35 @@
 #endif
 
 /*
- * The one place that decides how functions are linked. By default every function is inline code in each translation
- * unit that includes the headers. With LIGHTMESSAGING_IMPLEMENTATION in one unit and LIGHTMESSAGING_SEPARATE in the
- * others, the code is in that one unit and the others get declarations. A unit that sets macros which change the code,
- * or that is Objective-C (its function types differ), always keeps inline code of its own. The functions are hidden,
- * like the state they share: a plugin has its own functions, too.
+ * Linkage of the public functions, decided here alone: inline code in every unit that includes the headers; or, in a
+ * program that asks for it, code in one unit and declarations in the others. Functions are hidden, like the state that
+ * they share: a plugin has its own.
+ *
+ * LM_FILE_API is for the few lines that depend on LIGHTMESSAGING_TIMEOUT and LIGHTMESSAGING_USE_ROCKETBOOTSTRAP: a unit
+ * that defines one of them has these lines itself, as inline code (LM_FILE_CODE), also where all else is declarations.
+ * A unit in Objective-C, where functions have other types, always has code of its own.
  */
 #if defined(LIGHTMESSAGING_IMPLEMENTATION)
 #ifdef __OBJC__
 #error "define LIGHTMESSAGING_IMPLEMENTATION in a file in C or C++"
 #endif
-#define LM_API LM_EXTERN_C __attribute__((visibility("hidden")))
-#elif defined(LIGHTMESSAGING_SEPARATE) && !defined(LIGHTMESSAGING_TIMEOUT) && !defined(__OBJC__) &&                    \
-    !(defined(LIGHTMESSAGING_USE_ROCKETBOOTSTRAP) && LIGHTMESSAGING_USE_ROCKETBOOTSTRAP == 0)
+#define LM_API       LM_EXTERN_C __attribute__((visibility("hidden")))
+#define LM_FILE_API  LM_API
+#define LM_FILE_CODE 1
+#elif defined(LIGHTMESSAGING_SEPARATE) && !defined(__OBJC__)
 #define LM_API               LM_EXTERN_C __attribute__((visibility("hidden")))
 #define LM_DECLARATIONS_ONLY 1
+#if defined(LIGHTMESSAGING_TIMEOUT) ||                                                                                 \
+    (defined(LIGHTMESSAGING_USE_ROCKETBOOTSTRAP) && LIGHTMESSAGING_USE_ROCKETBOOTSTRAP == 0)
+#define LM_FILE_API  static inline
+#define LM_FILE_CODE 1
 #else
-#define LM_API static inline
+#define LM_FILE_API LM_API
+#endif
+#else
+#define LM_API       static inline
+#define LM_FILE_API  LM_API
+#define LM_FILE_CODE 1
 #endif
 #define LM_INTERNAL static inline
 

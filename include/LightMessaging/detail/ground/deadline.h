@@ -85,6 +85,26 @@ LM_INTERNAL int64_t lm_deadline_left(int64_t deadline)
     return left > 0 ? left : 0;
 }
 
+/*
+ * A deadline as it is sent to another process: in units of 2^20 ns, modulo 2^32. 0: there is none, or it is so far away
+ * (26 days) that the units would wrap. The clock is the same for all processes of a time namespace.
+ */
+LM_INTERNAL uint32_t lm_deadline_to_wire(int64_t deadline)
+{
+    if (deadline == LM_FOREVER)
+        return 0;
+    int64_t now = lm_now(), end = deadline < now ? now : deadline;
+    uint32_t units = (uint32_t)((uint64_t)end >> 20);
+    return end - now >= (int64_t)INT32_MAX << 20 ? 0 : units ? units : 1;
+}
+
+LM_INTERNAL int64_t lm_deadline_from_wire(uint32_t units)
+{
+    int64_t now = lm_now();
+    int32_t left = (int32_t)(units - (uint32_t)((uint64_t)now >> 20));
+    return units == 0 ? LM_FOREVER : now + (int64_t)left * (1 << 20);
+}
+
 /* Converts a deadline to epoll's timeout: rounded up, so that a sleeper does not wake early and sleep again; -1:
  * none. */
 LM_INTERNAL int lm_deadline_milliseconds(int64_t deadline)

@@ -28,6 +28,8 @@ LM_INTERNAL kern_return_t lm_kern_return(int error)
     case EWOULDBLOCK:
     case ETIMEDOUT:
         return MACH_SEND_TIMED_OUT;
+    case ECANCELED:
+        return MACH_SEND_INTERRUPTED;
     case EPIPE:
     case ECONNRESET:
     case EPROTO:

@@ -263,6 +263,25 @@ LM_SETUP void lm_sys_poll_readable(int socket, int64_t nanoseconds)
     LM_SYS(SYS_ppoll, &readable, 1, &time, 0, 0, 0);
 }
 
+/* Returns whether there is something to read, or the other end has gone. */
+LM_SETUP bool lm_sys_readable(int descriptor)
+{
+    struct lm_timespec none = {0, 0};
+    struct pollfd readable = {descriptor, POLLIN, 0};
+    LM_SYS(SYS_ppoll, &readable, 1, &none, 0, 0, 0);
+    return readable.revents != 0;
+}
+
+/* Sleeps until one of the two descriptors is readable or the time has passed; may return early. True: the second is
+ * readable, has ended, or is no descriptor. */
+LM_SETUP bool lm_sys_poll_either(int socket, int other, int64_t nanoseconds)
+{
+    struct lm_timespec time = {(long)(nanoseconds / 1000000000), (long)(nanoseconds % 1000000000)};
+    struct pollfd readable[2] = {{socket, POLLIN, 0}, {other, POLLIN, 0}};
+    LM_SYS(SYS_ppoll, readable, 2, &time, 0, 0, 0);
+    return readable[1].revents != 0;
+}
+
 /* Returns whether the socket accepts a record without blocking. */
 LM_SETUP bool lm_sys_writable(int socket)
 {

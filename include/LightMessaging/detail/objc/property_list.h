@@ -5,9 +5,9 @@
 #ifndef LM_DETAIL_OBJC_PROPERTY_LIST_H
 #define LM_DETAIL_OBJC_PROPERTY_LIST_H
 
-#include "../client/connection.h"
+#include "../client/send.h"
 #include "../types/plist_check.h"
-#include "../service/reply.h"
+#include "../service/send_reply.h"
 
 #import <Foundation/Foundation.h>
 

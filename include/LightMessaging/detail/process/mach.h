@@ -55,6 +55,8 @@ LM_API const char *mach_error_string(mach_error_t error)
         return "the other side went away before it took the message; nothing was handled, so it can be sent again";
     case MACH_SEND_TIMED_OUT:
         return "timed out before the service took the message; it was withdrawn, so it can be sent again";
+    case MACH_SEND_INTERRUPTED:
+        return "interrupted before the service took the message; it was withdrawn, so it can be sent again";
     case MACH_SEND_INVALID_RIGHT:
         return "not a valid port for this: a reply port that was used already, or a name that was never a port";
     case MACH_SEND_NO_BUFFER:
@@ -65,8 +67,15 @@ LM_API const char *mach_error_string(mach_error_t error)
                "set the limits)";
     case MACH_RCV_TIMED_OUT:
         return "the service took the message and did not answer in time; a late answer is dropped";
+    case MACH_RCV_INTERRUPTED:
+        return "interrupted while waiting for the answer; the service took the message, and a late answer is dropped";
     case MACH_RCV_PORT_DIED:
         return "the service took the message and died, or gave up the reply port, without an answer";
+    case LM_INCOMPATIBLE_VERSION:
+        return "the service and this program speak different versions of the protocol, or have different byte orders; "
+               "nothing was taken (LMConnectionGetVersions has the numbers)";
+    case LM_STATUS_REPLY:
+        return "the service answered with a status instead of data (LMResponseGetStatus has it)";
     default:
         return "unknown error";
     }

@@ -25,16 +25,25 @@ LM_INTERNAL mach_port_t lm_port_create(enum lm_port_kind kind, struct lm_object 
     return name;
 }
 
-/* Returns the port's object with a reference for the caller; NULL if the name is stale, forged or of another kind. */
-LM_INTERNAL struct lm_object *lm_port_get(mach_port_t name, enum lm_port_kind kind)
+/* The port's object with a reference for the caller, and its detail; NULL if the name is stale, forged or of another
+ * kind. */
+LM_INTERNAL struct lm_object *lm_port_look(mach_port_t name, enum lm_port_kind kind, uint32_t *detail)
 {
     lm_process_lock();
     struct lm_entry *entry = lm_table_find(&lm_process_2.ports, name, (uint16_t)kind);
     struct lm_object *object = entry ? (struct lm_object *)entry->object : NULL;
-    if (object)
+    if (object) {
+        *detail = entry->detail;
         lm_retain(object);
+    }
     lm_process_unlock();
     return object;
+}
+
+LM_INTERNAL struct lm_object *lm_port_get(mach_port_t name, enum lm_port_kind kind)
+{
+    uint32_t detail;
+    return lm_port_look(name, kind, &detail);
 }
 
 /* Ends the name and passes its reference to the caller; NULL as above. Of several concurrent callers only one gets

@@ -32,6 +32,7 @@ LM_INTERNAL void lm_answer_free(struct lm_answer *answer)
 {
     if (answer->copies)
         lm_descriptors_close(answer->copies, answer->out.descriptor_count);
+    lm_sys_close(&answer->out.memory);
     free(answer->copies);
     free(answer->copy);
     free(answer);
@@ -42,7 +43,7 @@ LM_INTERNAL void lm_session_forget_answer(struct lm_session *session, struct lm_
     uint64_t bytes = answer->out.length - answer->out.data_from;
     session->backlog_bytes -= bytes;
     lm_user_give_bytes(session->user, bytes);
-    lm_user_give_descriptors(session->user, answer->out.descriptor_count);
+    lm_user_give_descriptors(session->user, lm_outgoing_carries(&answer->out));
     lm_list_remove(&answer->in_backlog);
     lm_index_remove(&session->by_token, &answer->by_token);
     lm_store_relaxed(&session->answers_wait, !lm_list_empty(&session->backlog));
@@ -125,9 +126,10 @@ LM_INTERNAL struct lm_answer *lm_answer_copy_rest(const struct lm_answer *answer
     if (!kept)
         return NULL;
     *kept = *answer;
+    kept->out.memory = answer->out.memory < 0 ? -1 : lm_sys_duplicate(answer->out.memory);
     kept->copy = (unsigned char *)malloc(rest + (size_t)1);
     kept->copies = (int *)malloc((answer->out.descriptor_count + (size_t)1) * sizeof *kept->copies);
-    if (!kept->copy || !kept->copies ||
+    if (!kept->copy || !kept->copies || (answer->out.memory >= 0 && kept->out.memory < 0) ||
         lm_descriptors_copy(kept->copies, answer->out.descriptors, answer->out.descriptor_count) < 0) {
         kept->out.descriptor_count = 0;
         lm_answer_free(kept);
@@ -144,14 +146,14 @@ LM_INTERNAL struct lm_answer *lm_answer_copy_rest(const struct lm_answer *answer
 LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answer *answer)
 {
     uint32_t rest = answer->out.length - answer->out.sent;
-    if (!lm_session_can_keep(session, rest) || !lm_session_take_quota(session, rest, answer->out.descriptor_count))
+    if (!lm_session_can_keep(session, rest) || !lm_session_take_quota(session, rest, lm_outgoing_carries(&answer->out)))
         return -ENOSPC;
     struct lm_answer *kept = lm_answer_copy_rest(answer);
     if (!kept || lm_index_add(&session->by_token, &kept->by_token, kept->out.token) < 0) {
         if (kept)
             lm_answer_free(kept);
         lm_user_give_bytes(session->user, rest);
-        lm_user_give_descriptors(session->user, answer->out.descriptor_count);
+        lm_user_give_descriptors(session->user, lm_outgoing_carries(&answer->out));
         return -ENOMEM;
     }
     session->backlog_bytes += rest;
@@ -175,9 +177,10 @@ LM_SETUP void lm_session_cut_short(struct lm_session *session, struct lm_answer 
     answer->out.total = 0;
     session->backlog_bytes -= rest;
     lm_user_give_bytes(session->user, rest);
-    lm_user_give_descriptors(session->user, answer->out.descriptor_count);
+    lm_user_give_descriptors(session->user, lm_outgoing_carries(&answer->out));
     lm_descriptors_close(answer->copies, answer->out.descriptor_count);
     answer->out.descriptor_count = 0;
+    lm_sys_close(&answer->out.memory);
 }
 
 /* The caller of that call waits no more: its answer is dropped if it waits for room, or when it is given. One in a
@@ -247,6 +250,7 @@ LM_INTERNAL struct lm_answer lm_answer_make(const void *data, uint32_t length)
     struct lm_answer answer;
     memset(&answer, 0, sizeof answer);
     answer.out.kind = LM_FRAME_MESSAGE;
+    answer.out.memory = -1;
     answer.out.data = (const unsigned char *)data;
     answer.out.length = answer.out.total = length;
     return answer;
@@ -303,58 +307,18 @@ LM_INTERNAL kern_return_t lm_session_reply(struct lm_session *session, struct lm
     return lm_reply_status(lm_session_answer(session, answer));
 }
 
-/* session: NULL if the port is no reply port. */
 LM_COLD void lm_log_answer(struct lm_session *session, const struct lm_answer *answer, kern_return_t status)
 {
-    if (session)
-        lm_session_lock(session);
-    int socket = session ? session->channel.socket : -1;
-    const char *name = session ? session->service_name : "(no caller's port)";
+    const char *name = session->service_name;
+    lm_session_lock(session);
+    int socket = session->channel.socket;
     if (status)
         lm_log_status("answer as", name, socket, status);
+    else if (answer->out.kind == LM_FRAME_STATUS)
+        lm_log(socket, "service \"%s\" answers with status %d", name, (int)answer->out.identifier);
     else
         lm_log(socket, "service \"%s\" answers with %u bytes", name, (unsigned)answer->out.length);
-    if (session)
-        lm_session_unlock(session);
-}
-
-LM_API kern_return_t LMSendReplyWithDescriptors(mach_port_t replyPort, const void *data, uint32_t length,
-                                                const int *descriptors, uint32_t count)
-{
-    struct lm_answer answer = lm_answer_make(data, length);
-    answer.out.descriptors = descriptors;
-    answer.out.descriptor_count = count;
-    if (replyPort == MACH_PORT_NULL)
-        return KERN_SUCCESS;
-    struct lm_object *object = lm_port_consume(replyPort, LM_PORT_REPLY, &answer.out.token);
-    struct lm_session *session = object ? LM_CONTAINER(object, struct lm_session, object) : NULL;
-    kern_return_t status = session ? lm_session_reply(session, &answer) : MACH_SEND_INVALID_RIGHT;
-    if (lm_logging())
-        lm_log_answer(session, &answer, status);
-    if (object)
-        lm_release(object);
-    return status;
-}
-
-LM_API kern_return_t LMSendReply(mach_port_t replyPort, const void *data, uint32_t length)
-{
-    return LMSendReplyWithDescriptors(replyPort, data, length, NULL, 0);
-}
-
-LM_API kern_return_t LMSendIntegerReply(mach_port_t replyPort, int integer)
-{
-    int32_t value = (int32_t)integer;
-    return LMSendReply(replyPort, &value, sizeof value);
-}
-
-LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data)
-{
-    CFIndex length = data ? CFDataGetLength(data) : 0;
-    if ((uint64_t)length > UINT32_MAX) {
-        lm_port_deallocate(replyPort);
-        return MACH_SEND_TOO_LARGE;
-    }
-    return LMSendReply(replyPort, data ? CFDataGetBytePtr(data) : NULL, (uint32_t)length);
+    lm_session_unlock(session);
 }
 
 #endif

@@ -11,6 +11,7 @@
 struct lm_arrival {
     uint32_t token; /* 0: one-way */
     int32_t identifier;
+    uint32_t deadline; /* as it came */
 };
 
 /* --- A large one, which counts against its user's quota until it is complete --- */
@@ -57,7 +58,7 @@ LM_SETUP void lm_session_forgo(struct lm_session *session, LMMessage *message)
 
 /* A frame of a request: 1 that is taken, and in `message`; 0: more is to come, or it was withdrawn. */
 LM_INTERNAL int lm_session_receive_request(struct lm_session *session, const struct lm_frame *frame,
-                                           const struct lm_parcel *parcel, LMMessage *message)
+                                           struct lm_parcel *parcel, LMMessage *message)
 {
     bool part = lm_frame_is_part(frame);
     int result = part ? lm_session_hold_parts(session, frame) : 0;
@@ -79,8 +80,8 @@ LM_INTERNAL int lm_session_receive_request(struct lm_session *session, const str
 }
 
 /* 1: a request was taken, 0: go on, -EPROTO, -ENOMEM or -EDQUOT: send the client away. */
-LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_frame *frame,
-                                   const struct lm_parcel *parcel, LMMessage *message)
+LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_frame *frame, struct lm_parcel *parcel,
+                                   LMMessage *message)
 {
     if (frame->kind >= LM_FRAME_IGNORABLE) {
         if (frame->kind == LM_FRAME_GIVEN_UP && frame->token)
@@ -91,7 +92,7 @@ LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_f
         lm_session_drop_parts(session);
         return 0;
     }
-    if (frame->kind == LM_FRAME_DROPPED || frame->total > session->incoming.largest)
+    if (frame->kind == LM_FRAME_DROPPED || frame->kind == LM_FRAME_STATUS || frame->total > session->incoming.largest)
         return -EPROTO;
     return lm_session_receive_request(session, frame, parcel, message);
 }
@@ -130,6 +131,7 @@ LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, 
         return result;
     arrival->token = frame.token;
     arrival->identifier = frame.identifier;
+    arrival->deadline = frame.deadline;
     lm_incoming_pass(&session->channel, &frame);
     return result;
 }

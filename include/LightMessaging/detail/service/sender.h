@@ -7,23 +7,33 @@
 
 #include "service.h"
 
-/* The session of a message whose callback is running, with a reference; NULL: it is no such message. */
-LM_SETUP struct lm_session *lm_message_session(const LMMessage *message)
+/* The delivery of a message whose callback is running; NULL: it is no such message. `service` gets the service with a
+ * reference, or NULL. */
+LM_SETUP const struct lm_delivery *lm_message_delivery(const LMMessage *message, struct lm_object **service)
 {
-    struct lm_object *object = message ? lm_port_get(message->head.msgh_local_port, LM_PORT_RECEIVE) : NULL;
-    if (!object)
+    *service = message ? lm_port_get(message->head.msgh_local_port, LM_PORT_RECEIVE) : NULL;
+    if (!*service)
         return NULL;
-    struct lm_delivery *delivery = LM_CONTAINER(object, struct lm_service, object)->delivering;
+    const struct lm_delivery *delivery = LM_CONTAINER(*service, struct lm_service, object)->delivering;
     while (delivery && delivery->message != message)
         delivery = delivery->outer;
+    return delivery;
+}
+
+/* The session of such a message, with a reference. */
+LM_SETUP struct lm_session *lm_message_session(const LMMessage *message)
+{
+    struct lm_object *object;
+    const struct lm_delivery *delivery = lm_message_delivery(message, &object);
     struct lm_session *session = delivery ? delivery->session : NULL;
     if (session)
         lm_retain(&session->object);
-    lm_release(object);
+    if (object)
+        lm_release(object);
     return session;
 }
 
-LM_API kern_return_t LMMessageGetSender(LMMessage *message, LMSender *sender)
+LM_API kern_return_t LMMessageGetSender(const LMMessage *message, LMSender *sender)
 {
     struct lm_session *session = sender ? lm_message_session(message) : NULL;
     if (!session)
@@ -35,7 +45,7 @@ LM_API kern_return_t LMMessageGetSender(LMMessage *message, LMSender *sender)
     return KERN_SUCCESS;
 }
 
-LM_API int LMMessageCopySenderPidfd(LMMessage *message)
+LM_API int LMMessageCopySenderPidfd(const LMMessage *message)
 {
     struct lm_session *session = lm_message_session(message);
     if (!session)

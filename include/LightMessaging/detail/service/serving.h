@@ -28,6 +28,7 @@ struct lm_delivery {
     struct lm_delivery *outer;
     LMMessage *message;
     struct lm_session *session;
+    const struct lm_arrival *arrival;
 };
 
 struct lm_service {
@@ -144,9 +145,10 @@ LM_SETUP void lm_session_end(struct lm_session *session)
 }
 
 /* Runs the callback. */
-LM_INTERNAL void lm_service_call_back(struct lm_service *service, struct lm_session *session, LMMessage *message)
+LM_INTERNAL void lm_service_call_back(struct lm_service *service, struct lm_session *session, LMMessage *message,
+                                      const struct lm_arrival *arrival)
 {
-    struct lm_delivery delivery = {service->delivering, message, session};
+    struct lm_delivery delivery = {service->delivering, message, session, arrival};
     service->delivering = &delivery;
     CFIndex size = (CFIndex)message->head.msgh_size;
     if (service->typed)
@@ -170,7 +172,7 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
     LM_LOG(session->channel.socket, "service \"%s\" takes message %d of %u bytes%s", service->name,
            (int)arrival->identifier, (unsigned)LMMessageGetDataLength(message), reply ? ", to answer" : "");
     if (reply || !arrival->token)
-        lm_service_call_back(service, session, message);
+        lm_service_call_back(service, session, message, arrival);
     else
         lm_session_drop_call(session, arrival->token);
     LMResponseBufferFree((LMResponseBuffer *)(void *)message);
@@ -205,14 +207,24 @@ LM_INTERNAL bool lm_session_await_predecessor(struct lm_session *session)
     return false;
 }
 
+LM_COLD void lm_log_versions(const struct lm_session *session, const struct lm_hello *hello)
+{
+    LM_LOG(session->channel.socket,
+           "service \"%s\" speaks versions %u to %u of the protocol with features 0x%x, %s %u to %u and requires 0x%x",
+           session->service_name, LM_PROTOCOL_LOWEST, LM_PROTOCOL_HIGHEST, LM_FEATURES_KNOWN,
+           hello->magic == LM_HELLO_MAGIC ? "a client" : "a client of a strange hello", (unsigned)hello->lowest,
+           (unsigned)hello->highest, (unsigned)hello->required);
+}
+
 /* How the hello ended. */
 LM_COLD void lm_log_hello(const struct lm_session *session, int result)
 {
-    const char *event = result == 0         ? "is let in"
-                        : session->refusal  ? "is refused by the service's policy"
-                        : result == -EDQUOT ? "has too many connections (connectionsPerUser)"
-                        : result == -EMFILE ? "can't be let in: no descriptor is left for its memory"
-                                            : "said no proper hello";
+    const char *event = result == 0                  ? "is let in"
+                        : session->refusal           ? "is refused by the service's policy"
+                        : result == -EDQUOT          ? "has too many connections (connectionsPerUser)"
+                        : result == -EPROTONOSUPPORT ? "speaks no version of the protocol that this service speaks"
+                        : result == -EMFILE          ? "can't be let in: no descriptor is left for its memory"
+                                                     : "said no proper hello";
     lm_log_session(session, event);
 }
 
@@ -254,15 +266,17 @@ LM_SETUP int lm_session_welcome(struct lm_service *service, struct lm_session *s
     struct lm_hello hello;
     session->channel.borrows = service->borrows && session->client.uid == (uint32_t)geteuid();
     int result = lm_channel_accept(&session->channel, session->refusal, &hello);
+    if (result == -EPROTONOSUPPORT)
+        lm_log_versions(session, &hello);
     if (result == 0)
         result = lm_session_enter(service, session);
     if (result < 0)
         return result;
     session->welcomed = session->rings_welcome = true;
     session->largest_reply = hello.largest_reply;
-    session->lends = hello.borrows == 1;
+    session->lends = (hello.ignorable & LM_FEATURE_BORROWS) != 0;
     lm_session_finish(service, session);
-    lm_channel_welcome(&session->channel, session->incoming.largest);
+    lm_channel_welcome(&session->channel, &hello, session->incoming.largest);
     return 0;
 }
 
@@ -347,7 +361,7 @@ LM_INTERNAL int lm_session_advance(struct lm_session *session, uint64_t enough, 
 LM_INTERNAL int lm_session_take_requests(struct lm_session *session)
 {
     uint64_t enough = lm_session_traffic(session) + LM_FAIR_BYTES;
-    struct lm_arrival arrival = {0, 0};
+    struct lm_arrival arrival = {0, 0, 0};
     LMResponseBuffer request;
     for (int i = 0; i < LM_FAIR_STEPS && !lm_loop_interrupted(session->service->loop); i++) {
         int result = lm_session_advance(session, enough, &request.message, &arrival);

@@ -6,11 +6,7 @@
 #define LM_DETAIL_SERVICE_START_H
 
 #include "service.h"
-
-/* How to start; bits. */
-#define LM_START_UNLOCKED 1u
-#define LM_START_CHECK_IN 2u
-#define LM_START_AS_ASKED (LIGHTMESSAGING_USE_ROCKETBOOTSTRAP ? LM_START_UNLOCKED : 0u)
+#include "starters.h"
 
 /* Gives a fresh service its name. A launcher has decided itself where its socket is. */
 LM_SETUP kern_return_t lm_service_name(struct lm_service *service, const char *name, unsigned how)
@@ -31,7 +27,8 @@ LM_SETUP kern_return_t lm_service_configure(struct lm_service *service, const LM
 {
     if (options->largestMessage && options->largestMessage < LM_PIECE_MAX)
         return KERN_INVALID_ARGUMENT;
-    if (!lm_spin_valid(options->spinMicroseconds))
+    if (!lm_spin_valid(options->spinMicroseconds) || options->reserved[0] || options->reserved[1] ||
+        options->reserved[2] || options->reserved[3])
         return KERN_INVALID_ARGUMENT;
     service->typed = options->callback;
     service->spin = lm_spin_nanoseconds(options->spinMicroseconds);
@@ -70,45 +67,12 @@ LM_SETUP kern_return_t lm_service_start(const char *name, struct lm_loop *loop, 
     return status;
 }
 
-/* The same, with a line about a failure. */
-LM_SETUP kern_return_t lm_service_start_told(const char *name, struct lm_loop *loop, CFMachPortCallBack callback,
-                                             void *info, const LMServiceOptions *options, unsigned how,
-                                             LMServiceRef *started)
+/* The starts of a file whose macros say `how`; logs a failure. */
+LM_API kern_return_t lm_start(const char *name, CFRunLoopRef loop, CFMachPortCallBack callback, void *info,
+                              const LMServiceOptions *options, unsigned how, LMServiceRef *started)
 {
     kern_return_t status = lm_service_start(name, loop, callback, info, options, how, started);
     return lm_status_told("start the service", name, -1, status);
-}
-
-LM_API kern_return_t LMStartServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
-                                               CFMachPortCallBack callback, void *userInfo,
-                                               const LMServiceOptions *options, LMServiceRef *service)
-{
-    return lm_service_start_told(serverName, runLoop, callback, userInfo, options, LM_START_AS_ASKED, service);
-}
-
-LM_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFRunLoopRef runLoop,
-                                                CFMachPortCallBack callback, void *userInfo)
-{
-    return LMStartServiceWithOptions(serverName, runLoop, callback, userInfo, NULL, NULL);
-}
-
-LM_API kern_return_t LMStartService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback)
-{
-    return LMStartServiceWithUserInfo(serverName, runLoop, callback, NULL);
-}
-
-LM_API kern_return_t LMCheckInServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
-                                                 CFMachPortCallBack callback, void *userInfo,
-                                                 const LMServiceOptions *options, LMServiceRef *service)
-{
-    return lm_service_start_told(serverName, runLoop, callback, userInfo, options,
-                                 LM_START_CHECK_IN | LM_START_AS_ASKED, service);
-}
-
-LM_API kern_return_t LMCheckInService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback,
-                                      void *userInfo)
-{
-    return LMCheckInServiceWithOptions(serverName, runLoop, callback, userInfo, NULL, NULL);
 }
 
 LM_API kern_return_t LMLockService(const char *serverName)

@@ -5,8 +5,8 @@
 #ifndef LM_DETAIL_TYPES_IMAGE_H
 #define LM_DETAIL_TYPES_IMAGE_H
 
-#include "../client/send_buffer.h"
-#include "../service/reply_buffer.h"
+#include "../client/send.h"
+#include "../service/send_reply.h"
 
 #define LM_IMAGE_MAGIC 0x314d494cu /* "LIM1" in little-endian memory */
 

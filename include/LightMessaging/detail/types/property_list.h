@@ -6,9 +6,9 @@
 #ifndef LM_DETAIL_TYPES_PROPERTY_LIST_H
 #define LM_DETAIL_TYPES_PROPERTY_LIST_H
 
-#include "../client/connection.h"
+#include "../client/send.h"
 #include "plist_check.h"
-#include "../service/reply.h"
+#include "../service/send_reply.h"
 
 LM_INTERNAL kern_return_t lm_plist_status(int result)
 {
@@ -136,27 +136,17 @@ LM_API CFDataRef LMDataForPropertyList(plist_t list)
 
 /* --- Messages --- */
 
-LM_API kern_return_t LMConnectionSendOneWayPropertyList(LMConnectionRef connection, SInt32 messageId, plist_t list)
+LM_API kern_return_t lm_send_property_list(LMConnectionRef connection, SInt32 messageId, plist_t list,
+                                           uint32_t file_timeout, LMResponseBuffer *response)
 {
     char *bytes;
-    uint32_t length;
-    kern_return_t status = lm_plist_serialize(list, &bytes, &length);
-    if (status == KERN_SUCCESS)
-        status = LMConnectionSendOneWay(connection, messageId, bytes, length);
-    lm_plist_free_bytes(bytes);
-    return status;
-}
-
-LM_API kern_return_t LMConnectionSendTwoWayPropertyList(LMConnectionRef connection, SInt32 messageId, plist_t list,
-                                                        LMResponseBuffer *response)
-{
-    char *bytes;
-    uint32_t length;
+    LMSend send = {messageId, 0, NULL, 0, 0, NULL, NULL, NULL, {0, 0}};
     if (response)
         lm_message_init(&response->message);
-    kern_return_t status = lm_plist_serialize(list, &bytes, &length);
+    kern_return_t status = lm_plist_serialize(list, &bytes, &send.length);
+    send.data = bytes;
     if (status == KERN_SUCCESS)
-        status = LMConnectionSendTwoWay(connection, messageId, bytes, length, response);
+        status = lm_send(connection, &send, file_timeout, response);
     lm_plist_free_bytes(bytes);
     return status;
 }

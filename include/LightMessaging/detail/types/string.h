@@ -5,8 +5,8 @@
 #ifndef LM_DETAIL_TYPES_STRING_H
 #define LM_DETAIL_TYPES_STRING_H
 
-#include "../client/connection.h"
-#include "../service/reply.h"
+#include "../client/send.h"
+#include "../service/send_reply.h"
 #include "../ground/utf8.h"
 
 /* Computes the length to send; 0 for NULL. */
@@ -19,21 +19,14 @@ LM_INTERNAL kern_return_t lm_text_parts(const char *text, uint32_t *length)
     return lm_utf8_valid(text, (size_t)size) ? KERN_SUCCESS : MACH_SEND_INVALID_DATA;
 }
 
-LM_API kern_return_t LMConnectionSendOneWayString(LMConnectionRef connection, SInt32 messageId, const char *text)
+LM_API kern_return_t lm_send_string(LMConnectionRef connection, SInt32 messageId, const char *text,
+                                    uint32_t file_timeout, LMResponseBuffer *response)
 {
-    uint32_t length;
-    kern_return_t status = lm_text_parts(text, &length);
-    return status ? status : LMConnectionSendOneWay(connection, messageId, text, length);
-}
-
-LM_API kern_return_t LMConnectionSendTwoWayString(LMConnectionRef connection, SInt32 messageId, const char *text,
-                                                  LMResponseBuffer *response)
-{
-    uint32_t length;
-    kern_return_t status = lm_text_parts(text, &length);
+    LMSend send = {messageId, 0, text, 0, 0, NULL, NULL, NULL, {0, 0}};
+    kern_return_t status = lm_text_parts(text, &send.length);
     if (status && response)
         lm_message_init(&response->message);
-    return status ? status : LMConnectionSendTwoWay(connection, messageId, text, length, response);
+    return status ? status : lm_send(connection, &send, file_timeout, response);
 }
 
 LM_API kern_return_t LMSendStringReply(mach_port_t replyPort, const char *text)

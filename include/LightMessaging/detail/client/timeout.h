@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* How long a send may take that does not say so: as its file says, else its name, else the process, else for ever. */
+#include "../../LightMessaging.h"
+
+#ifndef LM_DETAIL_CLIENT_TIMEOUT_H
+#define LM_DETAIL_CLIENT_TIMEOUT_H
+
+#include "link.h"
+
+/* A name's timeout; it stays for the process's life. */
+struct lm_name_timeout {
+    struct lm_list in_clients;
+    uint32_t milliseconds;
+    char name[LM_NAME_MAX + 1];
+};
+
+/* With the process's lock: the name's entry, NULL if there is none. */
+LM_SETUP struct lm_name_timeout *lm_name_timeout_listed(const char *name)
+{
+    struct lm_list *timeouts = &lm_clients_1.timeouts;
+    for (struct lm_list *l = lm_list_first(timeouts); l; l = lm_list_next(timeouts, l)) {
+        struct lm_name_timeout *entry = LM_CONTAINER(l, struct lm_name_timeout, in_clients);
+        if (strcmp(entry->name, name) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
+/* 0: none was set. */
+LM_SETUP uint32_t lm_name_timeout(const char *name)
+{
+    lm_process_lock();
+    const struct lm_name_timeout *entry = lm_name_timeout_listed(name);
+    uint32_t milliseconds = entry ? entry->milliseconds : 0;
+    lm_process_unlock();
+    return milliseconds;
+}
+
+/* The deadline of a send to a name, valid or not, with the timeouts of the send and of its file, 0 where they have
+ * none. */
+LM_INTERNAL int64_t lm_send_deadline(const char *name, uint32_t timeout, uint32_t file_timeout)
+{
+    uint32_t milliseconds = timeout ? timeout : file_timeout;
+    if (milliseconds == 0 && __atomic_load_n(&lm_clients_1.timeouts_set, __ATOMIC_RELAXED) && lm_name_valid(name))
+        milliseconds = lm_name_timeout(name);
+    if (milliseconds == 0)
+        milliseconds = lm_load_relaxed(&lm_clients_1.timeout);
+    if (milliseconds == 0)
+        return LM_FOREVER;
+    return lm_deadline_after(milliseconds == LM_TIMEOUT_POLL ? 0 : milliseconds);
+}
+
+LM_API kern_return_t LMConnectionSetTimeout(LMConnectionRef connection, uint32_t milliseconds)
+{
+    if (!connection || !lm_name_valid(connection->serverName))
+        return KERN_INVALID_ARGUMENT;
+    struct lm_name_timeout *fresh = (struct lm_name_timeout *)lm_new(sizeof *fresh);
+    if (!fresh)
+        return KERN_RESOURCE_SHORTAGE;
+    strcpy(fresh->name, connection->serverName);
+    lm_process_lock();
+    struct lm_name_timeout *entry = lm_name_timeout_listed(fresh->name);
+    if (!entry)
+        lm_list_append(&lm_clients_1.timeouts, &fresh->in_clients);
+    (entry ? entry : fresh)->milliseconds = milliseconds;
+    __atomic_store_n(&lm_clients_1.timeouts_set, true, __ATOMIC_RELAXED);
+    lm_process_unlock();
+    if (entry)
+        free(fresh);
+    return KERN_SUCCESS;
+}
+
+LM_API void LMSetTimeout(uint32_t milliseconds)
+{
+    lm_store_relaxed(&lm_clients_1.timeout, milliseconds);
+}
+
+#endif

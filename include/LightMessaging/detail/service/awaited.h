@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether a caller still waits for its answer, and for how long. */
+#include "../../LightMessaging.h"
+
+#ifndef LM_DETAIL_SERVICE_AWAITED_H
+#define LM_DETAIL_SERVICE_AWAITED_H
+
+#include "sender.h"
+
+/* Frames behind the one that is being served, in which the caller may have given up: more than a ring of the default
+ * size holds. A client chooses its ring's size, and must not make the service search for long. */
+#define LM_LOOK_AHEAD 8192
+
+/* Whether the ring, as far as it has not been read, says that the call was given up. With the lock. */
+LM_SETUP bool lm_session_finds_given_up(const struct lm_session *session, uint32_t token)
+{
+    struct lm_consumer ahead = session->channel.in;
+    struct lm_frame frame;
+    ahead.takes = false;
+    for (int i = 0; i < LM_LOOK_AHEAD && lm_consumer_peek(&ahead, &frame) > 0; i++) {
+        if (frame.kind == LM_FRAME_GIVEN_UP && frame.token == token)
+            return true;
+        ahead.head += lm_frame_extent(frame.length);
+    }
+    return false;
+}
+
+LM_SETUP bool lm_session_knows_given_up(const struct lm_session *session, uint32_t token)
+{
+    for (int i = 0; i < LM_GIVEN_UP_MAX; i++)
+        if (session->given_up[i] == token)
+            return true;
+    return false;
+}
+
+LM_SETUP bool lm_session_awaits(struct lm_session *session, uint32_t token)
+{
+    lm_session_lock(session);
+    bool awaits = !lm_session_is_cut(session) && !session->peer_gone && !lm_sys_hung_up(session->channel.socket) &&
+                  !lm_session_knows_given_up(session, token) && !lm_session_finds_given_up(session, token);
+    lm_session_unlock(session);
+    return awaits;
+}
+
+LM_API bool LMReplyIsAwaited(mach_port_t replyPort)
+{
+    uint32_t token = 0;
+    struct lm_object *object = replyPort ? lm_port_look(replyPort, LM_PORT_REPLY, &token) : NULL;
+    if (!object)
+        return false;
+    bool awaited = lm_session_awaits(LM_CONTAINER(object, struct lm_session, object), token);
+    lm_release(object);
+    return awaited;
+}
+
+/* Milliseconds, rounded down: what a caller has left must not be said to be more. */
+LM_SETUP uint32_t lm_time_left(uint32_t deadline)
+{
+    int64_t left = lm_deadline_left(lm_deadline_from_wire(deadline));
+    return left == LM_FOREVER ? LM_TIMEOUT_NEVER : (uint32_t)(left / 1000000);
+}
+
+LM_API uint32_t LMMessageGetTimeLeft(const LMMessage *message)
+{
+    uint32_t left = LM_TIMEOUT_NEVER;
+    struct lm_object *object = NULL;
+    const struct lm_delivery *delivery = lm_message_delivery(message, &object);
+    if (delivery && delivery->arrival->token) {
+        bool awaits = lm_session_awaits(delivery->session, delivery->arrival->token);
+        left = awaits ? lm_time_left(delivery->arrival->deadline) : 0;
+    }
+    if (object)
+        lm_release(object);
+    return left;
+}
+
+#endif

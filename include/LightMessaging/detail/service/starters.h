@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* The starting functions in a file: what LIGHTMESSAGING_USE_ROCKETBOOTSTRAP says there goes into each start. */
+#include "../../LightMessaging.h"
+
+#ifndef LM_DETAIL_SERVICE_STARTERS_H
+#define LM_DETAIL_SERVICE_STARTERS_H
+
+/* How to start; bits. */
+#define LM_START_UNLOCKED 1u
+#define LM_START_CHECK_IN 2u
+#define LM_FILE_START     (LIGHTMESSAGING_USE_ROCKETBOOTSTRAP ? LM_START_UNLOCKED : 0u)
+
+LM_API kern_return_t lm_start(const char *name, CFRunLoopRef loop, CFMachPortCallBack callback, void *info,
+                              const LMServiceOptions *options, unsigned how, LMServiceRef *started);
+
+LM_FILE_API kern_return_t LMStartServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
+                                                    CFMachPortCallBack callback, void *userInfo,
+                                                    const LMServiceOptions *options, LMServiceRef *service)
+{
+    return lm_start(serverName, runLoop, callback, userInfo, options, LM_FILE_START, service);
+}
+
+LM_FILE_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFRunLoopRef runLoop,
+                                                     CFMachPortCallBack callback, void *userInfo)
+{
+    return LMStartServiceWithOptions(serverName, runLoop, callback, userInfo, NULL, NULL);
+}
+
+LM_FILE_API kern_return_t LMStartService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback)
+{
+    return LMStartServiceWithUserInfo(serverName, runLoop, callback, NULL);
+}
+
+LM_FILE_API kern_return_t LMCheckInServiceWithOptions(const char *serverName, CFRunLoopRef runLoop,
+                                                      CFMachPortCallBack callback, void *userInfo,
+                                                      const LMServiceOptions *options, LMServiceRef *service)
+{
+    return lm_start(serverName, runLoop, callback, userInfo, options, LM_START_CHECK_IN | LM_FILE_START, service);
+}
+
+LM_FILE_API kern_return_t LMCheckInService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback,
+                                           void *userInfo)
+{
+    return LMCheckInServiceWithOptions(serverName, runLoop, callback, userInfo, NULL, NULL);
+}
+
+#endif
