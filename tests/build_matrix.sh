@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 strict=(-Wall -Wextra -Wpedantic -Wconversion -Werror -I "$root/include")
 public=(LightMessaging/LightMessaging.h LightMessaging/CoreFoundation.h LightMessaging/CFMachPort.h
-    LightMessaging/Mach.h rocketbootstrap/rocketbootstrap.h)
+    LightMessaging/Mach.h LightMessaging/Version.h rocketbootstrap/rocketbootstrap.h)
 # What is included on demand, and needs no other library.
 helpers=(LightMessaging/CFMessagePort.h LightMessaging/Data.h LightMessaging/String.h LightMessaging/Integer.h
     LightMessaging/Image.h)

@@ -45,6 +45,7 @@ typedef char name_t[128]; /* a service name: 1 to 127 bytes and a NUL */
 #define MACH_RCV_TIMED_OUT        0x10004003
 #define MACH_RCV_PORT_DIED        0x10004009
 
+#include "Version.h"
 #include "detail/ground/base.h"
 
 /* A sentence that says what the number means and what to look at. Static text; never NULL; any thread. */
