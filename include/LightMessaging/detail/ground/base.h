@@ -3,6 +3,7 @@
 #ifndef LM_DETAIL_GROUND_BASE_H
 #define LM_DETAIL_GROUND_BASE_H
 
+#include "interface.h"
 #include "limits.h"
 #include <errno.h>
 #include <limits.h>
@@ -47,16 +48,6 @@
 
 /* What runs for each message: made fast, though its caller may run once only, and be made small. */
 #define LM_HOT static __attribute__((hot, noinline, unused))
-
-/* One object for all translation units of a program or plugin, whoever of them brings it. */
-#ifdef __cplusplus
-#define LM_STATE(type, name)                                                                                           \
-    extern "C" {                                                                                                       \
-    __attribute__((weak, visibility("hidden"))) type name;                                                             \
-    }
-#else
-#define LM_STATE(type, name) __attribute__((weak, visibility("hidden"))) type name;
-#endif
 
 #define LM_CACHE_LINE 64u
 
