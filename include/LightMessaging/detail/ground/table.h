@@ -9,9 +9,9 @@
 
 #include "base.h"
 
-/* A million names at a time, of which the last is never given out: mach.h has uses for it. */
+/* A million names at a time. */
 #define LM_NAME_SLOT_BITS   20u
-#define LM_NAME_SLOT_MAX    ((1u << LM_NAME_SLOT_BITS) - 2)
+#define LM_NAME_SLOT_MAX    ((1u << LM_NAME_SLOT_BITS) - 1)
 #define LM_NAME_GENERATIONS (1u << (32 - LM_NAME_SLOT_BITS))
 #define LM_TABLE_FIRST_SIZE 256u /* slots; enough for reuse of a slot to be far apart from the start */
 

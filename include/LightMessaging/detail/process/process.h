@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What all translation units of a program share, in weak, hidden structs; a plugin that includes the headers has its
- * own, and its own channels. Their names carry the layout's version, so that units compiled with different headers
- * don't share by mistake. Here is what concerns the process: its lock, its ports, forks and its end.
+ * own, and its own channels and ports. Here is what concerns the process: its lock, its ports, forks and its end.
  *
  * Lock order: `lock` below is taken last of all, and never held over a system call that may wait.
  */
@@ -24,6 +23,7 @@ struct lm_fork_part {
 struct lm_process {
     pthread_mutex_t lock;
     struct lm_table ports; /* port.h */
+    uint32_t salt;         /* port.h; 0: not drawn yet */
     uint32_t generation;   /* of forks */
     bool prepared;
     struct lm_fork_part fork_links, fork_services, fork_loops;
