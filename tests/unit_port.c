@@ -44,8 +44,8 @@ static bool is_port(mach_port_t port)
 static void begin_again(void)
 {
     lm_ports_forget();
-    lm_table_deinit(&lm_process_2.ports);
-    lm_process_2.salt = 0;
+    lm_table_deinit(&lm_process.ports);
+    lm_process.salt = 0;
     fault = 0;
 }
 
@@ -55,9 +55,9 @@ static void a_salt_is_drawn_once(void)
     unsigned before = drawn;
     mach_port_t first = create(), second = create();
     assert_int_equal(drawn, before + 1);
-    assert_int_not_equal(lm_process_2.salt, 0);
-    assert_int_equal(first ^ lm_process_2.salt, 1);
-    assert_int_equal(second ^ lm_process_2.salt, 2);
+    assert_int_not_equal(lm_process.salt, 0);
+    assert_int_equal(first ^ lm_process.salt, 1);
+    assert_int_equal(second ^ lm_process.salt, 2);
     assert_true(is_port(first) && is_port(second));
     lm_port_destroy(first, LM_PORT_REPLY);
     assert_false(is_port(first));
@@ -85,12 +85,12 @@ static void taken_numbers_are_no_ports(void)
     const mach_port_t taken[] = {MACH_PORT_NULL, mach_task_self(), bootstrap};
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
         begin_again();
-        lm_process_2.salt = taken[i] ^ 1;
+        lm_process.salt = taken[i] ^ 1;
         mach_port_t port = create();
-        assert_int_equal(port ^ lm_process_2.salt, 2);
+        assert_int_equal(port ^ lm_process.salt, 2);
         assert_true(is_port(port));
         assert_false(is_port(taken[i]));
-        assert_int_equal(lm_process_2.ports.free_count, 1);
+        assert_int_equal(lm_process.ports.free_count, 1);
     }
 }
 
@@ -99,7 +99,7 @@ static void without_ports_nothing_is_one(void)
     begin_again();
     assert_false(is_port(0) || is_port(1) || is_port(UINT32_MAX));
     assert_int_equal(mach_port_deallocate(mach_task_self(), 1), KERN_INVALID_ARGUMENT);
-    assert_int_equal(lm_process_2.salt, 0);
+    assert_int_equal(lm_process.salt, 0);
 }
 
 int main(void)

@@ -301,7 +301,7 @@ LM_INTERNAL struct lm_async *lm_async_create(const struct lm_request *request, s
     pthread_mutex_init(&async->lock, NULL);
     lm_watch_init(&async->job, &async->object, lm_async_ready);
     lm_timer_init(&async->timer, &async->object, lm_async_late);
-    async->process_generation = lm_load_relaxed(&lm_process_2.generation);
+    async->process_generation = lm_load_relaxed(&lm_process.generation);
     async->request = *request;
     async->request.out.data = async->data = data;
     async->request.call = &async->call;
@@ -376,7 +376,7 @@ LM_API kern_return_t LMConnectionSendTwoWayAsync(LMConnectionRef connection, SIn
 
 LM_API bool LMCallCancel(LMCallRef call)
 {
-    if (!call || call->process_generation != lm_load_relaxed(&lm_process_2.generation))
+    if (!call || call->process_generation != lm_load_relaxed(&lm_process.generation))
         return false;
     pthread_mutex_lock(&call->lock);
     bool pending = lm_async_end(call);

@@ -63,7 +63,7 @@ LM_INTERNAL id lm_ns_tie_create(struct lm_loop *loop)
 
 LM_INTERNAL NSString *lm_ns_tie_key(void)
 {
-    return [NSString stringWithFormat:@"LMRunLoopTie_%p", (void *)&lm_process_2];
+    return [NSString stringWithFormat:@"LMRunLoopTie_%p", (void *)&lm_process];
 }
 
 /* The calling thread's, if the loop is served through it: in a forked child it is not, since the descriptor was

@@ -31,10 +31,10 @@ LM_COLD void lm_port_draw_salt(void)
 {
     uint32_t salt = 0;
     if (lm_sys_random(&salt, sizeof salt, LM_GRND_NONBLOCK) < (int)sizeof salt) {
-        uint64_t mixed = ((uint64_t)(uintptr_t)&lm_process_2 ^ (uint64_t)lm_now()) * 0x9e3779b97f4a7c15u;
+        uint64_t mixed = ((uint64_t)(uintptr_t)&lm_process ^ (uint64_t)lm_now()) * 0x9e3779b97f4a7c15u;
         salt = (uint32_t)(mixed >> 32);
     }
-    lm_process_2.salt = salt ? salt : 1;
+    lm_process.salt = salt ? salt : 1;
 }
 
 LM_INTERNAL bool lm_port_is_taken(mach_port_t port)
@@ -45,26 +45,26 @@ LM_INTERNAL bool lm_port_is_taken(mach_port_t port)
 /* The table's name of a port. */
 LM_INTERNAL uint32_t lm_port_name(mach_port_t port)
 {
-    return port ^ lm_process_2.salt;
+    return port ^ lm_process.salt;
 }
 
 /* Three names in 2^32 would be numbers that are taken: they are passed over. */
 LM_INTERNAL mach_port_t lm_port_insert(enum lm_port_kind kind, struct lm_object *object, uint32_t detail)
 {
-    struct lm_table *ports = &lm_process_2.ports;
+    struct lm_table *ports = &lm_process.ports;
     uint32_t name = lm_table_insert(ports, (uint16_t)kind, object, detail);
-    while (name && lm_port_is_taken(name ^ lm_process_2.salt)) {
+    while (name && lm_port_is_taken(name ^ lm_process.salt)) {
         lm_table_remove(ports, lm_table_find_any(ports, name));
         name = lm_table_insert(ports, (uint16_t)kind, object, detail);
     }
-    return name ? name ^ lm_process_2.salt : MACH_PORT_NULL;
+    return name ? name ^ lm_process.salt : MACH_PORT_NULL;
 }
 
 /* A new port, MACH_PORT_NULL if memory or names run out. */
 LM_INTERNAL mach_port_t lm_port_create(enum lm_port_kind kind, struct lm_object *object, uint32_t detail)
 {
     lm_process_lock();
-    if (!lm_process_2.salt)
+    if (!lm_process.salt)
         lm_port_draw_salt();
     mach_port_t port = lm_port_insert(kind, object, detail);
     if (port)
@@ -77,7 +77,7 @@ LM_INTERNAL mach_port_t lm_port_create(enum lm_port_kind kind, struct lm_object 
 LM_INTERNAL struct lm_object *lm_port_get(mach_port_t port, enum lm_port_kind kind)
 {
     lm_process_lock();
-    struct lm_entry *entry = lm_table_find(&lm_process_2.ports, lm_port_name(port), (uint16_t)kind);
+    struct lm_entry *entry = lm_table_find(&lm_process.ports, lm_port_name(port), (uint16_t)kind);
     struct lm_object *object = entry ? (struct lm_object *)entry->object : NULL;
     if (object)
         lm_retain(object);
@@ -89,11 +89,11 @@ LM_INTERNAL struct lm_object *lm_port_get(mach_port_t port, enum lm_port_kind ki
 LM_INTERNAL struct lm_object *lm_port_consume(mach_port_t port, enum lm_port_kind kind, uint32_t *detail)
 {
     lm_process_lock();
-    struct lm_entry *entry = lm_table_find(&lm_process_2.ports, lm_port_name(port), (uint16_t)kind);
+    struct lm_entry *entry = lm_table_find(&lm_process.ports, lm_port_name(port), (uint16_t)kind);
     struct lm_object *object = entry ? (struct lm_object *)entry->object : NULL;
     if (object) {
         *detail = entry->detail;
-        lm_table_remove(&lm_process_2.ports, entry);
+        lm_table_remove(&lm_process.ports, entry);
     }
     lm_process_unlock();
     return object;
@@ -115,11 +115,11 @@ LM_SETUP bool lm_port_deallocate(mach_port_t port)
     struct lm_object *object = NULL;
     uint32_t detail = 0;
     lm_process_lock();
-    struct lm_entry *entry = lm_table_find_any(&lm_process_2.ports, lm_port_name(port));
+    struct lm_entry *entry = lm_table_find_any(&lm_process.ports, lm_port_name(port));
     if (entry && ((struct lm_object *)entry->object)->deallocated) {
         object = (struct lm_object *)entry->object;
         detail = entry->detail;
-        lm_table_remove(&lm_process_2.ports, entry);
+        lm_table_remove(&lm_process.ports, entry);
     }
     lm_process_unlock();
     if (!object)

@@ -33,30 +33,30 @@ struct lm_process {
 
 /* All zero at first: a zeroed mutex is an unlocked one on Linux's libcs, and so are lists and tables empty. Each layer
  * has such a struct of its own, under this lock. */
-LM_STATE(struct lm_process, lm_process_2)
+LM_STATE(struct lm_process, lm_process)
 
 /* At exit, or when a plugin is unloaded. Each unit has one; the first does it. */
 __attribute__((destructor)) LM_INTERNAL void lm_process_ended(void)
 {
-    void (*end)(void) = __atomic_exchange_n(&lm_process_2.end, NULL, __ATOMIC_ACQ_REL);
+    void (*end)(void) = __atomic_exchange_n(&lm_process.end, NULL, __ATOMIC_ACQ_REL);
     if (end)
         end();
 }
 
 LM_INTERNAL void lm_process_lock(void)
 {
-    pthread_mutex_lock(&lm_process_2.lock);
+    pthread_mutex_lock(&lm_process.lock);
 }
 
 LM_INTERNAL void lm_process_unlock(void)
 {
-    pthread_mutex_unlock(&lm_process_2.lock);
+    pthread_mutex_unlock(&lm_process.lock);
 }
 
 /* Ends all port names, which hold references. */
 LM_SETUP void lm_ports_forget(void)
 {
-    struct lm_table *ports = &lm_process_2.ports;
+    struct lm_table *ports = &lm_process.ports;
     for (uint32_t slot = 1; slot < ports->used; slot++) {
         struct lm_object *object = (struct lm_object *)ports->entries[slot].object;
         if (!object)
@@ -80,14 +80,14 @@ LM_INTERNAL void lm_fork_resume(const struct lm_fork_part *part)
 
 LM_SETUP bool lm_process_hold_all(void)
 {
-    if (!lm_fork_hold(&lm_process_2.fork_links))
+    if (!lm_fork_hold(&lm_process.fork_links))
         return false;
-    if (lm_fork_hold(&lm_process_2.fork_services)) {
-        if (lm_fork_hold(&lm_process_2.fork_loops))
+    if (lm_fork_hold(&lm_process.fork_services)) {
+        if (lm_fork_hold(&lm_process.fork_loops))
             return true;
-        lm_fork_resume(&lm_process_2.fork_services);
+        lm_fork_resume(&lm_process.fork_services);
     }
-    lm_fork_resume(&lm_process_2.fork_links);
+    lm_fork_resume(&lm_process.fork_links);
     return false;
 }
 
@@ -104,9 +104,9 @@ LM_SETUP void lm_process_before_fork(void)
 
 LM_SETUP void lm_process_after_fork(void)
 {
-    lm_fork_resume(&lm_process_2.fork_loops);
-    lm_fork_resume(&lm_process_2.fork_services);
-    lm_fork_resume(&lm_process_2.fork_links);
+    lm_fork_resume(&lm_process.fork_loops);
+    lm_fork_resume(&lm_process.fork_services);
+    lm_fork_resume(&lm_process.fork_links);
     lm_process_unlock();
 }
 
@@ -117,22 +117,22 @@ LM_SETUP void lm_process_after_fork(void)
 LM_SETUP void lm_process_forked(void)
 {
     lm_process_after_fork();
-    lm_process_2.generation++;
-    if (lm_process_2.fork_links.forget)
-        lm_process_2.fork_links.forget();
-    if (lm_process_2.fork_services.forget)
-        lm_process_2.fork_services.forget();
-    if (lm_process_2.fork_loops.forget)
-        lm_process_2.fork_loops.forget();
+    lm_process.generation++;
+    if (lm_process.fork_links.forget)
+        lm_process.fork_links.forget();
+    if (lm_process.fork_services.forget)
+        lm_process.fork_services.forget();
+    if (lm_process.fork_loops.forget)
+        lm_process.fork_loops.forget();
     lm_ports_forget();
 }
 
 /* Called with the lock held, before the first object that a fork must forget is made. */
 LM_SETUP void lm_process_prepare(void)
 {
-    if (lm_process_2.prepared)
+    if (lm_process.prepared)
         return;
-    lm_process_2.prepared = true;
+    lm_process.prepared = true;
     pthread_atfork(lm_process_before_fork, lm_process_after_fork, lm_process_forked);
 }
 
