@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 strict=(-Wall -Wextra -Wpedantic -Wconversion -Werror -I "$root/include")
 public=(LightMessaging/LightMessaging.h LightMessaging/CoreFoundation.h LightMessaging/CFMachPort.h
-    LightMessaging/Mach.h rocketbootstrap/rocketbootstrap.h)
+    LightMessaging/Mach.h LightMessaging/Version.h rocketbootstrap/rocketbootstrap.h)
 # The headers that are included on demand and need no other library.
 helpers=(LightMessaging/CFMessagePort.h LightMessaging/Data.h LightMessaging/String.h LightMessaging/Integer.h
     LightMessaging/Image.h)
@@ -277,7 +277,8 @@ check_names()
             fail "names leaked ($kind): $(tr '\n' ' ' <"$kind.leaked")"
     done
     gcc -std=c11 -I "$root/include" -c server.c -o server.o
-    nm --defined-only --extern-only server.o | awk '{ print $3 }' | grep -vE "$prefixes|^main$" >symbols.leaked &&
+    nm --defined-only --extern-only server.o | awk '{ print $3 }' |
+        grep -vE "$prefixes|^lightmessaging_|^main$" >symbols.leaked &&
         fail "symbols leaked: $(tr '\n' ' ' <symbols.leaked)"
 }
 
@@ -289,9 +290,101 @@ check_units_and_plugin()
     expect_builds 'two units' "${compile[@]}" "$root/tests/plugin_main.c" "$root/tests/plugin_unit.c" -o program
     expect_builds 'the plugin' "${compile[@]}" -DPLUGIN -shared -fPIC "$root/tests/plugin_unit.c" -o plugin.so
     ./program ./plugin.so || fail 'two units and a plugin share a program'
+    expect_builds 'a plugin of another version' "${compile[@]}" -DPLUGIN -DLM_BINARY_INTERFACE=999 -shared -fPIC \
+        "$root/tests/plugin_unit.c" -o plugin.so
+    ./program ./plugin.so || fail 'two units and a plugin of another version share a program'
     local shared
     shared=$(nm --defined-only program | grep -c ' [VvWw] lm_process')
     [ "$shared" -eq 1 ] || fail "the program has $shared shared states, not 1"
+}
+
+# links WHAT ...: the program of one.o and two.o, with each linker, and runs.
+links()
+{
+    local linker
+    for linker in "${linkers[@]}"; do
+        expect_builds "$1, by $linker" "${@:2}" -fuse-ld="$linker" one.o two.o -o program
+        ./program || fail "$1, by $linker, does not run"
+    done
+}
+
+# refuses WHAT ...: no linker links them, and all say why.
+refuses()
+{
+    local linker
+    for linker in "${linkers[@]}"; do
+        "${@:2}" -fuse-ld="$linker" one.o two.o -o program 2>said && fail "$1 link by $linker"
+        grep -q 'lightmessaging_error_units_of_different_binary_interfaces' said ||
+            fail "$1, by $linker, without a reason: $(head -n 3 said)"
+    done
+}
+
+# two_units COMPILER OPTION...: the second in C and in C++; of the same binary interface, and of another.
+two_units()
+{
+    local compiler=$1 file
+    shift
+    expect_builds 'a unit' "$compiler" "${includes[@]}" "$@" -c one.c -o one.o
+    for file in two.c two.cpp; do
+        expect_builds 'a unit' "$compiler" "${includes[@]}" "$@" -c $file -o two.o
+        links "units of $compiler $* and $file" "$compiler" "$@"
+        expect_builds 'a unit' "$compiler" "${includes[@]}" "$@" -DLM_BINARY_INTERFACE=999 -c $file -o two.o
+        refuses "different units of $compiler $* and $file" "$compiler" "$@"
+    done
+}
+
+# Units that were compiled with headers of different versions must not become one program.
+check_binary_interface()
+{
+    local compiler target linker linkers=() all_linkers=() includes=(-D_GNU_SOURCE -I "$root/include")
+    # For clang, which complains of the linker's options where nothing is linked.
+    includes+=(-Wno-unused-command-line-argument)
+    for linker in bfd gold lld mold; do
+        command -v "ld.$linker" >/dev/null && all_linkers+=("$linker")
+    done
+    [ ${#all_linkers[@]} -ge 2 ] || fail "of the linkers, only ${all_linkers[*]} were found"
+    printf '#include <LightMessaging/LightMessaging.h>\n' >one.c
+    cp one.c two.c
+    echo 'int two(void); int main(void) { return two() + mach_port_deallocate(mach_task_self(), 0); }' >>one.c
+    echo 'LM_EXTERN_C int two(void); int two(void) { return mach_port_deallocate(mach_task_self(), 0); }' >>two.c
+    cp two.c two.cpp
+    for compiler in gcc clang; do
+        linkers=("${all_linkers[@]}")
+        two_units $compiler -O0
+        two_units $compiler -O2 -fPIC -ffunction-sections -fdata-sections -Wl,--gc-sections
+        two_units $compiler -O2 -static
+        # One unit has the library's code, the other its declarations.
+        expect_builds 'declarations' $compiler "${includes[@]}" -O2 -DLIGHTMESSAGING_SEPARATE -c one.c -o one.o
+        expect_builds 'code' $compiler "${includes[@]}" -O2 -DLIGHTMESSAGING_IMPLEMENTATION -c two.c -o two.o
+        links "declarations and code of $compiler" $compiler
+        expect_builds 'code' $compiler "${includes[@]}" -O2 -DLIGHTMESSAGING_IMPLEMENTATION \
+            -DLM_BINARY_INTERFACE=999 -c two.c -o two.o
+        refuses "declarations and other code of $compiler" $compiler
+        # lld does no link-time optimization for gcc.
+        [ $compiler = gcc ] && mapfile -t linkers < <(printf '%s\n' "${all_linkers[@]}" | grep -v lld)
+        two_units $compiler -O2 -flto
+    done
+    two_units clang -O2 -flto=thin
+    check_mixed_optimization
+    # What the assembler gets is the same for all processors. This header needs no libc for them.
+    printf '#include <LightMessaging/detail/ground/interface.h>\n' >interface.c
+    for target in x86_64-linux-gnu i686-linux-gnu aarch64-linux-gnu arm-linux-gnueabihf riscv64-linux-gnu; do
+        expect_builds "a unit for $target" clang --target=$target "${includes[@]}" -c interface.c -o out
+    done
+}
+
+# What is optimized when it is linked, before and after what is not.
+check_mixed_optimization()
+{
+    local options
+    for options in '-flto one two' '-flto two one' '-flto=thin one two' '-flto=thin two one'; do
+        set -- $options
+        expect_builds 'a unit' clang "${includes[@]}" -O2 "$1" -c "$2.c" -o "$2.o"
+        expect_builds 'a unit' clang "${includes[@]}" -O2 -c "$3.c" -o "$3.o"
+        links "$2 of $1" clang "$1" -O2
+        expect_builds 'a unit' clang "${includes[@]}" -O2 -DLM_BINARY_INTERFACE=999 -c "$3.c" -o "$3.o"
+        refuses "$2 of $1" clang "$1" -O2
+    done
 }
 
 # Objective-C, with and without Foundation. Foundation's own headers cause warnings.
@@ -363,7 +456,7 @@ check_aside()
 }
 
 parts=(orders compilers separate function_types objective_c libraries order_of_two pair_runs names units_and_plugin
-    rocketbootstrap aside)
+    binary_interface rocketbootstrap aside)
 [ $# -gt 0 ] && parts=("$@")
 write_pair
 for part in "${parts[@]}"; do

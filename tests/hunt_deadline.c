@@ -51,8 +51,8 @@ static uint32_t names_in(const struct lm_table *table)
 static struct holdings measure(void)
 {
     lm_process_lock();
-    struct holdings now = {th_descriptors(), names_in(&lm_process_2.ports), resident_kib()};
-    struct lm_list *links = &lm_clients_1.links;
+    struct holdings now = {th_descriptors(), names_in(&lm_process.ports), resident_kib()};
+    struct lm_list *links = &lm_clients.links;
     for (struct lm_list *l = lm_list_first(links); l != NULL; l = lm_list_next(links, l))
         now.names += names_in(&LM_CONTAINER(l, struct lm_link, in_process)->calls);
     lm_process_unlock();

@@ -28,6 +28,7 @@ with_little()
 }
 
 with_little meson setup "$work/build" "$root"
+cp "$work/log" "$work/setup.log"
 with_little meson install -C "$work/build" --destdir "$work/d"
 [ -z "$(find "$work/build" -name '*.o' -o -name '*.a' -o -name '*.so')" ] || fail 'something was built'
 diff -r "$root/include" "$work/d/usr/local/include" || fail 'not all headers were installed, or more'
@@ -39,6 +40,23 @@ block()
 }
 export PKG_CONFIG_PATH=$work/d/usr/local/share/pkgconfig PKG_CONFIG_SYSROOT_DIR=$work/d
 read -ra flags < <(pkg-config --cflags --libs lightmessaging)
+
+# The version is the same for pkg-config, for people and for the preprocessor, which has it as one number, too.
+version=$(pkg-config --modversion lightmessaging)
+[[ $version =~ ^([0-9]+)\.([0-9]+)\.([0-9]+)$ ]] || fail "the version is '$version'"
+number=$((BASH_REMATCH[1] * 1000000 + BASH_REMATCH[2] * 1000 + BASH_REMATCH[3]))
+cat >"$work/version.c" <<'SOURCE'
+#include <LightMessaging/LightMessaging.h>
+#include <stdio.h>
+int main(void)
+{
+    return printf("%s %d\n", LIGHTMESSAGING_VERSION_STRING, LIGHTMESSAGING_VERSION) < 0;
+}
+SOURCE
+gcc -std=c11 "$work/version.c" "${flags[@]}" -o "$work/version" || fail 'a program that asks for the version'
+[ "$("$work/version")" = "$version $number" ] || fail "pkg-config says $version, the header $("$work/version")"
+grep -q "Project version: $version\$" "$work/setup.log" || fail "Meson's version is not $version"
+
 block 1 >"$work/server.c"
 block 2 >"$work/client.c"
 for side in server client; do

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A program of two translation units that loads a plugin; all of them use the headers. They call a service of this
- * program's child. */
+ * program's child. The units share a channel and its port; the plugin has its own of both, and neither's ports are
+ * ports for the other. */
 #include <LightMessaging/LightMessaging.h>
 
 #include <dirent.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 int call_from_second_unit(void);
+mach_port_t port_of_second_unit(void);
 
 static LMConnection connection = {MACH_PORT_NULL, "test.plugin"};
 
@@ -43,7 +45,7 @@ static void serve(int ready)
     _exit(0);
 }
 
-static int check(const char *plugin)
+static int check_units(void)
 {
     LMResponseBuffer buffer;
     int before = sockets();
@@ -53,15 +55,62 @@ static int check(const char *plugin)
         return puts("the second unit's call failed"), 1;
     if (sockets() != before + 1)
         return printf("two units use %d sockets, not one\n", sockets() - before), 1;
-    void *library = dlopen(plugin, RTLD_NOW | RTLD_LOCAL);
+    if (connection.serverPort != port_of_second_unit())
+        return puts("two units have different ports for one channel"), 1;
+    return 0;
+}
+
+static struct {
+    int (*call)(void);
+    mach_port_t (*port)(void);
+    kern_return_t (*deallocate)(mach_port_t name);
+    kern_return_t (*reply)(mach_port_t name);
+} plugin;
+
+static int find(void *library, const char *name, void *function)
+{
+    void *symbol = dlsym(library, name);
+    memcpy(function, &symbol, sizeof symbol);
+    return symbol == NULL ? puts(dlerror()), 1 : 0;
+}
+
+static int load(const char *path)
+{
+    void *library = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
     if (library == NULL)
         return puts(dlerror()), 1;
-    int (*call_from_plugin)(void);
-    void *symbol = dlsym(library, "call_from_plugin");
-    memcpy(&call_from_plugin, &symbol, sizeof symbol);
-    if (call_from_plugin() != 42 || call_from_second_unit() != 42)
+    return find(library, "call_from_plugin", &plugin.call) || find(library, "port_of_plugin", &plugin.port) ||
+           find(library, "deallocate_in_plugin", &plugin.deallocate) || find(library, "reply_in_plugin", &plugin.reply);
+}
+
+/* Both ports are the first of their table, and for that are the same but for the salt of each. */
+static int check_ports(void)
+{
+    mach_port_t ours = connection.serverPort, theirs = plugin.port();
+    if (mach_port_deallocate(mach_task_self(), theirs) != KERN_INVALID_ARGUMENT ||
+        LMSendIntegerReply(theirs, 0) != MACH_SEND_INVALID_RIGHT)
+        return puts("the program takes the plugin's port for its own"), 1;
+    if (plugin.deallocate(ours) != KERN_INVALID_ARGUMENT || plugin.reply(ours) != MACH_SEND_INVALID_RIGHT)
+        return puts("the plugin takes the program's port for its own"), 1;
+    if (plugin.call() != 42 || call_from_second_unit() != 42)
         return puts("a call with the plugin failed"), 1;
+    if (connection.serverPort != ours || plugin.port() != theirs)
+        return puts("a channel was closed by way of the other's port"), 1;
+    if (mach_port_deallocate(mach_task_self(), ours) != 0 || plugin.deallocate(theirs) != 0)
+        return puts("a port is none for who has it"), 1;
     return 0;
+}
+
+static int check(const char *path)
+{
+    if (check_units() != 0 || load(path) != 0)
+        return 1;
+    int before = sockets();
+    if (plugin.call() != 42 || call_from_second_unit() != 42)
+        return puts("a call with the plugin failed"), 1;
+    if (sockets() != before + 1)
+        return printf("the plugin uses %d sockets of its own, not one\n", sockets() - before), 1;
+    return check_ports();
 }
 
 int main(int count, char **arguments)

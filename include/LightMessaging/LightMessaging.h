@@ -659,14 +659,14 @@ LM_API kern_return_t LMListServices(LMServiceEntryCallBack callback, void *info)
 
 /* --- Objective-C, with Foundation ---
  *
- * A thread's CFRunLoop and its NSRunLoop are one, from the thread's first CFRunLoopGetCurrent in an Objective-C file on:
- * services are served, asynchronous calls end and CFRunLoopTimers fire while NSRunLoop runs in NSDefaultRunLoopMode, and
- * NSTimers fire in CFRunLoopRun.
+ * A thread's CFRunLoop and its NSRunLoop are one, from the thread's first CFRunLoopGetCurrent in an Objective-C file
+ * on: services are served, asynchronous calls end and CFRunLoopTimers fire while NSRunLoop runs in
+ * NSDefaultRunLoopMode, and NSTimers fire in CFRunLoopRun.
  *
  * Property lists consist of NSDictionary, NSArray, NSString, NSData, NSDate and NSNumber. They are sent in the binary
  * format, and received in that or in XML. The limits of PropertyList.h apply, and are checked before Foundation sees
- * what a peer sent. nil sends an empty message. Returned objects are autoreleased. A CFDataRef is not an NSData. Image.h
- * has functions for images.
+ * what a peer sent. nil sends an empty message. Returned objects are autoreleased. A CFDataRef is not an NSData. For
+ * images see Image.h.
  *
  * MACH_SEND_INVALID_DATA: the object is not a property list, or exceeds a limit; a reply port is used up, and its
  * client's wait ends with MACH_RCV_PORT_DIED. Other errors as for LMConnectionSend and LMReplySend.

@@ -53,6 +53,7 @@ typedef char name_t[128]; /* a service name: 1 to 127 bytes and a NUL */
 #define LM_INCOMPATIBLE_VERSION (-0x07ffffff)
 #define LM_STATUS_REPLY         (-0x07fffffe)
 
+#include "Version.h"
 #include "detail/ground/base.h"
 
 /* Returns a text that explains the error number and what to check. Static and never NULL. */

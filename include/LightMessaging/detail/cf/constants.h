@@ -21,10 +21,10 @@ struct lm_constants {
     struct lm_allocator allocators[2];
 };
 
-LM_STATE(struct lm_constants, lm_constants_1)
+LM_STATE(struct lm_constants, lm_constants)
 
-#define LM_MODE(number)      ((CFStringRef)&lm_constants_1.modes[number])
-#define LM_ALLOCATOR(number) ((CFAllocatorRef)&lm_constants_1.allocators[number])
+#define LM_MODE(number)      ((CFStringRef)&lm_constants.modes[number])
+#define LM_ALLOCATOR(number) ((CFAllocatorRef)&lm_constants.allocators[number])
 
 /* A constant string: a separate static object at each place that uses it. */
 #define LM_STRING(literal)                                                                                             \

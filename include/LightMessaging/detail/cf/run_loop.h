@@ -48,18 +48,18 @@ LM_INTERNAL void lm_thread_ended(void *loop)
  * this destructor; the first one does the work. */
 __attribute__((destructor)) LM_INTERNAL void lm_thread_key_unloaded(void)
 {
-    if (lm_loops_1.thread_key_made)
-        pthread_key_delete(lm_loops_1.thread_key);
-    lm_loops_1.thread_key_made = false;
+    if (lm_loops.thread_key_made)
+        pthread_key_delete(lm_loops.thread_key);
+    lm_loops.thread_key_made = false;
 }
 
 LM_INTERNAL bool lm_thread_key(pthread_key_t *key)
 {
     lm_process_lock();
-    if (!lm_loops_1.thread_key_made)
-        lm_loops_1.thread_key_made = pthread_key_create(&lm_loops_1.thread_key, lm_thread_ended) == 0;
-    bool made = lm_loops_1.thread_key_made;
-    *key = lm_loops_1.thread_key;
+    if (!lm_loops.thread_key_made)
+        lm_loops.thread_key_made = pthread_key_create(&lm_loops.thread_key, lm_thread_ended) == 0;
+    bool made = lm_loops.thread_key_made;
+    *key = lm_loops.thread_key;
     lm_process_unlock();
     return made;
 }
@@ -68,11 +68,11 @@ LM_API CFRunLoopRef CFRunLoopGetMain(void)
 {
     struct lm_loop *made = lm_loop_create();
     lm_process_lock();
-    if (!lm_loops_1.main) {
-        lm_loops_1.main = made;
+    if (!lm_loops.main) {
+        lm_loops.main = made;
         made = NULL;
     }
-    struct lm_loop *loop = lm_loops_1.main;
+    struct lm_loop *loop = lm_loops.main;
     lm_process_unlock();
     if (made)
         lm_release(&made->object);

@@ -83,7 +83,7 @@ LM_SETUP struct lm_segment *lm_segment_new(void)
     if (!segment)
         return NULL;
     lm_object_init(&segment->object, lm_segment_destroy);
-    segment->process_generation = lm_load_relaxed(&lm_process_2.generation);
+    segment->process_generation = lm_load_relaxed(&lm_process.generation);
     segment->memory = -1;
     return segment;
 }
@@ -160,7 +160,7 @@ LM_INTERNAL void lm_pool_clear(struct lm_pool *pool)
 /* Whether it was not a process before a fork that made or mapped it, which alone may say whose turn it is. */
 LM_INTERNAL bool lm_segment_is_ours(const struct lm_segment *segment)
 {
-    return segment->process_generation == lm_load_relaxed(&lm_process_2.generation);
+    return segment->process_generation == lm_load_relaxed(&lm_process.generation);
 }
 
 /* Whether the sender may use it again. The acquire pairs with lm_segment_give_back: what was borrowed has been read. */

@@ -328,7 +328,7 @@ LM_INTERNAL void lm_async_init(struct lm_async *async, const struct lm_request *
     pthread_mutex_init(&async->lock, NULL);
     lm_watch_init(&async->job, &async->object, lm_async_ready);
     lm_timer_init(&async->timer, &async->object, lm_async_late);
-    async->process_generation = lm_load_relaxed(&lm_process_2.generation);
+    async->process_generation = lm_load_relaxed(&lm_process.generation);
     async->request = *request;
     async->request.out.descriptor_count = 0;
     async->request.buffer = NULL;
@@ -423,7 +423,7 @@ LM_API kern_return_t lm_send_async(LMConnectionRef connection, const LMSend *sen
 
 LM_API bool LMCallCancel(LMCallRef call)
 {
-    if (!call || call->process_generation != lm_load_relaxed(&lm_process_2.generation))
+    if (!call || call->process_generation != lm_load_relaxed(&lm_process.generation))
         return false;
     pthread_mutex_lock(&call->lock);
     bool pending = lm_async_end(call);

@@ -41,7 +41,7 @@ struct lm_clients {
     bool private_copies; /* of replies in lent buffers */
 };
 
-LM_STATE(struct lm_clients, lm_clients_1)
+LM_STATE(struct lm_clients, lm_clients)
 
 enum lm_link_phase { LM_LINK_OPENING = 0, LM_LINK_OPEN = 1, LM_LINK_FAILED = 2 };
 enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_STATUS, LM_CALL_DROPPED, LM_CALL_FAILED };

@@ -54,7 +54,7 @@ LM_SETUP void lm_link_deallocated(struct lm_object *object, uint32_t detail)
 
 LM_SETUP void lm_links_resume_until(const struct lm_list *end)
 {
-    struct lm_list *links = &lm_clients_1.all_links;
+    struct lm_list *links = &lm_clients.all_links;
     for (struct lm_list *l = lm_list_first(links); l && l != end; l = lm_list_next(links, l))
         lm_link_unlock(LM_CONTAINER(l, struct lm_link, in_all));
 }
@@ -66,7 +66,7 @@ LM_SETUP void lm_links_resume(void)
 
 LM_SETUP bool lm_links_hold(void)
 {
-    struct lm_list *links = &lm_clients_1.all_links;
+    struct lm_list *links = &lm_clients.all_links;
     for (struct lm_list *l = lm_list_first(links); l; l = lm_list_next(links, l)) {
         if (pthread_mutex_trylock(&LM_CONTAINER(l, struct lm_link, in_all)->channel.lock) == 0)
             continue;
@@ -105,7 +105,7 @@ LM_SETUP void lm_link_forget(struct lm_link *link)
 /* In a forked child. Threads of the parent may have held references, which nobody gives up here. */
 LM_SETUP void lm_links_forget(void)
 {
-    struct lm_list *links = &lm_clients_1.all_links, *first;
+    struct lm_list *links = &lm_clients.all_links, *first;
     while ((first = lm_list_first(links)) != NULL) {
         struct lm_link *link = LM_CONTAINER(first, struct lm_link, in_all);
         lm_list_remove(first);
@@ -126,9 +126,9 @@ LM_SETUP void lm_link_enlist(struct lm_link *link)
     void (*end)(void) = lm_links_end;
     lm_process_lock();
     lm_process_prepare();
-    lm_process_2.fork_links = part;
-    __atomic_store_n(&lm_process_2.end, end, __ATOMIC_RELEASE);
-    lm_list_append(&lm_clients_1.all_links, &link->in_all);
+    lm_process.fork_links = part;
+    __atomic_store_n(&lm_process.end, end, __ATOMIC_RELEASE);
+    lm_list_append(&lm_clients.all_links, &link->in_all);
     lm_process_unlock();
 }
 
@@ -150,9 +150,9 @@ LM_SETUP struct lm_link *lm_link_create(const char *name)
 LM_SETUP void lm_link_configure(struct lm_link *link)
 {
     lm_process_lock();
-    bool set = lm_clients_1.largest_reply_is_set;
-    link->incoming.largest = set ? lm_clients_1.largest_reply : LM_LARGEST_MESSAGE;
-    link->channel.borrows = !lm_clients_1.private_copies;
+    bool set = lm_clients.largest_reply_is_set;
+    link->incoming.largest = set ? lm_clients.largest_reply : LM_LARGEST_MESSAGE;
+    link->channel.borrows = !lm_clients.private_copies;
     lm_process_unlock();
 }
 
@@ -189,7 +189,7 @@ LM_SETUP int lm_link_connect(struct lm_link *link, int64_t deadline)
 /* With the process's lock: the link of that name, NULL if there is none. */
 LM_SETUP struct lm_link *lm_link_listed(const char *name)
 {
-    struct lm_list *links = &lm_clients_1.links;
+    struct lm_list *links = &lm_clients.links;
     for (struct lm_list *l = lm_list_first(links); l; l = lm_list_next(links, l)) {
         struct lm_link *link = LM_CONTAINER(l, struct lm_link, in_process);
         if (strcmp(link->name, name) == 0)
@@ -205,7 +205,7 @@ LM_SETUP void lm_link_replace(struct lm_link *old, struct lm_link *fresh)
     if (old)
         lm_list_remove(&old->in_process);
     if (fresh)
-        lm_list_append(&lm_clients_1.links, &fresh->in_process);
+        lm_list_append(&lm_clients.links, &fresh->in_process);
 }
 
 /* Makes the link's outcome known to the threads that wait for it, and gives up what it replaces. */
@@ -326,9 +326,9 @@ LM_SETUP bool lm_lock_in_time(pthread_mutex_t *lock)
 LM_SETUP struct lm_link *lm_links_next_to_end(bool *opening)
 {
     struct lm_link *found = NULL;
-    if (!lm_lock_in_time(&lm_process_2.lock))
+    if (!lm_lock_in_time(&lm_process.lock))
         return NULL;
-    struct lm_list *links = &lm_clients_1.links;
+    struct lm_list *links = &lm_clients.links;
     for (struct lm_list *l = lm_list_first(links); l && !found; l = lm_list_next(links, l)) {
         struct lm_link *link = LM_CONTAINER(l, struct lm_link, in_process);
         if (!link->ended)

@@ -200,7 +200,7 @@ LM_SETUP struct lm_observer *lm_observer_create(const char *name, struct lm_loop
     lm_watch_init(&observer->arrival, &observer->object, lm_observer_arrived);
     lm_timer_init(&observer->timer, &observer->object, lm_observer_retry);
     strcpy(observer->name, name);
-    observer->process_generation = lm_load_relaxed(&lm_process_2.generation);
+    observer->process_generation = lm_load_relaxed(&lm_process.generation);
     observer->presence = -1;
     observer->call.ended = lm_observer_ended;
     lm_retain(&loop->object);
@@ -231,7 +231,7 @@ LM_API kern_return_t LMConnectionObserve(LMConnectionRef connection, CFRunLoopRe
 
 LM_API void LMObserverInvalidate(LMObserverRef observer)
 {
-    if (!observer || observer->process_generation != lm_load_relaxed(&lm_process_2.generation))
+    if (!observer || observer->process_generation != lm_load_relaxed(&lm_process.generation))
         return;
     pthread_mutex_lock(&observer->lock);
     bool was_over = observer->over;

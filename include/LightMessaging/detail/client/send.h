@@ -125,15 +125,15 @@ LM_API kern_return_t LMConnectionGetServiceVersions(const LMConnection *connecti
 LM_API void LMSetPrivateCopies(bool wanted)
 {
     lm_process_lock();
-    lm_clients_1.private_copies = wanted;
+    lm_clients.private_copies = wanted;
     lm_process_unlock();
 }
 
 LM_API void LMSetLargestReply(uint32_t bytes)
 {
     lm_process_lock();
-    lm_clients_1.largest_reply = bytes;
-    lm_clients_1.largest_reply_is_set = true;
+    lm_clients.largest_reply = bytes;
+    lm_clients.largest_reply_is_set = true;
     lm_process_unlock();
 }
 

@@ -17,7 +17,7 @@ struct lm_name_timeout {
 /* With the process's lock: the name's entry, NULL if there is none. */
 LM_SETUP struct lm_name_timeout *lm_name_timeout_listed(const char *name)
 {
-    struct lm_list *timeouts = &lm_clients_1.timeouts;
+    struct lm_list *timeouts = &lm_clients.timeouts;
     for (struct lm_list *l = lm_list_first(timeouts); l; l = lm_list_next(timeouts, l)) {
         struct lm_name_timeout *entry = LM_CONTAINER(l, struct lm_name_timeout, in_clients);
         if (strcmp(entry->name, name) == 0)
@@ -41,10 +41,10 @@ LM_SETUP uint32_t lm_name_timeout(const char *name)
 LM_INTERNAL int64_t lm_send_deadline(const char *name, uint32_t timeout, uint32_t file_timeout)
 {
     uint32_t milliseconds = timeout ? timeout : file_timeout;
-    if (milliseconds == 0 && __atomic_load_n(&lm_clients_1.timeouts_set, __ATOMIC_RELAXED) && lm_name_valid(name))
+    if (milliseconds == 0 && __atomic_load_n(&lm_clients.timeouts_set, __ATOMIC_RELAXED) && lm_name_valid(name))
         milliseconds = lm_name_timeout(name);
     if (milliseconds == 0)
-        milliseconds = lm_load_relaxed(&lm_clients_1.timeout);
+        milliseconds = lm_load_relaxed(&lm_clients.timeout);
     if (milliseconds == 0)
         return LM_FOREVER;
     return lm_deadline_after(milliseconds == LM_TIMEOUT_POLL ? 0 : milliseconds);
@@ -61,9 +61,9 @@ LM_API kern_return_t LMConnectionSetTimeout(LMConnectionRef connection, uint32_t
     lm_process_lock();
     struct lm_name_timeout *entry = lm_name_timeout_listed(fresh->name);
     if (!entry)
-        lm_list_append(&lm_clients_1.timeouts, &fresh->in_clients);
+        lm_list_append(&lm_clients.timeouts, &fresh->in_clients);
     (entry ? entry : fresh)->milliseconds = milliseconds;
-    __atomic_store_n(&lm_clients_1.timeouts_set, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&lm_clients.timeouts_set, true, __ATOMIC_RELAXED);
     lm_process_unlock();
     if (entry)
         free(fresh);
@@ -72,7 +72,7 @@ LM_API kern_return_t LMConnectionSetTimeout(LMConnectionRef connection, uint32_t
 
 LM_API void LMSetTimeout(uint32_t milliseconds)
 {
-    lm_store_relaxed(&lm_clients_1.timeout, milliseconds);
+    lm_store_relaxed(&lm_clients.timeout, milliseconds);
 }
 
 #endif

@@ -50,7 +50,7 @@ struct lm_message_ports {
     struct lm_list locals;
 };
 
-LM_STATE(struct lm_message_ports, lm_message_ports_2)
+LM_STATE(struct lm_message_ports, lm_message_ports)
 
 /* --- Ties --- */
 
@@ -282,7 +282,7 @@ LM_INTERNAL void lm_tie_release(const void *tie)
 /* Returns this process's local port of the name, in any state. With the process's lock. */
 LM_INTERNAL struct lm_message_port *lm_message_port_listed(const char *name)
 {
-    const struct lm_list *locals = &lm_message_ports_2.locals;
+    const struct lm_list *locals = &lm_message_ports.locals;
     for (struct lm_list *l = lm_list_first(locals); l; l = lm_list_next(locals, l)) {
         struct lm_message_port *port = LM_CONTAINER(l, struct lm_message_port, in_process);
         if (strcmp(lm_string_bytes(port->name), name) == 0)
@@ -299,7 +299,7 @@ LM_INTERNAL int lm_message_port_find(const char *name, struct lm_message_port *f
     struct lm_message_port *listed = lm_message_port_listed(name);
     bool alive = listed && listed->open && lm_service_valid(listed->service) && lm_retain_alive(&listed->object);
     if (!listed && fresh)
-        lm_list_append(&lm_message_ports_2.locals, &fresh->in_process);
+        lm_list_append(&lm_message_ports.locals, &fresh->in_process);
     lm_process_unlock();
     *found = alive ? listed : NULL;
     return listed && !alive ? -EAGAIN : 0;

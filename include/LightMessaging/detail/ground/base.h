@@ -3,6 +3,7 @@
 #ifndef LM_DETAIL_GROUND_BASE_H
 #define LM_DETAIL_GROUND_BASE_H
 
+#include "interface.h"
 #include "limits.h"
 #include <errno.h>
 #include <limits.h>
@@ -60,16 +61,6 @@
 
 /* Code that runs for each message: optimised for speed even if its only caller runs once and is optimised for size. */
 #define LM_HOT static __attribute__((hot, noinline, unused))
-
-/* Defines one object per program or plugin, shared by all of its translation units. */
-#ifdef __cplusplus
-#define LM_STATE(type, name)                                                                                           \
-    extern "C" {                                                                                                       \
-    __attribute__((weak, visibility("hidden"))) type name;                                                             \
-    }
-#else
-#define LM_STATE(type, name) __attribute__((weak, visibility("hidden"))) type name;
-#endif
 
 #define LM_CACHE_LINE 64u
 

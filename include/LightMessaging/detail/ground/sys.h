@@ -70,6 +70,7 @@
 #define LM_F_OFD_GETLK            36
 #define LM_F_OFD_SETLK            37
 #define LM_RENAME_NOREPLACE       1
+#define LM_GRND_NONBLOCK          1u
 #define LM_MFD_NOEXEC_SEAL        8u  /* Linux 6.3 */
 #define LM_SYS_FCHMODAT2          452 /* Linux 6.6 */
 #define LM_EFD_FLAGS              (LM_O_CLOEXEC | O_NONBLOCK)
@@ -496,9 +497,10 @@ LM_SETUP int lm_sys_make_ours(int descriptor)
     return result < 0 ? (int)result : (int)LM_SYS(SYS_fcntl, descriptor, F_SETFD, FD_CLOEXEC, 0, 0, 0);
 }
 
-LM_INTERNAL int lm_sys_random(void *bytes, size_t length)
+/* Flags: 0, or LM_GRND_NONBLOCK, with which it fails rather than wait, early in the system's start. */
+LM_INTERNAL int lm_sys_random(void *bytes, size_t length, unsigned flags)
 {
-    return (int)LM_SYS(SYS_getrandom, bytes, length, 0, 0, 0, 0);
+    return (int)LM_SYS(SYS_getrandom, bytes, length, flags, 0, 0, 0);
 }
 
 LM_INTERNAL int lm_sys_epoll(void)

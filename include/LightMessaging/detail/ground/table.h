@@ -9,9 +9,9 @@
 
 #include "base.h"
 
-/* About a million names at a time. The last slot is never used; mach.h has constants for its names. */
+/* About a million names at a time. */
 #define LM_NAME_SLOT_BITS   20u
-#define LM_NAME_SLOT_MAX    ((1u << LM_NAME_SLOT_BITS) - 2)
+#define LM_NAME_SLOT_MAX    ((1u << LM_NAME_SLOT_BITS) - 1)
 #define LM_NAME_GENERATIONS (1u << (32 - LM_NAME_SLOT_BITS))
 #define LM_TABLE_FIRST_SIZE 256u /* slots; enough to keep reuses of one slot far apart from the start */
 

@@ -35,7 +35,7 @@ struct lm_loops {
     bool thread_key_made;
 };
 
-LM_STATE(struct lm_loops, lm_loops_1)
+LM_STATE(struct lm_loops, lm_loops)
 
 struct lm_loop {
     struct lm_object object;
@@ -124,8 +124,8 @@ LM_SETUP struct lm_loop *lm_loop_create_with(const struct lm_fork_part *part)
     lm_spin_init(&loop->spin, 0); /* until a watch wants more */
     lm_process_lock();
     lm_process_prepare();
-    lm_process_2.fork_loops = *part;
-    lm_list_append(&lm_loops_1.all, &loop->in_process);
+    lm_process.fork_loops = *part;
+    lm_list_append(&lm_loops.all, &loop->in_process);
     lm_process_unlock();
     return loop;
 }
@@ -646,7 +646,7 @@ LM_HOT int lm_loop_pass(struct lm_loop *loop, int64_t deadline)
 
 LM_SETUP void lm_loops_resume_until(const struct lm_list *end)
 {
-    struct lm_list *loops = &lm_loops_1.all;
+    struct lm_list *loops = &lm_loops.all;
     for (struct lm_list *l = lm_list_first(loops); l && l != end; l = lm_list_next(loops, l))
         pthread_mutex_unlock(&LM_CONTAINER(l, struct lm_loop, in_process)->lock);
 }
@@ -658,7 +658,7 @@ LM_INTERNAL void lm_loops_resume(void)
 
 LM_SETUP bool lm_loops_hold(void)
 {
-    struct lm_list *loops = &lm_loops_1.all;
+    struct lm_list *loops = &lm_loops.all;
     for (struct lm_list *l = lm_list_first(loops); l; l = lm_list_next(loops, l)) {
         if (pthread_mutex_trylock(&LM_CONTAINER(l, struct lm_loop, in_process)->lock) == 0)
             continue;
@@ -704,7 +704,7 @@ LM_SETUP void lm_loop_forget(struct lm_loop *loop)
  * empty. */
 LM_SETUP void lm_loops_forget(void)
 {
-    struct lm_list *loops = &lm_loops_1.all;
+    struct lm_list *loops = &lm_loops.all;
     for (struct lm_list *l = lm_list_first(loops), *next; l; l = next) {
         struct lm_loop *loop = LM_CONTAINER(l, struct lm_loop, in_process);
         lm_retain(&loop->object);

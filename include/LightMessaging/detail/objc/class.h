@@ -39,7 +39,7 @@ LM_INTERNAL Class lm_ns_make_class(const char *name, Class super, SEL selector, 
 LM_INTERNAL Class lm_ns_class(const char *kind, Class super, SEL selector, IMP method, const char *types, IMP dealloc)
 {
     char name[64];
-    snprintf(name, sizeof name, "LM%s_%p", kind, (void *)&lm_process_2);
+    snprintf(name, sizeof name, "LM%s_%p", kind, (void *)&lm_process);
     [super class]; /* initializes it before the lock is taken */
     lm_process_lock();
     Class found = (Class)objc_lookUpClass(name);

@@ -61,7 +61,7 @@ LM_INTERNAL id lm_ns_tie_create(struct lm_loop *loop)
 
 LM_INTERNAL NSString *lm_ns_tie_key(void)
 {
-    return [NSString stringWithFormat:@"LMRunLoopTie_%p", (void *)&lm_process_2];
+    return [NSString stringWithFormat:@"LMRunLoopTie_%p", (void *)&lm_process];
 }
 
 /* Returns the calling thread's watcher if it serves the loop. In a forked child it does not, since the descriptor was

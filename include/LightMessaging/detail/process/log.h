@@ -26,13 +26,13 @@ LM_COLD bool lm_log_decide(void)
 {
     const char *wanted = lm_environment("LM_DEBUG");
     bool on = wanted && strcmp(wanted, "0") != 0;
-    lm_store_relaxed(&lm_process_2.log, on ? (uint32_t)LM_LOG_ON : (uint32_t)LM_LOG_OFF);
+    lm_store_relaxed(&lm_process.log, on ? (uint32_t)LM_LOG_ON : (uint32_t)LM_LOG_OFF);
     return on;
 }
 
 LM_INTERNAL bool lm_logging(void)
 {
-    uint32_t state = lm_load_relaxed(&lm_process_2.log);
+    uint32_t state = lm_load_relaxed(&lm_process.log);
     return __builtin_expect(state != LM_LOG_OFF, 0) && (state == LM_LOG_ON || lm_log_decide());
 }
 

@@ -7,10 +7,6 @@
 
 #include "port.h"
 
-/* Names in the table's last slot, which the table never uses. */
-#define LM_TASK_PORT      ((mach_port_t)0x001fffffu)
-#define LM_BOOTSTRAP_PORT ((mach_port_t)0x002fffffu)
-
 LM_API mach_port_t mach_task_self(void)
 {
     return LM_TASK_PORT;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * State that all translation units of a program share, in weak, hidden structs; a plugin that includes the headers has
- * its own state and its own channels. The structs' names carry the layout's version, so that units compiled with
- * different headers do not share by mistake. This file has the state of the process itself: its lock, its ports, forks
+ * its own state, its own channels and ports. This file has the state of the process itself: its lock, its ports, forks
  * and its end. Each layer above has a struct of its own.
  *
  * Lock order: `lock` below is taken last, and is never held over a system call that may wait.
@@ -26,6 +25,7 @@ struct lm_fork_part {
 struct lm_process {
     pthread_mutex_t lock;
     struct lm_table ports; /* port.h */
+    uint32_t salt;         /* port.h; 0: not drawn yet */
     uint32_t generation;   /* of forks */
     bool prepared;
     struct lm_fork_part fork_links, fork_services, fork_loops;
@@ -35,31 +35,31 @@ struct lm_process {
 
 /* All zero at first: on Linux's libcs a zeroed mutex is unlocked, and zeroed lists and tables are empty. The structs of
  * the other layers are guarded by this lock, too. */
-LM_STATE(struct lm_process, lm_process_2)
+LM_STATE(struct lm_process, lm_process)
 
 /* Runs at exit, or when a plugin is unloaded. Each unit has this destructor; the exchange lets only the first one run
  * `end`. */
 __attribute__((destructor)) LM_INTERNAL void lm_process_ended(void)
 {
-    void (*end)(void) = __atomic_exchange_n(&lm_process_2.end, NULL, __ATOMIC_ACQ_REL);
+    void (*end)(void) = __atomic_exchange_n(&lm_process.end, NULL, __ATOMIC_ACQ_REL);
     if (end)
         end();
 }
 
 LM_INTERNAL void lm_process_lock(void)
 {
-    pthread_mutex_lock(&lm_process_2.lock);
+    pthread_mutex_lock(&lm_process.lock);
 }
 
 LM_INTERNAL void lm_process_unlock(void)
 {
-    pthread_mutex_unlock(&lm_process_2.lock);
+    pthread_mutex_unlock(&lm_process.lock);
 }
 
 /* Ends all port names and releases their references. */
 LM_SETUP void lm_ports_forget(void)
 {
-    struct lm_table *ports = &lm_process_2.ports;
+    struct lm_table *ports = &lm_process.ports;
     for (uint32_t slot = 1; slot < ports->used; slot++) {
         struct lm_object *object = (struct lm_object *)ports->entries[slot].object;
         if (!object)
@@ -84,14 +84,14 @@ LM_INTERNAL void lm_fork_resume(const struct lm_fork_part *part)
 
 LM_SETUP bool lm_process_hold_all(void)
 {
-    if (!lm_fork_hold(&lm_process_2.fork_links))
+    if (!lm_fork_hold(&lm_process.fork_links))
         return false;
-    if (lm_fork_hold(&lm_process_2.fork_services)) {
-        if (lm_fork_hold(&lm_process_2.fork_loops))
+    if (lm_fork_hold(&lm_process.fork_services)) {
+        if (lm_fork_hold(&lm_process.fork_loops))
             return true;
-        lm_fork_resume(&lm_process_2.fork_services);
+        lm_fork_resume(&lm_process.fork_services);
     }
-    lm_fork_resume(&lm_process_2.fork_links);
+    lm_fork_resume(&lm_process.fork_links);
     return false;
 }
 
@@ -108,9 +108,9 @@ LM_SETUP void lm_process_before_fork(void)
 
 LM_SETUP void lm_process_after_fork(void)
 {
-    lm_fork_resume(&lm_process_2.fork_loops);
-    lm_fork_resume(&lm_process_2.fork_services);
-    lm_fork_resume(&lm_process_2.fork_links);
+    lm_fork_resume(&lm_process.fork_loops);
+    lm_fork_resume(&lm_process.fork_services);
+    lm_fork_resume(&lm_process.fork_links);
     lm_process_unlock();
 }
 
@@ -119,22 +119,22 @@ LM_SETUP void lm_process_after_fork(void)
 LM_SETUP void lm_process_forked(void)
 {
     lm_process_after_fork();
-    lm_process_2.generation++;
-    if (lm_process_2.fork_links.forget)
-        lm_process_2.fork_links.forget();
-    if (lm_process_2.fork_services.forget)
-        lm_process_2.fork_services.forget();
-    if (lm_process_2.fork_loops.forget)
-        lm_process_2.fork_loops.forget();
+    lm_process.generation++;
+    if (lm_process.fork_links.forget)
+        lm_process.fork_links.forget();
+    if (lm_process.fork_services.forget)
+        lm_process.fork_services.forget();
+    if (lm_process.fork_loops.forget)
+        lm_process.fork_loops.forget();
     lm_ports_forget();
 }
 
 /* Installs the fork handlers. Called with the lock, before the first object that a fork must forget is created. */
 LM_SETUP void lm_process_prepare(void)
 {
-    if (lm_process_2.prepared)
+    if (lm_process.prepared)
         return;
-    lm_process_2.prepared = true;
+    lm_process.prepared = true;
     pthread_atfork(lm_process_before_fork, lm_process_after_fork, lm_process_forked);
 }
 

@@ -25,7 +25,7 @@ struct lm_launcher {
     uint64_t checked_in[16];
 };
 
-LM_STATE(struct lm_launcher, lm_launcher_1)
+LM_STATE(struct lm_launcher, lm_launcher)
 
 /* Parses a number that consists of decimal digits only and is at most `most`. -EINVAL: it is not such a number. */
 LM_SETUP int64_t lm_number_parse(const char *text, int64_t most)
@@ -91,7 +91,7 @@ LM_SETUP bool lm_socket_listens(int descriptor)
 LM_SETUP bool lm_activation_claimed(uint32_t index)
 {
     lm_process_lock();
-    bool claimed = (lm_launcher_1.checked_in[index / 64] >> index % 64 & 1) != 0;
+    bool claimed = (lm_launcher.checked_in[index / 64] >> index % 64 & 1) != 0;
     lm_process_unlock();
     return claimed;
 }
@@ -101,8 +101,8 @@ LM_SETUP bool lm_activation_claim(uint32_t index)
 {
     uint64_t bit = (uint64_t)1 << index % 64;
     lm_process_lock();
-    bool first = (lm_launcher_1.checked_in[index / 64] & bit) == 0;
-    lm_launcher_1.checked_in[index / 64] |= bit;
+    bool first = (lm_launcher.checked_in[index / 64] & bit) == 0;
+    lm_launcher.checked_in[index / 64] |= bit;
     lm_process_unlock();
     return first;
 }

@@ -111,7 +111,7 @@ LM_SETUP bool lm_temporary_is_of(const char *entry, const char *name)
 LM_SETUP void lm_temporary_name(char *temporary, const char *name)
 {
     uint64_t random = 0;
-    lm_sys_random(&random, sizeof random);
+    lm_sys_random(&random, sizeof random, 0);
     lm_temporary_prefix(temporary, name);
     size_t length = strlen(temporary);
     snprintf(temporary + length, LM_TEMPORARY_SIZE - length, "%016llx", (unsigned long long)random);

@@ -61,7 +61,7 @@ LM_SETUP bool lm_service_hold(struct lm_service *service)
 
 LM_SETUP void lm_services_resume_until(const struct lm_list *end)
 {
-    struct lm_list *services = &lm_services_1.all;
+    struct lm_list *services = &lm_services.all;
     for (struct lm_list *l = lm_list_first(services); l && l != end; l = lm_list_next(services, l)) {
         struct lm_service *service = LM_CONTAINER(l, struct lm_service, in_process);
         lm_sessions_resume_until(&service->sessions, NULL);
@@ -77,7 +77,7 @@ LM_SETUP void lm_services_resume(void)
 
 LM_SETUP bool lm_services_hold(void)
 {
-    struct lm_list *services = &lm_services_1.all;
+    struct lm_list *services = &lm_services.all;
     for (struct lm_list *l = lm_list_first(services); l; l = lm_list_next(services, l)) {
         if (lm_service_hold(LM_CONTAINER(l, struct lm_service, in_process)))
             continue;
@@ -120,7 +120,7 @@ LM_SETUP void lm_sessions_forget(struct lm_list *sessions)
 LM_SETUP void lm_services_forget(void)
 {
     struct lm_list *first;
-    while ((first = lm_list_first(&lm_services_1.all)) != NULL) {
+    while ((first = lm_list_first(&lm_services.all)) != NULL) {
         struct lm_service *service = LM_CONTAINER(first, struct lm_service, in_process);
         lm_list_remove(first);
         service->valid = false;
@@ -136,8 +136,8 @@ LM_SETUP void lm_service_enlist(struct lm_service *service)
     const struct lm_fork_part part = {lm_services_hold, lm_services_resume, lm_services_forget};
     lm_process_lock();
     lm_process_prepare();
-    lm_process_2.fork_services = part;
-    lm_list_append(&lm_services_1.all, &service->in_process);
+    lm_process.fork_services = part;
+    lm_list_append(&lm_services.all, &service->in_process);
     lm_process_unlock();
 }
 

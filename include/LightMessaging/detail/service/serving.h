@@ -21,7 +21,7 @@ struct lm_services {
     struct lm_list all;
 };
 
-LM_STATE(struct lm_services, lm_services_1)
+LM_STATE(struct lm_services, lm_services)
 
 /* A message that the callback is in. They nest when a callback runs the loop. On its stack. */
 struct lm_delivery {
