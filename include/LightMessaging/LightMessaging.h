@@ -105,8 +105,8 @@ typedef struct LMMessage {
 
 /*
  * Limits. A message has at most LM_DESCRIPTORS_MAX (253) file descriptors, the kernel's limit for a socket's record. A
- * service name has at most LM_NAME_MAX (127) bytes, so that it fits a name_t. Up to LM_INLINE_MAX bytes of data, a page,
- * are stored in the message itself; more are in memory of their own.
+ * service name has at most LM_NAME_MAX (127) bytes, so that it fits a name_t. Up to LM_INLINE_MAX bytes of data, a
+ * page, are stored in the message itself; more are in memory of their own.
  */
 #define LM_INLINE_MAX 4096u
 
@@ -175,8 +175,8 @@ typedef struct {
 
 /*
  * Sends a message. If `response` is NULL the message is one-way; else this waits for the reply and stores it there.
- * Free the response with LMResponseBufferFree, or consume it. After an error the response is an empty message, which may
- * be read and freed.
+ * Free the response with LMResponseBufferFree, or consume it. After an error the response is an empty message, which
+ * may be read and freed.
  *
  * One-way: returns 0 when the message is queued. It then reaches the service even if this process exits or is killed.
  * The send waits only while the queue, which holds 512 KiB, is full. A message that is longer than 64 KiB, is in a
@@ -186,11 +186,11 @@ typedef struct {
  *
  * If the service dies, the one-way messages that it had not taken are kept in this process. They go to the next service
  * of that name, in order and before newer messages, when this process next uses a connection to the name, or when it
- * ends by `exit` or a return from `main`, which this can delay by half a second. They are lost if this process has ended
- * when the service dies; if it is killed or calls `_exit`; if it ends while no service has the name; or if it does not
- * use a connection to the name again. A message sent after the service's death is never kept: it goes to the next
- * service, or the send returns an error. (In a continuous stream of messages, this holds from about 10 microseconds
- * after the death.)
+ * ends by `exit` or a return from `main`, which this can delay by half a second. They are lost if this process has
+ * ended when the service dies; if it is killed or calls `_exit`; if it ends while no service has the name; or if it
+ * does not use a connection to the name again. A message sent after the service's death is never kept: it goes to the
+ * next service, or the send returns an error. (In a continuous stream of messages, this holds from about 10
+ * microseconds after the death.)
  *
  * Errors of both kinds:
  *
@@ -220,14 +220,14 @@ typedef struct {
  */
 LM_FILE_API kern_return_t LMConnectionSend(LMConnectionRef connection, const LMSend *send, LMResponseBuffer *response);
 
-/* Reports the end of an asynchronous call. `status` and `response` are those of a two-way LMConnectionSend. The callback
- * may consume the response; it is freed afterwards. */
+/* Reports the end of an asynchronous call. `status` and `response` are those of a two-way LMConnectionSend. The
+ * callback may consume the response; it is freed afterwards. */
 typedef void (*LMReplyCallBack)(LMCallRef call, kern_return_t status, LMResponseBuffer *response, void *info);
 
 /*
  * Sends a two-way message and does not wait for the reply. The thread that runs `runLoop` calls `callback` once, when
- * the call ends. The data are copied and the descriptors duplicated; the messages are sent in the order of the calls, as
- * the service makes room. The function itself waits only to connect, while thousands of other processes connect.
+ * the call ends. The data are copied and the descriptors duplicated; the messages are sent in the order of the calls,
+ * as the service makes room. The function itself waits only to connect, while thousands of other processes connect.
  *
  *   send      as for LMConnectionSend, but `interrupt` must be NULL. The timeout covers the whole call
  *   callback  gets `info`
@@ -321,8 +321,8 @@ LM_API kern_return_t LMConnectionWaitForService(LMConnectionRef connection, uint
  * state soon after this returns, and at each change; a restart is always reported as a death and a start. A service is
  * there once it has let this process in. It is away when it has died, was invalidated, or refuses this process.
  *
- * `observer` gets the observer, with a reference for the caller. It keeps a channel to the service open and its run loop
- * running until it is invalidated. `serverName` is valid during the callback.
+ * `observer` gets the observer, with a reference for the caller. It keeps a channel to the service open and its run
+ * loop running until it is invalidated. `serverName` is valid during the callback.
  *
  *   KERN_INVALID_ARGUMENT   NULL connection, run loop, callback or observer; illegal name
  *   KERN_RESOURCE_SHORTAGE  no memory or descriptors
@@ -335,8 +335,8 @@ LM_API kern_return_t LMConnectionObserve(LMConnectionRef connection, CFRunLoopRe
 LM_API void LMObserverInvalidate(LMObserverRef observer);
 
 /*
- * Spinning. A thread that waits for a message polls shared memory before it sleeps, if its last waits were short. A call
- * between two busy cores then takes less than a microsecond instead of tens. A spin costs at most the set time of
+ * Spinning. A thread that waits for a message polls shared memory before it sleeps, if its last waits were short. A
+ * call between two busy cores then takes less than a microsecond instead of tens. A spin costs at most the set time of
  * processor time before a sleep; a thread whose spins find nothing spins ever more rarely, and an idle thread sleeps
  * until it is woken. If more threads call on one channel than there are cores, spinning threads yield their core. A
  * thread that may use only one core when it opens the channel or creates the run loop never spins.
@@ -392,13 +392,13 @@ LM_API void LMSetLargestReply(uint32_t bytes);
  *     LMBufferFree(buffer);
  *
  * A function that sends a buffer takes it over and sets the caller's variable to NULL. If it returns an error after
- * which nothing of the message will arrive (MACH_SEND_..., BOOTSTRAP_..., KERN_...), the buffer remains the caller's, to
- * be sent again or freed.
+ * which nothing of the message will arrive (MACH_SEND_..., BOOTSTRAP_..., KERN_...), the buffer remains the caller's,
+ * to be sent again or freed.
  *
  * A channel lends up to 8 buffers and 256 MiB at a time in each direction. A buffer is sent as a copy, with the same
  * result, beyond these limits; if the system forbids memfds; on another connection than it was created for; with 253
- * descriptors; in the first message on a channel; to another user's process; and to a receiver that wants private copies
- * (LMServiceOptions.privateCopies, LMSetPrivateCopies).
+ * descriptors; in the first message on a channel; to another user's process; and to a receiver that wants private
+ * copies (LMServiceOptions.privateCopies, LMSetPrivateCopies).
  *
  * The receiver gets an ordinary message, and may read and write its data until it frees the message. A sender that goes
  * on writing to a buffer that it has sent can change what the receiver reads: a service that does not trust every
@@ -430,8 +430,8 @@ LM_API void LMSetPrivateCopies(bool wanted);
 
 /* --- Messages --- */
 
-/* Returns the data, or NULL if there are none. They remain valid until the message is freed or, for a request, until the
- * callback returns. NULL is an empty message here and below. */
+/* Returns the data, or NULL if there are none. They remain valid until the message is freed or, for a request, until
+ * the callback returns. NULL is an empty message here and below. */
 LM_API void *LMMessageGetData(const LMMessage *message);
 LM_API uint32_t LMMessageGetDataLength(const LMMessage *message);
 
@@ -533,9 +533,9 @@ typedef void (*LMServiceCallBack)(LMServiceRef service, LMMessage *message, CFIn
  * afterwards unless the callback has freed them. A callback may run the loop, which then calls it for further messages.
  * C++ and Objective-C exceptions must not leave a callback. Stop the service with LMServiceInvalidate.
  *
- * A name has 1 to 127 bytes, without '/' and control characters, and does not begin with '.'. An existing socket of that
- * name is tested by connecting to it; if a launcher listens on it, this starts the launcher's service. A start that
- * fails leaves nothing behind.
+ * A name has 1 to 127 bytes, without '/' and control characters, and does not begin with '.'. An existing socket of
+ * that name is tested by connecting to it; if a launcher listens on it, this starts the launcher's service. A start
+ * that fails leaves nothing behind.
  *
  *   KERN_INVALID_ARGUMENT     NULL run loop or callback; empty, too long or illegal name
  *   BOOTSTRAP_NAME_IN_USE     a live process serves the name; it is not disturbed
@@ -547,7 +547,8 @@ LM_FILE_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFR
                                                      CFMachPortCallBack callback, void *userInfo);
 
 /*
- * Starts a service on a socket that a launcher such as systemd holds; without a launcher, starts it like LMStartService.
+ * Starts a service on a socket that a launcher such as systemd holds; without a launcher, starts it like
+ * LMStartService.
  *
  * The launcher passes its sockets in LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES. The service takes the socket that has
  * its name (FileDescriptorName= in a unit), or whose path says so. The path must end in locked/NAME or unlocked/NAME,
@@ -562,8 +563,8 @@ LM_FILE_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFR
 LM_FILE_API kern_return_t LMCheckInService(const char *serverName, CFRunLoopRef runLoop, CFMachPortCallBack callback,
                                            void *userInfo);
 
-/* Decides whether a client may call. Called once per client, in the run loop's thread, before the service reads anything
- * from the client. Gets the service's userInfo. */
+/* Decides whether a client may call. Called once per client, in the run loop's thread, before the service reads
+ * anything from the client. Gets the service's userInfo. */
 typedef bool (*LMServicePolicy)(const LMSender *sender, void *userInfo);
 
 /*
@@ -645,8 +646,8 @@ typedef struct {
 typedef bool (*LMServiceEntryCallBack)(const LMServiceEntry *entry, void *info);
 
 /*
- * Lists the names in this user's runtime directory and in /run/lightmessaging that this process can see, in no order: it
- * calls `callback` for each before it returns. It reads directories only and does not connect to services. A missing
+ * Lists the names in this user's runtime directory and in /run/lightmessaging that this process can see, in no order:
+ * it calls `callback` for each before it returns. It reads directories only and does not connect to services. A missing
  * directory has no names.
  *
  *   KERN_INVALID_ARGUMENT     NULL callback; LM_RUNTIME_DIR is not an absolute path
