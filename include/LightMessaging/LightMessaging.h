@@ -19,7 +19,7 @@
  * file.
  *
  * Macros that a file may define before it includes this one:
- *   LIGHTMESSAGING_TIMEOUT             the default timeout of the file's sends, in milliseconds; 0 does not wait at all.
+ *   LIGHTMESSAGING_TIMEOUT             the default timeout of the file's sends, in milliseconds; 0 does not wait.
  *                                      Files of one program may differ. See "Timeouts".
  *   LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 1 (the default): starting a service also unlocks it for sandboxed processes.
  *                                      0: only rocketbootstrap_unlock unlocks it.
@@ -556,7 +556,7 @@ LM_FILE_API kern_return_t LMStartServiceWithUserInfo(const char *serverName, CFR
  * its own, and closes it when it stops. The launcher keeps a copy, so the name stays. Messages that clients sent while
  * the service was starting are served. Errors as for LMStartService, and:
  *
- *   KERN_INVALID_ARGUMENT     the launcher's variables are inconsistent; or it has two sockets for the name, or one that
+ *   KERN_INVALID_ARGUMENT     the launcher's variables are inconsistent; it has two sockets for the name, or one that
  *                             does not listen, is not AF_UNIX and SOCK_SEQPACKET, or is not where clients look
  *   BOOTSTRAP_SERVICE_ACTIVE  this process has checked the service in before
  */
