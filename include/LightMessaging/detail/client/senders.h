@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The client's functions in a file: what LIGHTMESSAGING_TIMEOUT says there goes into each send. Nothing else is here. */
+/* The client's functions in a file: each send gets what LIGHTMESSAGING_TIMEOUT says there. Nothing else is here. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_SENDERS_H
