@@ -4,7 +4,7 @@
  * callback.
  *
  * A call's lock is taken before its link's lock. Only the run loop's thread settles a call; any thread may cancel it. A
- * call moves to a second link at most once, if the service died without taking it.
+ * call moves to another link at most once, if the service died without taking it.
  */
 #include "../../LightMessaging.h"
 
