@@ -78,7 +78,7 @@ LM_API kern_return_t LMReplySend(mach_port_t replyPort, const LMReply *reply)
     if (replyPort) {
         struct lm_object *object = lm_port_consume(replyPort, LM_PORT_REPLY, &token);
         if (!object)
-            return lm_status_told("answer as", "(no caller's port)", -1, MACH_SEND_INVALID_RIGHT);
+            return lm_status_told("answer as", "(not a reply port)", -1, MACH_SEND_INVALID_RIGHT);
         status = lm_reply_send(LM_CONTAINER(object, struct lm_session, object), token, reply);
         lm_release(object);
     }

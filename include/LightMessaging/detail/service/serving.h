@@ -212,7 +212,7 @@ LM_COLD void lm_log_versions(const struct lm_session *session, const struct lm_h
     LM_LOG(session->channel.socket,
            "service \"%s\" speaks versions %u to %u of the protocol with features 0x%x, %s %u to %u and requires 0x%x",
            session->service_name, LM_PROTOCOL_LOWEST, LM_PROTOCOL_HIGHEST, LM_FEATURES_KNOWN,
-           hello->magic == LM_HELLO_MAGIC ? "a client" : "a client of a strange hello", (unsigned)hello->lowest,
+           hello->magic == LM_HELLO_MAGIC ? "a client" : "a client with an unknown hello", (unsigned)hello->lowest,
            (unsigned)hello->highest, (unsigned)hello->required);
 }
 
@@ -224,7 +224,7 @@ LM_COLD void lm_log_hello(const struct lm_session *session, int result)
                         : result == -EDQUOT          ? "has too many connections (connectionsPerUser)"
                         : result == -EPROTONOSUPPORT ? "speaks no version of the protocol that this service speaks"
                         : result == -EMFILE          ? "can't be let in: no descriptor is left for its memory"
-                                                     : "said no proper hello";
+                                                     : "sent an invalid hello";
     lm_log_session(session, event);
 }
 
