@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lent buffers: a segment while the program fills it. */
+/* Lent buffers: segments that the program fills and sends. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CHANNEL_BUFFER_H
@@ -25,7 +25,7 @@ LM_API void LMBufferFree(LMBufferRef buffer)
     lm_release(&buffer->object);
 }
 
-/* The message is on its way, or its buffer the caller's as before. */
+/* Ends the use of a buffer after a send: if the message is `gone`, frees the buffer; else it remains the caller's. */
 LM_INTERNAL void lm_buffer_settle(LMBufferRef *buffer, bool gone)
 {
     if (!gone) {
@@ -36,7 +36,7 @@ LM_INTERNAL void lm_buffer_settle(LMBufferRef *buffer, bool gone)
     *buffer = NULL;
 }
 
-/* The message has the buffer, or it is the caller's as before. */
+/* Likewise for a buffer that the message itself takes over, if it is `gone`. */
 LM_INTERNAL void lm_buffer_pass_on(LMBufferRef *buffer, bool gone)
 {
     if (gone)
@@ -45,7 +45,7 @@ LM_INTERNAL void lm_buffer_pass_on(LMBufferRef *buffer, bool gone)
         lm_segment_take_back(*buffer);
 }
 
-/* A buffer that the channel has used before. */
+/* Returns a free segment that the channel has used before, held by the caller, or NULL. */
 LM_INTERNAL struct lm_segment *lm_channel_reuse(struct lm_channel *channel, uint32_t length)
 {
     pthread_mutex_lock(&channel->lock);
@@ -58,7 +58,7 @@ LM_INTERNAL struct lm_segment *lm_channel_reuse(struct lm_channel *channel, uint
     return segment;
 }
 
-/* A new one. */
+/* Creates a segment, held by the caller, and adds it to the channel if possible. NULL: no memory. */
 LM_SETUP struct lm_segment *lm_channel_extend(struct lm_channel *channel, uint32_t length, uint32_t largest)
 {
     struct lm_segment *segment = lm_segment_create(length);
@@ -72,8 +72,8 @@ LM_SETUP struct lm_segment *lm_channel_extend(struct lm_channel *channel, uint32
     return segment;
 }
 
-/* A buffer for the channel, which the caller holds; NULL: no memory. `largest`: the peer takes leases of messages up to
- * this length; 0: none. */
+/* Returns a buffer for the channel, held by the caller. NULL: no memory. `largest` is the longest message that the peer
+ * accepts in a segment; 0: none. */
 LM_INTERNAL struct lm_segment *lm_channel_buffer(struct lm_channel *channel, uint32_t length, uint32_t largest)
 {
     struct lm_segment *segment = lm_channel_reuse(channel, length);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A channel: a socket, which is doorbell and lifeline, and the memory with its two rings. Each end produces into one
- * ring and consumes from the other. The channel's lock guards its members and this process's sides of the rings; nobody
- * waits while holding it. After a channel is cut nothing in it moves, but the memory stays until it is unmapped.
+ * A channel: a socket, which carries bells and shows the peer's death, and the memory with its two rings. Each side
+ * produces into one ring and consumes from the other. The channel's lock guards its members and this process's side of
+ * the rings; no thread waits while holding it. After a channel is cut, nothing in it moves, but the memory stays until
+ * it is unmapped.
  */
 #ifndef LM_DETAIL_CHANNEL_CHANNEL_H
 #define LM_DETAIL_CHANNEL_CHANNEL_H
@@ -16,36 +17,36 @@
 struct lm_memory {
     struct lm_ring_words requests;
     struct lm_ring_words replies;
-    uint32_t welcomed; /* the service has accepted, and set what follows */
+    uint32_t welcomed; /* the service has accepted and has set the fields below */
     uint32_t largest_message;
-    /* The service, likewise: the version that it will speak, those that it can, and its features. */
+    /* The service's: the version that it speaks here, those that it can speak, and its features. */
     uint32_t version, lowest, highest, ignorable, required;
     uint32_t pad[57];
 };
 
-#define LM_MEMORY_RINGS 4096u     /* where the rings begin */
-#define LM_COARSE_WAIT  100000000 /* nanoseconds; below, the kernel's coarse time-outs may be later than an eighth */
+#define LM_MEMORY_RINGS 4096u     /* offset of the rings */
+#define LM_COARSE_WAIT  100000000 /* nanoseconds; for less, the kernel's timeouts may be over an eighth late */
 
 struct lm_channel {
     pthread_mutex_t lock;
     int socket;
-    uint32_t cut; /* the peer is gone, or was sent away; may be read without the lock, as a hint */
+    uint32_t cut; /* the channel is ended; may be read without the lock, as a hint */
     struct lm_memory *memory;
     size_t memory_size;
     struct lm_producer out;
     struct lm_consumer in;
-    uint32_t whole_max;     /* what is longer goes out in pieces, if nothing else is against it */
-    int64_t socket_timeout; /* what SO_RCVTIMEO is set to */
-    /* Descriptors. Whoever reads the socket has these, the others the lock. */
-    bool parcel_noticed;    /* the next record with descriptors belongs to the peer's next message that carries some */
-    struct lm_list parcels; /* that have come, in the order of their messages */
-    uint32_t parcels_hold;  /* descriptors in them */
-    bool notice_sent;       /* by us, without its parcel so far */
-    bool borrows;           /* this side takes lent segments: those of its own user's processes, unless it wants none */
-    struct lm_pool lent, borrowed; /* segments, our own and the peer's; lend.h */
+    uint32_t whole_max;     /* longer messages go in pieces, unless the sender changes that for one */
+    int64_t socket_timeout; /* the present value of SO_RCVTIMEO */
+    /* Descriptors. The thread that reads the socket owns the first three members; the lock guards the others. */
+    bool parcel_noticed;           /* a notice came: the next record with descriptors is a parcel */
+    struct lm_list parcels;        /* that have arrived, in the order of their messages */
+    uint32_t parcels_hold;         /* descriptors in them */
+    bool notice_sent;              /* by this side; its parcel was not sent yet */
+    bool borrows;                  /* this side accepts lent segments, from processes of its own user */
+    struct lm_pool lent, borrowed; /* segments of this side and of the peer; see lend.h */
 };
 
-/* What a record on the socket is, by its length. */
+/* The kinds of records on the socket, by length. */
 enum { LM_RECORD_BELL = 1, LM_RECORD_NOTICE = 2, LM_RECORD_PARCEL = 3 };
 
 LM_INTERNAL size_t lm_memory_size(uint32_t request_size, uint32_t reply_size)
@@ -53,7 +54,7 @@ LM_INTERNAL size_t lm_memory_size(uint32_t request_size, uint32_t reply_size)
     return (size_t)LM_MEMORY_RINGS + request_size + reply_size;
 }
 
-/* `alone`: both sides may have to share a core, and then can't copy at once. */
+/* `alone`: the two sides may have to share a core, and then cannot copy at the same time. */
 LM_INTERNAL void lm_channel_init(struct lm_channel *channel, int socket, bool alone)
 {
     pthread_mutex_init(&channel->lock, NULL);
@@ -61,7 +62,7 @@ LM_INTERNAL void lm_channel_init(struct lm_channel *channel, int socket, bool al
     channel->whole_max = alone ? LM_PIECE_MAX : LM_PIECE_MIN;
 }
 
-/* Maps a memory of checked size. The client produces requests, the service replies. */
+/* Maps memory whose size was checked. The client produces into the requests' ring, the service into the replies'. */
 LM_SETUP int lm_channel_map(struct lm_channel *channel, int memory, uint32_t request_size, uint32_t reply_size,
                             bool is_client)
 {
@@ -106,14 +107,14 @@ LM_SETUP void lm_channel_deinit(struct lm_channel *channel)
     pthread_mutex_destroy(&channel->lock);
 }
 
-/* Has the peer ring the next time it puts something in, which tells it that nobody is there. */
+/* Has the peer ring when it next puts a frame, which tells it that this side is gone: sets the flag that P6 reads. */
 LM_INTERNAL void lm_channel_leave(struct lm_channel *channel)
 {
     if (channel->memory)
         lm_store_ordered(&channel->in.ring.words->consumer_sleeps, 1);
 }
 
-/* Ends the channel for both sides. The peer reads end-of-file, a sleeper of ours too. */
+/* Ends the channel for both sides: whoever sleeps on the socket, on either side, reads end-of-file. */
 LM_SETUP void lm_channel_cut(struct lm_channel *channel)
 {
     if (!lm_load_relaxed(&channel->cut))
@@ -122,13 +123,13 @@ LM_SETUP void lm_channel_cut(struct lm_channel *channel)
 }
 
 /*
- * Wakes the peer. A full queue is success: it holds bells that the peer has not read yet. -EPIPE: the peer is dead, or
- * can't be woken because the kernel has no memory for so long that nothing else will do.
+ * Wakes the peer. A full queue counts as success: it holds bells that the peer has not read yet. -EPIPE: the peer is
+ * dead; or the kernel has had no memory for a bell for so long that the peer cannot be woken.
  */
 LM_INTERNAL int lm_channel_ring_bell(const struct lm_channel *channel)
 {
     long result;
-    int attempts = 1000; /* one after another, not a time: the kernel has waited for memory itself */
+    int attempts = 1000; /* in a row; they need no pauses, because the kernel itself waits for memory */
     do
         result = lm_sys_send(channel->socket, "", 1);
     while (result == -EINTR || ((result == -ENOBUFS || result == -ENOMEM) && --attempts > 0));
@@ -136,8 +137,8 @@ LM_INTERNAL int lm_channel_ring_bell(const struct lm_channel *channel)
 }
 
 /*
- * Sets the socket's own time-out so that a wait ends before `left` has passed, unless it is set so already: mostly it
- * is, since a program waits equally long each time. The kernel counts it coarsely, up to an eighth late.
+ * Sets the socket's timeout so that a wait ends before `left` has passed. Mostly it is set already, because a program's
+ * waits are equally long. The kernel's timeouts are coarse, up to an eighth late.
  */
 LM_INTERNAL void lm_channel_limit_wait(struct lm_channel *channel, int64_t left)
 {
@@ -149,7 +150,7 @@ LM_INTERNAL void lm_channel_limit_wait(struct lm_channel *channel, int64_t left)
         channel->socket_timeout = wanted;
 }
 
-/* Keeps a parcel that came. -EPROTO: descriptors where none belong, or none where some do. */
+/* Keeps a parcel that has arrived. -EPROTO: a record has descriptors and should not, or the reverse. */
 LM_SETUP long lm_channel_keep_parcel(struct lm_channel *channel, struct lm_parcel *parcel, long length)
 {
     bool some = parcel->count > 0 || parcel->incomplete;
@@ -163,7 +164,7 @@ LM_SETUP long lm_channel_keep_parcel(struct lm_channel *channel, struct lm_parce
     return length;
 }
 
-/* Receives a record that may be a parcel, since one was announced. */
+/* Receives a record that may be a parcel, after a notice. */
 LM_SETUP long lm_channel_receive_parcel(struct lm_channel *channel, void *record, size_t length, int flags)
 {
     struct lm_parcel *parcel = (struct lm_parcel *)calloc(1, sizeof *parcel);
@@ -176,8 +177,8 @@ LM_SETUP long lm_channel_receive_parcel(struct lm_channel *channel, void *record
     return result;
 }
 
-/* Receives one record. Descriptors are looked for only after a notice: that costs every bell. What comes without one is
- * closed by the kernel. */
+/* Receives one record. It is ready for descriptors only after a notice, because that would slow down every bell. The
+ * kernel closes descriptors that come without a notice. */
 LM_INTERNAL long lm_channel_receive_record(struct lm_channel *channel, void *record, size_t length, int flags)
 {
     if (channel->parcel_noticed)
@@ -187,7 +188,7 @@ LM_INTERNAL long lm_channel_receive_record(struct lm_channel *channel, void *rec
     return result == LM_RECORD_PARCEL ? -EPROTO : result;
 }
 
-/* Receives one record, waiting at most until the deadline; -EAGAIN if it passed. */
+/* Receives one record, waiting until the deadline at most. -EAGAIN: the deadline passed. */
 LM_INTERNAL long lm_channel_receive(struct lm_channel *channel, void *record, size_t length, int64_t deadline)
 {
     int64_t left = lm_deadline_left(deadline);
@@ -204,9 +205,9 @@ LM_INTERNAL long lm_channel_receive(struct lm_channel *channel, void *record, si
 }
 
 /*
- * S3/W3: sleeps until the peer rings. Returns the record's length, at most `length`; 0 if the peer is gone; -EAGAIN
- * when the deadline passed, -EINTR on a signal. A reset says that the peer died with bells unread; records of its own
- * may follow.
+ * S3, W3: sleeps until the peer rings. Returns the record's length, at most `length`; 0 if the peer is gone; -EAGAIN if
+ * the deadline passed; -EINTR after a signal. A reset means that the peer died with bells unread; its own records may
+ * follow.
  */
 LM_INTERNAL long lm_channel_listen(struct lm_channel *channel, void *record, size_t length, int64_t deadline)
 {
@@ -219,8 +220,8 @@ LM_INTERNAL long lm_channel_listen(struct lm_channel *channel, void *record, siz
 /* --- Descriptors --- */
 
 /*
- * Sends descriptors before the message they belong to is put into the ring: a notice, then a record with them. The
- * lock keeps parcels in the order of their messages. -EAGAIN: the peer has to read its socket first.
+ * Sends a message's descriptors before its frame is put: a notice, then the parcel. The lock keeps parcels in the order
+ * of their messages. -EAGAIN: the peer must read its socket first.
  */
 LM_SETUP int lm_channel_send_parcel(struct lm_channel *channel, int first, const int *descriptors, uint32_t count)
 {
@@ -237,7 +238,7 @@ LM_SETUP int lm_channel_send_parcel(struct lm_channel *channel, int first, const
     return (int)result;
 }
 
-/* Reads the socket until a parcel has come, which was sent before its message. -EPROTO: it was not. */
+/* Reads the socket until a parcel has arrived. The peer has sent it before the message. -EPROTO: it has not. */
 LM_SETUP int lm_channel_await_parcel(struct lm_channel *channel)
 {
     char record[LM_RECORD_PARCEL + 1];
@@ -251,8 +252,8 @@ LM_SETUP int lm_channel_await_parcel(struct lm_channel *channel)
     return 0;
 }
 
-/* The parcel of the message that is being read, for the caller to free; with the right to read the socket. -EMFILE:
- * this process had no room for it. -EPROTO: it is not there, or holds another number. */
+/* Returns the parcel of the message that is being read; the caller frees it. The caller must have the right to read the
+ * socket. -EMFILE: this process had no room for it. -EPROTO: there is none, or its number of descriptors is wrong. */
 LM_SETUP int lm_channel_take_parcel(struct lm_channel *channel, uint32_t count, struct lm_parcel **parcel)
 {
     int result = lm_channel_await_parcel(channel);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a channel comes to be: the client offers memory of its making (H2, H3), the service checks all of it before it
- * maps any (H4) and says what it accepts (H5). docs/PROTOCOL.md, section 3.
+ * Opens a channel: the client creates the memory and offers it (H2, H3); the service checks all of the offer before it
+ * maps any memory (H4), and publishes its limits (H5). docs/PROTOCOL.md, section 3.
  */
 #include "../../LightMessaging.h"
 
@@ -11,11 +11,11 @@
 #include "channel.h"
 
 /* Features, as bits. */
-#define LM_FEATURE_BORROWS 1u /* takes lent segments */
+#define LM_FEATURE_BORROWS 1u /* accepts lent segments */
 #define LM_FEATURES_KNOWN  LM_FEATURE_BORROWS
 #define LM_HELLO_MAGIC     0x4c4d5331u                         /* "LMS1" */
-#define LM_HELLO_FAMILY(x) ((x) >> 16 == LM_HELLO_MAGIC >> 16) /* "LM": a record of this protocol, perhaps of later */
-#define LM_HELLO_LONGEST   4096u                               /* bytes; what follows the known ones is ignored */
+#define LM_HELLO_FAMILY(x) ((x) >> 16 == LM_HELLO_MAGIC >> 16) /* "LM": a record of this protocol, of any version */
+#define LM_HELLO_LONGEST   4096u                               /* bytes; those after the known ones are ignored */
 
 struct lm_hello {
     uint32_t magic;
@@ -26,12 +26,12 @@ struct lm_hello {
     uint32_t reserved[8];
 };
 
-/* What a service says instead of accepting. */
+/* A service's record when it refuses a client. */
 struct lm_refusal {
     uint32_t magic;
     uint32_t status;          /* the error number for the caller */
     uint32_t lowest, highest; /* versions that the service speaks */
-    uint32_t features;        /* that it knows */
+    uint32_t features;        /* that the service knows */
     uint32_t reserved[3];
 };
 
@@ -40,7 +40,7 @@ LM_SETUP uint32_t lm_other_byte_order(uint32_t value)
     return value >> 24 | (value >> 8 & 0xff00u) | (value & 0xff00u) << 8 | value << 24;
 }
 
-/* Whether a peer with these can be talked to. */
+/* Returns whether this program speaks a version in the range and knows all required features. */
 LM_SETUP bool lm_versions_meet(uint32_t lowest, uint32_t highest, uint32_t required)
 {
     return lowest <= LM_PROTOCOL_HIGHEST && highest >= LM_PROTOCOL_LOWEST && lowest <= highest &&
@@ -49,14 +49,14 @@ LM_SETUP bool lm_versions_meet(uint32_t lowest, uint32_t highest, uint32_t requi
 
 /* --- Client --- */
 
-/* H2: gives the channel its memory. */
+/* H2: creates the channel's memory. */
 LM_SETUP int lm_channel_furnish(struct lm_channel *channel, int *memory)
 {
     *memory = lm_sys_memfd(lm_memory_size(LM_RING_DEFAULT, LM_RING_DEFAULT));
     return *memory < 0 ? *memory : lm_channel_map(channel, *memory, LM_RING_DEFAULT, LM_RING_DEFAULT, true);
 }
 
-/* H3: sends it to the service, with what this side accepts. */
+/* H3: sends the hello, with the memory and what this side accepts. */
 LM_SETUP int lm_channel_offer(struct lm_channel *channel, int memory, uint32_t largest_reply)
 {
     struct lm_hello hello;
@@ -72,14 +72,14 @@ LM_SETUP int lm_channel_offer(struct lm_channel *channel, int memory, uint32_t l
 
 /* --- Service --- */
 
-/* A hello with what a later version may have added. */
+/* A hello with what later versions may append. */
 union lm_hello_record {
     struct lm_hello hello;
     char bytes[LM_HELLO_LONGEST];
 };
 
-/* What is wrong with a hello of that length: 0 nothing; -EPROTONOSUPPORT: its client speaks another version, or has the
- * other byte order; -EPROTO. */
+/* Checks a hello of that length. 0: it is valid; -EPROTONOSUPPORT: its client speaks another version or has the other
+ * byte order; -EPROTO: it is no hello. */
 LM_SETUP int lm_hello_check(const struct lm_hello *hello, long length)
 {
     bool speaks = length >= (long)sizeof hello->magic && LM_HELLO_FAMILY(hello->magic);
@@ -92,8 +92,8 @@ LM_SETUP int lm_hello_check(const struct lm_hello *hello, long length)
     return lm_ring_size_valid(hello->request_size) && lm_ring_size_valid(hello->reply_size) ? 0 : -EPROTO;
 }
 
-/* Receives the hello and its memory, the one descriptor that comes with it. -EAGAIN: it has not come yet; -EMFILE:
- * there was no room for the descriptor; else as lm_hello_check. */
+/* Receives the hello and the memory, which is its only descriptor. -EAGAIN: it has not arrived yet; -EMFILE: there was
+ * no room for the descriptor; else as lm_hello_check. */
 LM_SETUP int lm_hello_receive(int socket, struct lm_hello *hello, int *memory)
 {
     struct lm_parcel parcel;
@@ -130,8 +130,8 @@ LM_SETUP int lm_channel_accept_memory(struct lm_channel *channel, const struct l
 }
 
 /*
- * H4. `refusal` is what a client is told that may not come in, or 0. -EAGAIN: the hello has not come yet; any other
- * failure: send the client away. The socket must not block.
+ * H4. `refusal` is the status for a client that is not admitted, else 0. -EAGAIN: the hello has not arrived yet; after
+ * any other error the client loses its connection. The socket must not block.
  */
 LM_SETUP int lm_channel_accept(struct lm_channel *channel, kern_return_t refusal, struct lm_hello *hello)
 {
@@ -148,7 +148,8 @@ LM_SETUP int lm_channel_accept(struct lm_channel *channel, kern_return_t refusal
     return result;
 }
 
-/* H5, but for the bell: in the highest version that both speak. */
+/* H5, without the bell. The channel speaks the highest version that both sides speak. The fields come before
+ * `welcomed`, whose store releases them to the client's acquire. */
 LM_SETUP void lm_channel_welcome(struct lm_channel *channel, const struct lm_hello *hello, uint32_t largest_message)
 {
     struct lm_memory *memory = channel->memory;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages on their way in, requests or replies: whole, in pieces, or in a segment. Each side says which message a
- * frame is for, and what becomes of one that is complete. With the channel's lock.
+ * Receives messages, requests or replies: whole, in pieces, or in a segment. The callers decide which message a frame
+ * belongs to, and what becomes of a complete one. Functions here are called with the channel's lock held.
  *
- * Only one large message comes at a time in a channel; whole ones may stand between its pieces.
+ * Only one large message arrives at a time in a channel; whole ones may come between its pieces.
  */
 #include "../../LightMessaging.h"
 
@@ -14,15 +14,15 @@
 #include "message.h"
 
 struct lm_incoming {
-    uint32_t largest; /* bytes of a message that this side accepts */
-    /* A message in pieces, */
+    uint32_t largest; /* the longest message that this side accepts */
+    /* The message in pieces, if one has begun: */
     bool begun;
     uint32_t token;
     uint32_t total;
-    uint32_t received; /* and how much of it has come */
+    uint32_t received; /* bytes of it that have arrived */
 };
 
-/* What a frame did for its message. */
+/* The result of a frame: its message is not complete yet, or is. */
 enum lm_came { LM_CAME_PART = 0, LM_CAME_ALL = 1 };
 
 LM_INTERNAL bool lm_frame_is_part(const struct lm_frame *frame)
@@ -30,7 +30,7 @@ LM_INTERNAL bool lm_frame_is_part(const struct lm_frame *frame)
     return frame->kind == LM_FRAME_PIECE || (frame->kind == LM_FRAME_MESSAGE && frame->total > frame->length);
 }
 
-/* Counts a part in. -EPROTO: it does not belong here. */
+/* Counts a piece. -EPROTO: it does not belong to the message. */
 LM_INTERNAL int lm_incoming_count(struct lm_incoming *incoming, const struct lm_frame *frame)
 {
     bool last = frame->kind == LM_FRAME_MESSAGE;
@@ -49,7 +49,7 @@ LM_INTERNAL int lm_incoming_count(struct lm_incoming *incoming, const struct lm_
     return last ? LM_CAME_ALL : LM_CAME_PART;
 }
 
-/* C3 of a part, which goes straight to its place in the message; the first makes room for all of it. */
+/* C3 of a piece: copies it straight to its place in the message. The first piece allocates the whole message. */
 LM_INTERNAL int lm_incoming_read_part(struct lm_incoming *incoming, const struct lm_channel *channel,
                                       const struct lm_frame *frame, LMMessage *message)
 {
@@ -90,8 +90,8 @@ LM_INTERNAL int lm_incoming_read_lent(const struct lm_incoming *incoming, struct
     return LM_CAME_ALL;
 }
 
-/* C3: reads a frame of a message that is accepted. `message` is the head of an LMResponseBuffer, or NULL: nobody wants
- * it. `parcel` is what came with the frame, or NULL. -EPROTO; -ENOMEM: nothing was read. */
+/* C3: reads a frame. `message` is the head of an LMResponseBuffer, or NULL to discard the data. `parcel` came with the
+ * frame, or is NULL. Returns an lm_came; -EPROTO; -ENOMEM: nothing was read. */
 LM_INTERNAL int lm_incoming_read(struct lm_incoming *incoming, struct lm_channel *channel, const struct lm_frame *frame,
                                  struct lm_parcel *parcel, LMMessage *message)
 {
@@ -102,7 +102,7 @@ LM_INTERNAL int lm_incoming_read(struct lm_incoming *incoming, struct lm_channel
     return lm_incoming_read_whole(channel, frame, message);
 }
 
-/* C5, C6: goes on to the next frame. */
+/* C5, C6: goes on to the next frame, and rings if the producer waits for room. */
 LM_INTERNAL void lm_incoming_pass(struct lm_channel *channel, const struct lm_frame *frame)
 {
     lm_consumer_advance(&channel->in, frame);
@@ -110,7 +110,7 @@ LM_INTERNAL void lm_incoming_pass(struct lm_channel *channel, const struct lm_fr
         lm_channel_ring_bell(channel);
 }
 
-/* Gives the complete message the descriptors that came with its last frame. */
+/* Gives a complete message the descriptors that came with its last frame. */
 LM_INTERNAL void lm_message_attach(LMMessage *message, struct lm_parcel **parcel)
 {
     if (!*parcel || (*parcel)->count == 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The segments of a channel, in both directions: which of its own a sender may use, and which of the peer's are known.
- * A segment's number is its place; new memory for a number takes the place of the old. With the channel's lock.
+ * The segments of a channel, in both directions: which of its own a sender may use, and which of the peer's the
+ * receiver knows. A segment's number is its place in the pool; new memory for a number replaces the old. Functions here
+ * are called with the channel's lock held.
  */
 #ifndef LM_DETAIL_CHANNEL_LEND_H
 #define LM_DETAIL_CHANNEL_LEND_H
@@ -10,13 +11,13 @@
 
 /* --- Sender --- */
 
-/* Whether the peer can be told of the segment, which is one of the channel's own. */
+/* Returns whether the segment belongs to the channel and can be lent to its peer. */
 LM_INTERNAL bool lm_channel_lends(const struct lm_channel *channel, const struct lm_segment *segment)
 {
     return channel->lent.segments[segment->number] == segment;
 }
 
-/* The smallest free segment with room; NULL: there is none. */
+/* Returns the smallest free segment with room, or NULL. */
 LM_INTERNAL struct lm_segment *lm_channel_free_segment(const struct lm_channel *channel, uint32_t length)
 {
     struct lm_segment *found = NULL;
@@ -29,7 +30,8 @@ LM_INTERNAL struct lm_segment *lm_channel_free_segment(const struct lm_channel *
     return found;
 }
 
-/* Where a new segment goes: an empty place, or the smallest that is free. LM_SEGMENTS_MAX: all are in use. */
+/* Returns the place for a new segment: an empty one, or that of the smallest free segment. LM_SEGMENTS_MAX: all are in
+ * use. */
 LM_SETUP uint32_t lm_channel_segment_place(const struct lm_channel *channel)
 {
     uint32_t found = LM_SEGMENTS_MAX;
@@ -44,7 +46,8 @@ LM_SETUP uint32_t lm_channel_segment_place(const struct lm_channel *channel)
     return found;
 }
 
-/* Makes a new segment one of the channel's own, if there is a place. `largest` is the peer's longest message. */
+/* Adds a new segment to the channel's own, if there is a place. `largest` is the longest message that the peer
+ * accepts. */
 LM_SETUP void lm_channel_add_segment(struct lm_channel *channel, struct lm_segment *segment, uint32_t largest)
 {
     bool may = segment->shared && segment->size <= lm_segment_size(largest);
@@ -58,7 +61,8 @@ LM_SETUP void lm_channel_add_segment(struct lm_channel *channel, struct lm_segme
 
 /* --- Receiver --- */
 
-/* Takes new memory for a number, which came with a frame. `largest` is the longest message that is accepted. */
+/* Maps the new memory for a number, which came with a frame. `largest` is the longest message that this side
+ * accepts. */
 LM_SETUP int lm_channel_learn_segment(struct lm_channel *channel, const struct lm_lease *lease, int memory,
                                       uint32_t largest)
 {
@@ -72,7 +76,7 @@ LM_SETUP int lm_channel_learn_segment(struct lm_channel *channel, const struct l
     return 0;
 }
 
-/* C3 of a frame that lends: the segment, with a reference. `parcel` is what came with the frame, or NULL. */
+/* C3 of a frame that lends: returns the segment, with a reference. `parcel` came with the frame, or is NULL. */
 LM_INTERNAL int lm_channel_borrow(struct lm_channel *channel, const struct lm_frame *frame, struct lm_parcel *parcel,
                                   uint32_t largest, struct lm_segment **segment)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * LMMessage as it is handed out: always built here, from checked parts. Data up to LM_INLINE_MAX are in line, which is
- * why a message is always the head of an LMResponseBuffer; more are in memory of their own, which the message owns.
+ * LMMessage as the program gets it, always built here from checked parts. Up to LM_INLINE_MAX bytes of data are in
+ * line, so a message must be the head of an LMResponseBuffer. More are in memory of their own, which the message owns.
  */
 #include "../../LightMessaging.h"
 
@@ -13,21 +13,21 @@
 
 #define LM_MESSAGE_HEADER offsetof(LMMessage, data.in_line.bytes)
 
-/* Memory aligned to 16, for free(); NULL if there is none. */
+/* Allocates memory aligned to 16 bytes, for free(). NULL: no memory. */
 LM_INTERNAL void *lm_data_new(uint32_t length)
 {
     size_t size = ((size_t)length + 15) & ~(size_t)15;
-    return size < length ? NULL : aligned_alloc(16, size); /* where size_t is no wider, it may wrap */
+    return size < length ? NULL : aligned_alloc(16, size); /* where size_t has 32 bits, the sum may wrap */
 }
 
-/* The same, with a byte more, for a NUL; aligned as malloc does. */
+/* Allocates one byte more than `length`, for a NUL, aligned as malloc does. */
 LM_INTERNAL void *lm_text_new(uint32_t length)
 {
     size_t size = (size_t)length + 1;
     return size > length ? malloc(size) : NULL;
 }
 
-/* An empty message, owning nothing; what was there is not looked at. */
+/* Makes an empty message, which owns nothing. Its earlier contents are not read. */
 LM_INTERNAL void lm_message_init(LMMessage *message)
 {
     memset(message, 0, sizeof *message);
@@ -59,7 +59,7 @@ LM_API void LMResponseBufferFree(LMResponseBuffer *response)
     response->message.data.in_line.length = 0;
 }
 
-/* Room for that many bytes, in place of what the message held; NULL if there is no memory. */
+/* Returns room for that many bytes, and frees what the message held. NULL: no memory. */
 LM_INTERNAL void *lm_message_reserve(LMMessage *message, uint32_t length)
 {
     unsigned char *bytes = (unsigned char *)message + LM_MESSAGE_HEADER;
@@ -76,7 +76,7 @@ LM_INTERNAL void *lm_message_reserve(LMMessage *message, uint32_t length)
     return data;
 }
 
-/* Gives the message data in a segment, with a reference to that. */
+/* Gives the message the data in a segment, and a reference to that. */
 LM_INTERNAL void lm_message_borrow(LMMessage *message, struct lm_segment *segment, uint32_t length)
 {
     LMResponseBufferFree((LMResponseBuffer *)(void *)message);
@@ -84,14 +84,14 @@ LM_INTERNAL void lm_message_borrow(LMMessage *message, struct lm_segment *segmen
     message->lent = segment;
 }
 
-/* Lets go of a segment that its sender has taken back, and so does not get from us. */
+/* Releases a segment that its sender has taken back; it is not given back. */
 LM_INTERNAL void lm_message_disown(LMMessage *message)
 {
     lm_release(&message->lent->object);
     lm_message_init(message);
 }
 
-/* Gives all that a message holds to another; both are heads of LMResponseBuffers. */
+/* Moves everything that a message holds to another. Both are heads of LMResponseBuffers. */
 LM_INTERNAL void lm_message_move(LMMessage *from, LMMessage *to)
 {
     size_t end = from->body.msgh_descriptor_count ? 0 : LM_MESSAGE_HEADER + from->data.in_line.length;
@@ -117,8 +117,8 @@ LM_API uint32_t LMMessageGetDataLength(const LMMessage *message)
     return lm_min32(message->data.in_line.length, LM_INLINE_MAX);
 }
 
-/* Copies data that came in a lent buffer, whose sender can still write to it: what is checked first and used then must
- * stay as it is. False: no memory, and nothing has changed. */
+/* Copies data that came in a lent buffer: the sender can still write to that, and data must not change between a check
+ * and their use. False: no memory, and nothing has changed. */
 LM_INTERNAL bool lm_message_keep(LMMessage *message)
 {
     if (!message->lent)

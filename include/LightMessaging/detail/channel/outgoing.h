@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A message on its way out, a request or a reply: it goes into the ring in one frame if it is short, and in pieces
- * otherwise. Its descriptors go by the socket before its last frame. Nothing here waits. With the channel's lock.
+ * Messages to be sent, requests or replies. A short message goes into the ring in one frame, a longer one in pieces.
+ * Its descriptors go through the socket before its last frame. Nothing here waits. Functions are called with the
+ * channel's lock held.
  */
 #ifndef LM_DETAIL_CHANNEL_OUTGOING_H
 #define LM_DETAIL_CHANNEL_OUTGOING_H
@@ -9,50 +10,50 @@
 #include "channel.h"
 
 struct lm_outgoing {
-    uint32_t kind;  /* of its last frame */
+    uint32_t kind;  /* of the last frame */
     uint32_t token; /* names the call; 0: a one-way message */
     int32_t identifier;
-    const unsigned char *data; /* from byte `data_from` of the message on */
+    const unsigned char *data; /* the message from byte `data_from` on */
     uint32_t data_from;
-    uint32_t length;           /* of what goes through the ring */
-    uint32_t total;            /* the message's length: as much, unless it is lent */
-    uint32_t whole_max;        /* what is longer goes in pieces */
-    uint32_t sent;             /* bytes that are in the ring already */
-    uint64_t position;         /* of its last frame, once that is there */
-    uint32_t deadline;         /* of a call, as it is sent */
-    int memory;                /* of a segment that the peer does not know yet: the first descriptor; -1: none */
-    const int *descriptors;    /* the message's own */
-    uint32_t descriptor_count; /* without the memory */
+    uint32_t length;           /* of the bytes that go through the ring */
+    uint32_t total;            /* the message's length; equal to `length` unless the message is lent */
+    uint32_t whole_max;        /* a longer message goes in pieces */
+    uint32_t sent;             /* bytes that are in the ring */
+    uint64_t position;         /* of the last frame, once it is in the ring */
+    uint32_t deadline;         /* of a call, in the wire format */
+    int memory;                /* the memfd of a segment that is new to the peer: the first descriptor; -1: none */
+    const int *descriptors;    /* of the message itself */
+    uint32_t descriptor_count; /* without `memory` */
 };
 
-/* What became of the next part. */
+/* The result of putting the next part. */
 enum lm_put {
-    LM_PUT_LAST,       /* it is in the ring, and was the last */
-    LM_PUT_PART,       /* it is in the ring, and more follow */
-    LM_PUT_RING_FULL,  /* there is no room for it, */
-    LM_PUT_SOCKET_FULL /* or for its descriptors */
+    LM_PUT_LAST,       /* it was put, and is the last */
+    LM_PUT_PART,       /* it was put, and more follow */
+    LM_PUT_RING_FULL,  /* there is no room for it */
+    LM_PUT_SOCKET_FULL /* there is no room for its descriptors */
 };
 
-/* Whether it goes in pieces. */
+/* Returns whether the message goes in pieces. */
 LM_INTERNAL bool lm_outgoing_is_large(const struct lm_outgoing *outgoing)
 {
     return outgoing->length > outgoing->whole_max;
 }
 
-/* The bytes of its next part: all of them if it is short. */
+/* Returns the length of the next part: everything, if the message is short. */
 LM_INTERNAL uint32_t lm_outgoing_part(const struct lm_outgoing *outgoing)
 {
     uint32_t rest = outgoing->length - outgoing->sent;
     return lm_outgoing_is_large(outgoing) ? lm_min32(rest, lm_piece_length(outgoing->length)) : rest;
 }
 
-/* Whether its next part, of that length, is the last. */
+/* Returns whether the next part, of that length, is the last. */
 LM_INTERNAL bool lm_outgoing_ends_with(const struct lm_outgoing *outgoing, uint32_t part)
 {
     return outgoing->sent + part == outgoing->length;
 }
 
-/* How many descriptors go with it. */
+/* Returns how many descriptors go with the message. */
 LM_INTERNAL uint32_t lm_outgoing_carries(const struct lm_outgoing *outgoing)
 {
     return outgoing->descriptor_count + (outgoing->memory >= 0);
@@ -71,8 +72,8 @@ LM_INTERNAL void lm_outgoing_frame(const struct lm_outgoing *outgoing, uint32_t 
     frame->deadline = outgoing->deadline;
 }
 
-/* Puts the next part into the ring, which `spare` bytes stay free of; nobody sees it before it is published. What
- * became of it, or -EPROTO, -EPIPE, -ENOMEM. */
+/* Puts the next part, but does not publish it. `spare` bytes of the ring stay free. Returns an lm_put, or -EPROTO,
+ * -EPIPE, -ENOMEM. */
 LM_INTERNAL int lm_outgoing_put(struct lm_outgoing *outgoing, struct lm_channel *channel, uint32_t spare)
 {
     struct lm_frame frame;
@@ -93,7 +94,7 @@ LM_INTERNAL int lm_outgoing_put(struct lm_outgoing *outgoing, struct lm_channel 
     return last ? LM_PUT_LAST : LM_PUT_PART;
 }
 
-/* After it had no room: has the peer ring when there may be some. LM_ROOM_READY: there may be some now. */
+/* Has the peer ring when there may be room, after a put that found none. LM_ROOM_READY: there may be room now. */
 LM_INTERNAL int lm_outgoing_announce(const struct lm_outgoing *outgoing, struct lm_channel *channel, uint32_t spare,
                                      bool socket_full)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * File descriptors with the record that brings them, and parcels: descriptors that have come and belong to a message,
- * until the message's owner takes them. Whoever holds a parcel closes what is left in it.
+ * Sends and receives file descriptors with a record. A parcel holds descriptors that have arrived and belong to a
+ * message, until the message's owner takes them. The owner of a parcel closes what is left in it.
  */
 #ifndef LM_DETAIL_CHANNEL_PARCEL_H
 #define LM_DETAIL_CHANNEL_PARCEL_H
@@ -11,12 +11,12 @@
 
 struct lm_parcel {
     struct lm_list in_channel;
-    bool incomplete; /* this process had no room for some of them; none is kept */
+    bool incomplete; /* this process had no room for all of them; none is kept */
     uint32_t count;
     int descriptors[LM_DESCRIPTORS_MAX]; /* -1: taken */
 };
 
-/* Control data for the most descriptors that a record can carry. */
+/* Space for the control data of the most descriptors that a record can carry. */
 union lm_descriptor_space {
     struct cmsghdr header;
     char bytes[CMSG_SPACE(LM_DESCRIPTORS_MAX * sizeof(int))];
@@ -28,7 +28,7 @@ LM_INTERNAL void lm_descriptors_close(int *descriptors, uint32_t count)
         lm_sys_close(&descriptors[i]);
 }
 
-/* NULL is an empty parcel. */
+/* NULL is ignored. */
 LM_INTERNAL void lm_parcel_free(struct lm_parcel *parcel)
 {
     if (parcel)
@@ -45,7 +45,7 @@ LM_SETUP void lm_descriptors_message(struct msghdr *message, struct iovec *part,
     message->msg_controllen = sizeof *control;
 }
 
-/* Sends a record with descriptors, which stay the caller's: `first`, unless it is -1, and the others. Never waits. */
+/* Sends a record with descriptors, `first` (unless it is -1) and the others, which remain the caller's. Never waits. */
 LM_SETUP int lm_descriptors_send(int socket, const void *record, size_t length, int first, const int *descriptors,
                                  uint32_t count)
 {
@@ -70,7 +70,7 @@ LM_SETUP int lm_descriptors_send(int socket, const void *record, size_t length, 
     return result < 0 ? (int)result : 0;
 }
 
-/* Closes the first descriptor, which is not the message's own. */
+/* Closes the first descriptor, which does not belong to the message. */
 LM_SETUP void lm_parcel_drop_first(struct lm_parcel *parcel)
 {
     lm_sys_close(&parcel->descriptors[0]);
@@ -78,7 +78,7 @@ LM_SETUP void lm_parcel_drop_first(struct lm_parcel *parcel)
     memmove(parcel->descriptors, parcel->descriptors + 1, parcel->count * sizeof *parcel->descriptors);
 }
 
-/* Moves the descriptors that came with a record into the parcel: all, or none and it is incomplete. */
+/* Moves the descriptors that came with a record into the parcel: all of them, or none, and it is incomplete. */
 LM_SETUP void lm_parcel_fill(struct lm_parcel *parcel, struct msghdr *message)
 {
     struct cmsghdr *header = CMSG_FIRSTHDR(message);
@@ -94,7 +94,8 @@ LM_SETUP void lm_parcel_fill(struct lm_parcel *parcel, struct msghdr *message)
     parcel->count = 0;
 }
 
-/* Receives a record, and the descriptors that came with it. The record's length, or an error and nothing came. */
+/* Receives a record and the descriptors that came with it. Returns the record's length; after an error nothing was
+ * received. */
 LM_SETUP long lm_descriptors_receive(int socket, void *record, size_t length, int flags, struct lm_parcel *parcel)
 {
     union lm_descriptor_space control;
@@ -107,7 +108,7 @@ LM_SETUP long lm_descriptors_receive(int socket, void *record, size_t length, in
     return result;
 }
 
-/* Whether this process may send them. */
+/* Returns whether this process can send the descriptors. */
 LM_INTERNAL bool lm_descriptors_valid(const int *descriptors, uint32_t count)
 {
     if (count > LM_DESCRIPTORS_MAX || (count && !descriptors))
@@ -118,7 +119,7 @@ LM_INTERNAL bool lm_descriptors_valid(const int *descriptors, uint32_t count)
     return true;
 }
 
-/* Copies of them, close-on-exec. On failure there are none. */
+/* Makes close-on-exec copies. After an error there are none. */
 LM_INTERNAL int lm_descriptors_copy(int *copies, const int *descriptors, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {

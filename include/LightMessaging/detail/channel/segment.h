@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A segment: memory that goes from one process to another without being copied. The sender makes it, and lends it again
- * and again; the receiver maps it once, and gives it back when its program has freed the message. The first page holds
- * the one word that says whose turn it is; docs/PROTOCOL.md, section 6b.
+ * A segment: memory that passes a message's data to another process without a copy. The sender creates it and lends it
+ * again and again. The receiver maps it once, and gives it back when its program has freed the message. Its first page
+ * holds the one word that says who may use it. docs/PROTOCOL.md, section 6b, has the steps L1 to L4.
  */
 #ifndef LM_DETAIL_CHANNEL_SEGMENT_H
 #define LM_DETAIL_CHANNEL_SEGMENT_H
@@ -10,30 +10,31 @@
 #include "../process/process.h"
 #include "ring.h"
 
-#define LM_SEGMENT_DATA 4096u /* where the data begin: a page of their own, and what they are aligned to */
-#define LM_SEGMENTS_MAX 8     /* of one channel in one direction: more messages than a program mostly holds at once */
-/* Bytes that a sender keeps in a pool, but for its first segment; as much as the default limit of a message. */
+#define LM_SEGMENT_DATA 4096u /* offset of the data: a page boundary, so that they are aligned to a page */
+#define LM_SEGMENTS_MAX 8     /* in one direction of a channel: more messages than most programs hold at once */
+/* Most bytes in a sender's pool, unless it has only one segment. As much as the default limit of a message. */
 #define LM_POOL_BYTES_MAX 0x10000000u
-#define LM_SEGMENT_STEP   65536u /* sizes are rounded up to it, so that lengths that differ a little share segments */
+#define LM_SEGMENT_STEP   65536u /* sizes are rounded up to it, so that messages of similar lengths share segments */
 
 struct lm_segment_head {
-    uint32_t lent; /* sender: 1, before the message; receiver: 0, when it has done with it */
+    uint32_t lent; /* the sender stores 1 before it sends the message (L1), the receiver 0 when it is done (L3) */
 };
 
 struct lm_segment {
     struct lm_object object;
-    struct lm_segment_head *shared; /* NULL: the data are plain memory, for want of a memfd */
+    struct lm_segment_head *shared; /* NULL: plain memory, because no memfd could be created */
     unsigned char *data;
-    size_t size;                 /* of all that is mapped */
-    uint32_t number;             /* in its channel */
+    size_t size;                 /* of the whole mapping */
+    uint32_t number;             /* its place in the channel's pool */
     uint32_t process_generation; /* a forked child gives nothing back */
-    /* The sender's: */
-    uint32_t held;   /* by the program, as a buffer */
-    uint32_t length; /* of the buffer */
-    int memory;      /* its memfd, until the receiver has it; else -1 */
+    /* The sender's members: */
+    uint32_t held;   /* the program holds it as a buffer */
+    uint32_t length; /* of the buffer's message */
+    int memory;      /* its memfd, until the receiver has that; else -1 */
 };
 
-/* Memory that can't shrink, grow, or fault for want of a file: only then is it safe to map. */
+/* Returns whether a memfd is safe to map: a sealed regular file on tmpfs of that size. Such memory cannot shrink, grow,
+ * or fault for lack of a file. */
 LM_SETUP bool lm_memory_safe(int memory, size_t size)
 {
     const int seals = LM_F_SEAL_SHRINK | LM_F_SEAL_GROW | LM_F_SEAL_SEAL;
@@ -49,7 +50,7 @@ LM_INTERNAL size_t lm_segment_size(uint32_t length)
     return LM_SEGMENT_DATA + (((size_t)length + LM_SEGMENT_STEP - 1) & ~(size_t)(LM_SEGMENT_STEP - 1));
 }
 
-/* Bytes of data that it has room for. */
+/* Returns how many bytes of data the segment can hold. */
 LM_INTERNAL size_t lm_segment_room(const struct lm_segment *segment)
 {
     return segment->size - LM_SEGMENT_DATA;
@@ -66,7 +67,7 @@ LM_SETUP void lm_segment_destroy(struct lm_object *object)
     free(segment);
 }
 
-/* Maps memory of checked size. Of its pages those up to `ready` exist then. */
+/* Maps a memfd whose size was checked. The pages up to `ready` exist afterwards. */
 LM_SETUP int lm_segment_map(struct lm_segment *segment, int memory, size_t size, size_t ready)
 {
     segment->shared = (struct lm_segment_head *)lm_sys_map(memory, size);
@@ -88,7 +89,8 @@ LM_SETUP struct lm_segment *lm_segment_new(void)
     return segment;
 }
 
-/* Plain memory is as good, only slower to send: where memfds are forbidden, or descriptors used up. */
+/* Gives the segment memory. If memfds are forbidden or descriptors have run out, plain memory does the same, but is
+ * sent as a copy. */
 LM_SETUP int lm_segment_fill(struct lm_segment *segment, size_t size)
 {
     segment->memory = lm_sys_memfd(size);
@@ -99,7 +101,7 @@ LM_SETUP int lm_segment_fill(struct lm_segment *segment, size_t size)
     return segment->data ? 0 : -ENOMEM;
 }
 
-/* A sender's segment with room for that many bytes; NULL: no memory. */
+/* Creates a sender's segment for `length` bytes of data. NULL: no memory. */
 LM_SETUP struct lm_segment *lm_segment_create(uint32_t length)
 {
     struct lm_segment *segment = lm_segment_new();
@@ -109,8 +111,9 @@ LM_SETUP struct lm_segment *lm_segment_create(uint32_t length)
     return NULL;
 }
 
-/* A receiver's, of a memfd that stays the caller's and whose size was checked; NULL: no memory. Pages that the sender
- * never wrote are made when the program reads them, and not before: a stranger's empty memory may be large. */
+/* Creates a receiver's segment from a memfd whose size was checked, and which remains the caller's. NULL: no memory.
+ * Pages that the sender never wrote are created only when the program reads them, because a stranger's empty memfd may
+ * be large. */
 LM_SETUP struct lm_segment *lm_segment_borrow(int memory, size_t size)
 {
     struct lm_segment *segment = lm_segment_new();
@@ -128,14 +131,14 @@ struct lm_pool {
     uint64_t bytes;
 };
 
-/* Whether a segment of that size may be put into a place. The first may be of any size. */
+/* Returns whether the pool may hold a segment of that size in that place. A pool's only segment may have any size. */
 LM_INTERNAL bool lm_pool_fits(const struct lm_pool *pool, uint32_t place, uint64_t size)
 {
     uint64_t others = pool->bytes - (pool->segments[place] ? pool->segments[place]->size : 0);
     return others == 0 || others + size <= LM_POOL_BYTES_MAX;
 }
 
-/* Puts the segment, or NULL, into a place, which gives up what it held, and takes a reference over. */
+/* Puts a segment, or NULL, into a place, and takes over its reference. Releases the segment that was there. */
 LM_SETUP void lm_pool_set(struct lm_pool *pool, uint32_t place, struct lm_segment *segment)
 {
     struct lm_segment *old = pool->segments[place];
@@ -148,7 +151,7 @@ LM_SETUP void lm_pool_set(struct lm_pool *pool, uint32_t place, struct lm_segmen
     lm_release(&old->object);
 }
 
-/* Messages and buffers keep what they have of it. */
+/* Empties the pool. Messages and buffers keep their references to segments. */
 LM_INTERNAL void lm_pool_clear(struct lm_pool *pool)
 {
     for (uint32_t place = 0; place < LM_SEGMENTS_MAX; place++)
@@ -157,19 +160,23 @@ LM_INTERNAL void lm_pool_clear(struct lm_pool *pool)
 
 /* --- Lending --- */
 
-/* Whether it was not a process before a fork that made or mapped it, which alone may say whose turn it is. */
+/* Returns whether this process created or mapped the segment, not its parent before a fork. Only then may it write
+ * `lent`. */
 LM_INTERNAL bool lm_segment_is_ours(const struct lm_segment *segment)
 {
     return segment->process_generation == lm_load_relaxed(&lm_process.generation);
 }
 
-/* Whether the sender may use it again. The acquire pairs with lm_segment_give_back: what was borrowed has been read. */
+/* L4: returns whether the sender may use the segment again. The acquire of `lent` pairs with the release in
+ * lm_segment_give_back: the receiver's reads come before the sender's next writes. That of `held` pairs likewise with
+ * LMBufferFree. */
 LM_INTERNAL bool lm_segment_is_free(const struct lm_segment *segment)
 {
     return !lm_load_acquire(&segment->held) && !lm_load_acquire(&segment->shared->lent);
 }
 
-/* What a frame says that lends the segment. The word comes first: the receiver may be faster than we are. */
+/* L1: returns the lease for a frame that lends the segment. The store precedes the frame, because the receiver may give
+ * the segment back at once. P5 and C1 order it before the receiver's store of 0, so relaxed is enough. */
 LM_INTERNAL struct lm_lease lm_segment_lend(struct lm_segment *segment)
 {
     struct lm_lease lease = {segment->number, 0, segment->memory >= 0 ? segment->size : 0};
@@ -177,14 +184,16 @@ LM_INTERNAL struct lm_lease lm_segment_lend(struct lm_segment *segment)
     return lease;
 }
 
-/* The sender has the message back, or never sent it. */
+/* Marks the segment as not lent, because the sender has withdrawn the message or never sent it. The receiver never
+ * writes the word then, so the store needs no order. */
 LM_INTERNAL void lm_segment_take_back(struct lm_segment *segment)
 {
     if (segment->shared && lm_segment_is_ours(segment))
         lm_store_relaxed(&segment->shared->lent, 0);
 }
 
-/* The receiver has done with the data, and with its reference. */
+/* L3: gives the segment back when the receiver is done with the data, and releases its reference. The release pairs
+ * with the acquire in lm_segment_is_free. */
 LM_INTERNAL void lm_segment_give_back(struct lm_segment *segment)
 {
     if (lm_segment_is_ours(segment))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Taking a message's data over, with as little copying as there can be. The message is empty afterwards. Data that came
- * in a lent buffer are copied even so: its sender can still write to it, and gets it back at once.
+ * Takes over a message's data with as few copies as possible. The message is empty afterwards. Data in a lent buffer
+ * are copied, because the sender can still write to the buffer; the buffer is given back at once.
  */
 #include "../../LightMessaging.h"
 
@@ -10,7 +10,7 @@
 
 #include "message.h"
 
-/* As one block for free(); NULL if memory runs out. */
+/* Returns the data as one block for free(). NULL: no memory. */
 LM_INTERNAL void *lm_message_take(LMMessage *message, uint32_t *length)
 {
     void *data;
@@ -27,7 +27,7 @@ LM_INTERNAL void *lm_message_take(LMMessage *message, uint32_t *length)
     return data;
 }
 
-/* As a CFData; NULL if memory runs out. */
+/* Returns the data as a CFData. NULL: no memory. */
 LM_INTERNAL CFDataRef lm_message_take_data(LMMessage *message)
 {
     uint32_t length;

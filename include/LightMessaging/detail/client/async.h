@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asynchronous calls: a request with a copy of its data, a reply that is handed to a callback in a run loop. Its lock
- * is taken before the link's. The loop's thread alone settles it; any thread may cancel it. It may be on a second link,
- * when the service died without taking it.
+ * Asynchronous calls: a request with copies of its data and descriptors, and a reply that a run loop hands to a
+ * callback.
+ *
+ * A call's lock is taken before its link's lock. Only the run loop's thread settles a call; any thread may cancel it. A
+ * call moves to another link at most once, if the service died without taking it.
  */
 #include "../../LightMessaging.h"
 
@@ -11,21 +13,20 @@
 
 #include "send.h"
 
-/* Bytes that may stand in line on one link. */
-#define LM_UNSENT_MAX 0x10000000u /* as many as wait for a client that does not read */
+/* Bytes that may be queued on one link. */
+#define LM_UNSENT_MAX 0x10000000u /* as much as LM_BACKLOG_MAX */
 
 struct lm_async {
     struct lm_object object;
     pthread_mutex_t lock;
-    bool over;                   /* it was settled or cancelled: the callback was called, or never is */
-    uint32_t process_generation; /* in a forked child there is nothing to cancel */
+    bool over;                   /* settled or cancelled: the callback was called, or never is */
+    uint32_t process_generation; /* a forked child cancels nothing */
     bool moved;
     struct lm_call call;
     struct lm_request request;
-    unsigned char *data; /* the request's, */
-    int *descriptors;    /* likewise */
-    struct lm_link
-        *link; /* with a reference; NULL while it moves by itself, which its loop's thread does without the lock */
+    unsigned char *data;  /* the request's copy */
+    int *descriptors;     /* likewise */
+    struct lm_link *link; /* with a reference; NULL while lm_async_move looks the service up */
     struct lm_loop *loop; /* with a reference */
     struct lm_watch job;
     struct lm_timer timer;
@@ -40,7 +41,7 @@ LM_INTERNAL void lm_async_free_response(struct lm_async *async)
     async->call.response = NULL;
 }
 
-/* Gives up what is sent. A receiver that has taken a lent buffer gives it back itself. */
+/* Frees the request. The receiver gives a lent buffer back itself, once it has taken that. */
 LM_INTERNAL void lm_async_free_request(struct lm_async *async)
 {
     struct lm_segment *buffer = async->request.buffer;
@@ -64,7 +65,7 @@ LM_INTERNAL void lm_async_destroy(struct lm_object *object)
     free(async);
 }
 
-/* Something has happened to the call, or to its link: the loop's thread looks. With the link's lock. */
+/* Wakes the run loop's thread: the call or its link has changed. Called with the link's lock held. */
 LM_INTERNAL void lm_async_ended(struct lm_call *call)
 {
     struct lm_async *async = LM_CONTAINER(call, struct lm_async, call);
@@ -73,8 +74,9 @@ LM_INTERNAL void lm_async_ended(struct lm_call *call)
 
 /* --- On a link --- */
 
-/* Whether it may go over from its dead link: the service has not taken it so far as is known, and it has not moved
- * before. It is held then. With both links' locks, which come after its own: who has that already settles it. */
+/* Returns whether the call may move from its dead link, and holds its lock if so: the service is not known to have
+ * taken the call, and it has not moved before. Both links' locks are held. They come after the call's own, so that is
+ * only tried; a thread that has it is already settling the call. */
 LM_SETUP bool lm_async_hold_to_move(struct lm_call *call, struct lm_link *dead, struct lm_link *link)
 {
     struct lm_async *async = LM_CONTAINER(call, struct lm_async, call);
@@ -87,7 +89,7 @@ LM_SETUP bool lm_async_hold_to_move(struct lm_call *call, struct lm_link *dead, 
     return false;
 }
 
-/* It is on that link now, or where it was: NULL. */
+/* Records the link that the call is on; NULL: the call did not move. Releases the call's lock. */
 LM_SETUP void lm_async_moved(struct lm_call *call, struct lm_link *link)
 {
     struct lm_async *async = LM_CONTAINER(call, struct lm_async, call);
@@ -100,7 +102,7 @@ LM_SETUP void lm_async_moved(struct lm_call *call, struct lm_link *link)
     pthread_mutex_unlock(&async->lock);
 }
 
-/* Puts the request in line, and has the loop wait for the reply. With both locks. */
+/* Queues the request and has the run loop wait for the reply. Both locks are held. */
 LM_INTERNAL int lm_async_enter(struct lm_async *async, struct lm_link *link)
 {
     struct lm_request *request = &async->request;
@@ -118,7 +120,8 @@ LM_INTERNAL int lm_async_enter(struct lm_async *async, struct lm_link *link)
     return 0;
 }
 
-/* Has the call begin on that link, whose reference it takes over, even if this fails. With its lock. */
+/* Begins the call on a link, and takes over the reference to that, even on failure. Called with the call's lock
+ * held. */
 LM_INTERNAL int lm_async_begin(struct lm_async *async, struct lm_link *link)
 {
     async->link = link;
@@ -133,7 +136,7 @@ LM_INTERNAL int lm_async_begin(struct lm_async *async, struct lm_link *link)
     return result;
 }
 
-/* The link forgets the call; a reply would be late. With both locks. Idempotent. */
+/* Makes the link forget the call; a reply is late then, and dropped. Both locks are held. Idempotent. */
 LM_INTERNAL void lm_async_leave(struct lm_async *async, struct lm_link *link)
 {
     if (!lm_list_contains(&async->call.in_link))
@@ -146,9 +149,9 @@ LM_INTERNAL void lm_async_leave(struct lm_async *async, struct lm_link *link)
     lm_link_hand_over(link);
 }
 
-/* --- Settling, in the loop's thread --- */
+/* --- Settling, in the run loop's thread --- */
 
-/* What ended the waiting: 0 the call itself has; -EAGAIN: nothing did. With both locks. */
+/* Returns why the wait ended. 0: the call itself ended; -EAGAIN: it has not. Both locks are held. */
 LM_INTERNAL int lm_async_outcome(struct lm_async *async, struct lm_link *link)
 {
     if (async->call.state == LM_CALL_WAITING && lm_deadline_left(async->request.deadline) == 0 &&
@@ -161,7 +164,7 @@ LM_INTERNAL int lm_async_outcome(struct lm_async *async, struct lm_link *link)
     return lm_deadline_left(async->request.deadline) == 0 ? -ETIMEDOUT : -EAGAIN;
 }
 
-/* Whether the call is over, with what status. With its lock. */
+/* Returns whether the call is over, and stores its status. Called with the call's lock held. */
 LM_INTERNAL bool lm_async_conclude(struct lm_async *async, kern_return_t *status)
 {
     struct lm_link *link = async->link;
@@ -175,7 +178,7 @@ LM_INTERNAL bool lm_async_conclude(struct lm_async *async, kern_return_t *status
     return error != -EAGAIN;
 }
 
-/* Whether its link is dead, and another one may take it over. With the lock. */
+/* Returns whether the call's link is dead and the call may move to another. Called with the call's lock held. */
 LM_SETUP bool lm_async_is_stranded(struct lm_async *async)
 {
     struct lm_link *link = async->link;
@@ -185,8 +188,8 @@ LM_SETUP bool lm_async_is_stranded(struct lm_async *async)
     return stranded;
 }
 
-/* Has the service looked up, so that all calls of a dead link go over in their order, this one among them. 0, or why
- * there is none. With the lock, which is given up meanwhile. */
+/* Looks the service up, so that all calls of a dead link, including this one, move in their order. Called with the
+ * call's lock held; gives it up meanwhile. */
 LM_SETUP int lm_async_rescue(struct lm_async *async)
 {
     struct lm_link *dead = async->link, *link;
@@ -200,13 +203,13 @@ LM_SETUP int lm_async_rescue(struct lm_async *async)
     return result;
 }
 
-/* What to tell of a call whose service is dead and could not be looked up. */
+/* Returns the status of a call whose service is dead and cannot be looked up. */
 LM_SETUP kern_return_t lm_async_away(const struct lm_async *async, int error)
 {
     return async->request.service_lived ? MACH_SEND_INVALID_DEST : lm_kern_return(error);
 }
 
-/* Looks the service up once more, for itself. With the lock, which is given up meanwhile. */
+/* Looks the service up once more, for this call alone. Called with the call's lock held; gives it up meanwhile. */
 LM_SETUP kern_return_t lm_async_move(struct lm_async *async)
 {
     struct lm_link *dead = async->link, *link = NULL;
@@ -226,14 +229,14 @@ LM_SETUP kern_return_t lm_async_move(struct lm_async *async)
     return KERN_SUCCESS;
 }
 
-/* Takes the call off its loop, which gives up its reference. Once. */
+/* Removes the call from its run loop, which releases its reference. Called once. */
 LM_INTERNAL void lm_async_stop(struct lm_async *async)
 {
     lm_timer_clear(&async->timer, async->loop);
     lm_watch_remove(&async->job, -1);
 }
 
-/* Whether the caller is the one to end the call. With the lock. */
+/* Returns whether the caller is the one to end the call. Called with the call's lock held. */
 LM_INTERNAL bool lm_async_end(struct lm_async *async)
 {
     bool pending = !async->over;
@@ -241,7 +244,7 @@ LM_INTERNAL bool lm_async_end(struct lm_async *async)
     return pending;
 }
 
-/* Whether the call is over now, and the callback to be called. Without the lock. */
+/* Returns whether the caller must call the callback now. Called without the lock. */
 LM_INTERNAL bool lm_async_settle(struct lm_async *async, kern_return_t *status)
 {
     bool over = false;
@@ -296,7 +299,7 @@ LM_INTERNAL enum lm_wish lm_async_ready(struct lm_object *object, uint32_t event
     return LM_WATCH_WAIT;
 }
 
-/* The deadline has passed. */
+/* The timer's callback: the deadline has passed. */
 LM_INTERNAL void lm_async_late(struct lm_object *object)
 {
     lm_async_proceed(LM_CONTAINER(object, struct lm_async, object));
@@ -304,7 +307,7 @@ LM_INTERNAL void lm_async_late(struct lm_object *object)
 
 /* --- Starting and cancelling --- */
 
-/* Copies of what the caller keeps: the data, unless they are in a buffer, and the descriptors. */
+/* Copies the data, unless they are in a buffer, and the descriptors. */
 LM_INTERNAL int lm_async_copy(struct lm_async *async, const struct lm_request *request)
 {
     uint32_t count = request->out.descriptor_count, length = request->buffer ? 0 : request->out.length;
@@ -342,7 +345,7 @@ LM_INTERNAL void lm_async_init(struct lm_async *async, const struct lm_request *
     async->loop = loop;
 }
 
-/* NULL: no memory or descriptors. A buffer is the caller's still. */
+/* Returns NULL if memory or descriptors run out. A buffer remains the caller's. */
 LM_INTERNAL struct lm_async *lm_async_create(const struct lm_request *request, struct lm_loop *loop)
 {
     struct lm_async *async = (struct lm_async *)lm_new(sizeof *async);
@@ -355,7 +358,7 @@ LM_INTERNAL struct lm_async *lm_async_create(const struct lm_request *request, s
     return NULL;
 }
 
-/* Puts the call on its loop and its link. */
+/* Puts the call on its run loop and its link. Takes over the reference to the link. */
 LM_INTERNAL kern_return_t lm_async_start(struct lm_async *async, struct lm_link *link)
 {
     pthread_mutex_lock(&async->lock);
@@ -374,7 +377,7 @@ LM_INTERNAL kern_return_t lm_async_start(struct lm_async *async, struct lm_link 
     return lm_kern_return(result);
 }
 
-/* The call takes a buffer over, only if this succeeds. */
+/* The call takes over the request's buffer only if this succeeds. */
 LM_INTERNAL kern_return_t lm_async_send(LMConnectionRef connection, const struct lm_request *request,
                                         CFRunLoopRef runLoop, LMReplyCallBack callback, void *info, LMCallRef *call)
 {
@@ -437,7 +440,7 @@ LM_API bool LMCallCancel(LMCallRef call)
     if (!pending)
         return false;
     lm_async_stop(call);
-    lm_loop_wake(call->loop); /* it may have nothing left to wait for */
+    lm_loop_wake(call->loop); /* nothing may be left for it to wait for */
     return true;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting for a service, without a run loop. */
+/* Waits for a service without a run loop. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_AWAIT_H
@@ -10,7 +10,7 @@
 
 #define LM_AWAIT_RETRY 1000000000 /* nanoseconds between two look-ups if the kernel reports nothing; untuned */
 
-/* Waits until the service lets this process in. MACH_SEND_INVALID_DEST: it died. */
+/* Waits until the service welcomes this process. MACH_SEND_INVALID_DEST: it died. */
 LM_SETUP kern_return_t lm_link_await_welcome(struct lm_link *link, int64_t deadline)
 {
     struct lm_request nothing;
@@ -36,7 +36,8 @@ LM_SETUP kern_return_t lm_connection_reach(LMConnectionRef connection, int64_t d
     return status;
 }
 
-/* Sleeps until a name may have appeared. The folders have been watched since before the look-up. */
+/* Sleeps until a new name may have appeared. The folders have been watched since before the look-up, so no name is
+ * missed. */
 LM_SETUP void lm_presence_sleep(int presence, int64_t deadline)
 {
     int64_t left = lm_deadline_left(deadline);

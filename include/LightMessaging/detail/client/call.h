@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The two things one can do with a link: post a message, or call and wait for the answer; and what their failures are
- * called. */
+/* Sends on a link: a one-way message, or a call that waits for its reply; and the public error numbers of failed
+ * sends. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_CALL_H
@@ -9,7 +9,7 @@
 #include "../ground/error.h"
 #include "link_send.h"
 
-/* What to tell of a request that was not put in, or was withdrawn. */
+/* Returns the public error number for a request that was not queued, or was withdrawn. */
 LM_SETUP kern_return_t lm_link_untaken(const struct lm_link *link, int error)
 {
     if (link->refusal && lm_link_is_cut(link))
@@ -17,13 +17,14 @@ LM_SETUP kern_return_t lm_link_untaken(const struct lm_link *link, int error)
     return lm_kern_return(error);
 }
 
-/* Whether only the sender has all of a message that is in the ring. */
+/* Returns whether only the sender has the whole of a message that is in the ring. */
 LM_INTERNAL bool lm_request_needs_its_sender(const struct lm_request *request)
 {
     return lm_outgoing_is_large(&request->out) || request->out.descriptor_count > 0 || lm_request_is_lent(request);
 }
 
-/* One-way. Without the lock. MACH_SEND_INVALID_DEST: the link is cut, and the message was not taken. */
+/* Sends a one-way message. Called without the lock. MACH_SEND_INVALID_DEST: the link is cut and the message was not
+ * taken. */
 LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *request)
 {
     lm_link_lock(link);
@@ -41,7 +42,7 @@ LM_INTERNAL kern_return_t lm_link_post(struct lm_link *link, struct lm_request *
     return status;
 }
 
-/* `error` is what ended the waiting, if the call was not ended. */
+/* Returns the public status of a call. `error` says why the wait ended, if the call is still waiting. */
 LM_INTERNAL kern_return_t lm_call_settle(struct lm_link *link, const struct lm_call *call, struct lm_request *request,
                                          int error)
 {
@@ -63,7 +64,7 @@ LM_INTERNAL kern_return_t lm_call_settle(struct lm_link *link, const struct lm_c
     return error == -ETIMEDOUT ? MACH_RCV_TIMED_OUT : error == -ECANCELED ? MACH_RCV_INTERRUPTED : MACH_RCV_PORT_DIED;
 }
 
-/* Until when a call waits for its answer, now that it is put in. */
+/* Returns the deadline for the reply, once the request is queued. */
 LM_INTERNAL int64_t lm_request_reply_deadline(const struct lm_request *request)
 {
     if (!request->has_reply_timeout)
@@ -71,7 +72,8 @@ LM_INTERNAL int64_t lm_request_reply_deadline(const struct lm_request *request)
     return request->reply_timeout == LM_FOREVER ? LM_FOREVER : lm_now() + request->reply_timeout;
 }
 
-/* Two-way. Without the lock. The response is an empty message when this is called, and after a failure. */
+/* Sends a message and waits for the reply. Called without the lock. The response must be an empty message; after a
+ * failure it is one again. */
 LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *request, LMResponseBuffer *response)
 {
     struct lm_call call;
@@ -79,7 +81,7 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     call.response = response;
     lm_link_lock(link);
     link->threads++;
-    request->out.whole_max = link->channel.whole_max; /* we have it all, and wait */
+    request->out.whole_max = link->channel.whole_max; /* this thread has all of the data, and waits */
     request->call = &call;
     request->out.token = lm_table_insert(&link->calls, 0, &call, 0);
     request->out.deadline = lm_deadline_to_wire(lm_request_reply_deadline(request));

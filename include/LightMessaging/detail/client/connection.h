@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The client's half of the interface: from a connection to its link, and once more if the service died without taking
- * the message. */
+/* Finds the link of a connection and sends on it; repeats both if the service died without taking the message. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_CONNECTION_H
@@ -9,10 +8,8 @@
 #include "call.h"
 #include "link_open.h"
 
-/*
- * The link that a port names, if that is a live one to this service. serverPort may be garbage, so a port proves
- * nothing by itself, and other threads may be storing it, so it is read and written as a whole.
- */
+/* Returns the live link to this service that a port names, with a reference, or NULL. serverPort may be garbage, so a
+ * port alone proves nothing. Other threads may be storing it, so it is read and written as a whole. */
 LM_INTERNAL struct lm_link *lm_link_of_port(mach_port_t port, const char *name)
 {
     struct lm_object *object = port ? lm_port_get(port, LM_PORT_SEND) : NULL;
@@ -25,7 +22,8 @@ LM_INTERNAL struct lm_link *lm_link_of_port(mach_port_t port, const char *name)
     return NULL;
 }
 
-/* A name that is a live link's was checked when that was opened. */
+/* Returns the connection's link, with a reference; looks it up if necessary. A live link's name is valid: it was
+ * checked when the link was opened. */
 LM_INTERNAL kern_return_t lm_connection_link(LMConnectionRef connection, int64_t deadline, struct lm_link **link)
 {
     *link = lm_link_of_port(lm_load_relaxed(&connection->serverPort), connection->serverName);
@@ -40,9 +38,10 @@ LM_INTERNAL kern_return_t lm_connection_link(LMConnectionRef connection, int64_t
 }
 
 #define LM_INTERRUPT_STEP                                                                                              \
-    20000000 /* nanoseconds between two looks at the descriptor while a link is being opened; untuned */
+    20000000 /* nanoseconds between two polls of the descriptor while a link is being opened; untuned */
 
-/* The same for a request that a descriptor may interrupt: in steps. */
+/* lm_connection_link for a request that a descriptor may interrupt: it waits in steps and polls the descriptor between
+ * them. */
 LM_SETUP kern_return_t lm_connection_link_interruptibly(LMConnectionRef connection, const struct lm_request *request,
                                                         struct lm_link **link)
 {
@@ -57,7 +56,7 @@ LM_SETUP kern_return_t lm_connection_link_interruptibly(LMConnectionRef connecti
     }
 }
 
-/* One attempt. A failed look-up is told from a failed send by `looked_up`. */
+/* Looks the service up and sends once. `looked_up` is false if the look-up failed. */
 LM_INTERNAL kern_return_t lm_connection_try(LMConnectionRef connection, struct lm_request *request,
                                             LMResponseBuffer *response, bool *looked_up)
 {
@@ -79,7 +78,8 @@ LM_INTERNAL bool lm_request_valid(LMConnectionRef connection, const struct lm_re
            lm_descriptors_valid(request->out.descriptors, request->out.descriptor_count);
 }
 
-/* response: NULL for a one-way message. */
+/* Sends, and repeats the attempt once if the service died without taking the message. `response` is NULL for a one-way
+ * message. */
 LM_INTERNAL kern_return_t lm_connection_deliver(LMConnectionRef connection, struct lm_request *request,
                                                 LMResponseBuffer *response)
 {
@@ -94,7 +94,7 @@ LM_INTERNAL kern_return_t lm_connection_deliver(LMConnectionRef connection, stru
     return !looked_up && lived ? MACH_SEND_INVALID_DEST : status;
 }
 
-/* What became of a message. */
+/* Logs the outcome of a send. */
 LM_COLD void lm_log_message(LMConnectionRef connection, const struct lm_request *request, const char *deed,
                             kern_return_t status)
 {
@@ -125,8 +125,8 @@ LM_INTERNAL kern_return_t lm_connection_send(LMConnectionRef connection, struct 
     return status;
 }
 
-/* No data are NULL with a length, which lm_request_valid finds, or "". In place and field by field: to clear it, and to
- * copy it from where it was made, took a third of the time of a one-way message. */
+/* Sets each field in place: clearing the request and copying it from elsewhere took a third of a one-way message's
+ * time. NULL data of length 0 become ""; NULL with a length stays, for lm_request_valid to find. */
 LM_INTERNAL void lm_request_init(struct lm_request *request, SInt32 identifier, const void *data, uint32_t length,
                                  int64_t deadline)
 {

@@ -2,14 +2,15 @@
 /*
  * A link: this process's channel to a named service, shared by all threads and connections that use the name.
  *
- * The channel's lock guards it. Nobody waits while holding it: lm_link_wait gives it up. Of the threads that wait, one
- * leads: it sleeps on the socket, and when it wakes hands out all replies that have come. The others follow: each
- * sleeps on a word of its own, until its reply is there or it is its turn to lead. Who stops waiting passes the lead on
- * (lm_link_hand_over). When no thread waits but asynchronous calls are under way, their run loops lead.
+ * The channel's lock guards the link. No thread waits while holding it: lm_link_wait gives it up. Of the threads that
+ * wait, one leads: it sleeps on the socket, and when it wakes it delivers all replies that have arrived. The others
+ * follow: each sleeps on a word of its own until its reply is delivered or it must lead. A thread that stops waiting
+ * hands the lead over (lm_link_hand_over). If no thread waits but asynchronous calls are under way, their run loops
+ * lead.
  *
- * Functions here are called with the lock held unless they say otherwise, and return 0 or more, or a negative errno:
- * -EPIPE the link is cut, -ETIMEDOUT the deadline passed, -EMSGSIZE the service takes no message of that length,
- * -ENOMEM.
+ * Functions in this file are called with the lock held unless their comments say otherwise. They return 0 or more, or a
+ * negative errno: -EPIPE the link is cut, -ETIMEDOUT the deadline passed, -EMSGSIZE the service accepts no message of
+ * that length, -ENOMEM.
  */
 #include "../../LightMessaging.h"
 
@@ -23,22 +24,22 @@
 #include "../process/port.h"
 #include "../registry/registry.h"
 
-/* Frames handed out at once: more than a full ring of small ones. */
+/* Frames delivered at once: more than a full ring of the smallest holds. */
 #define LM_COLLECT_MAX 16384
 
-/* Records looked at when a link dies: more than a socket's queue of bells holds. */
+/* Records read when a link dies: more than a socket's queue holds bells. */
 #define LM_LAST_RECORDS 1024
 
-/* Under the process's lock. */
+/* Guarded by the process's lock. */
 struct lm_clients {
-    struct lm_list links;     /* channels to services, by name */
-    struct lm_list all_links; /* those that have been replaced or given up as well, for a fork */
+    struct lm_list links;     /* current links, by name */
+    struct lm_list all_links; /* also those that were replaced or given up; for a fork */
     struct lm_list timeouts;  /* by name */
     bool timeouts_set;        /* there are some; may be read without the lock */
-    uint32_t timeout;         /* of calls without one, in milliseconds; 0: none. May be read without the lock */
-    uint32_t largest_reply;   /* if it was set */
+    uint32_t timeout;         /* of sends without one, in milliseconds; 0: none. May be read without the lock */
+    uint32_t largest_reply;   /* valid if largest_reply_is_set */
     bool largest_reply_is_set;
-    bool private_copies; /* of replies in lent buffers */
+    bool private_copies; /* refuses replies in lent buffers */
 };
 
 LM_STATE(struct lm_clients, lm_clients)
@@ -49,31 +50,31 @@ enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_STATUS, LM_C
 struct lm_link;
 struct lm_request;
 
-/* A call that waits for its reply; on its thread's stack, or in an asynchronous call. */
+/* A call that waits for its reply. It is on its thread's stack, or part of an asynchronous call. */
 struct lm_call {
-    LMResponseBuffer *response; /* an asynchronous call has none before its reply comes */
+    LMResponseBuffer *response; /* an asynchronous call has none before its reply arrives */
     enum lm_call_state state;
-    int error;                           /* of one that failed; the status, if that was the answer */
-    struct lm_follower *follower;        /* its thread, while that follows */
-    void (*ended)(struct lm_call *call); /* of an asynchronous one: something has happened to it, or to the link */
-    /* Likewise: whether it may go over from a dead link to `link`; if so, it keeps still until it is told where it
-     * is. */
+    int error;                           /* of a failed call; the status, if that was the reply */
+    struct lm_follower *follower;        /* the call's thread, while it follows */
+    void (*ended)(struct lm_call *call); /* asynchronous only: reports a change of the call or of the link */
+    /* Asynchronous only: returns whether the call may move from a dead link to `link`. If it returns true, it holds the
+     * call's lock until `moved` gets the link that the call is on, or NULL if it did not move. */
     bool (*hold_to_move)(struct lm_call *call, struct lm_link *dead, struct lm_link *link);
     void (*moved)(struct lm_call *call, struct lm_link *link);
-    struct lm_request *request; /* likewise; NULL: not asynchronous, or not a call */
-    struct lm_list in_link;     /* likewise */
+    struct lm_request *request; /* of an asynchronous call; else NULL */
+    struct lm_list in_link;     /* asynchronous only */
 };
 
-/* A thread that waits while another leads; on its stack. */
+/* A thread that waits while another leads. It is on that thread's stack. */
 struct lm_follower {
     struct lm_list in_link;
-    struct lm_call *call;  /* NULL: it waits for room, for the service to take or welcome, or for a thread */
-    bool waits_for_thread; /* which would not find it asleep on the socket: it must not lead */
+    struct lm_call *call;  /* NULL: waits for room, for its message to be taken, for the welcome, or for a thread */
+    bool waits_for_thread; /* which would not wake it by the socket: it must not lead */
     uint32_t woken;
-    int event; /* an eventfd that wakes it, if it waits for a descriptor, too; else -1 */
+    int event; /* an eventfd that wakes it if it also waits for a descriptor; else -1 */
 };
 
-/* A run loop's eye on the link's socket; link_wait.h says what for. */
+/* A run loop's watch on the link's socket; see link_wait.h. */
 struct lm_pump {
     struct lm_object object;
     struct lm_link *link; /* with a reference */
@@ -87,31 +88,31 @@ struct lm_link {
     char name[LM_NAME_MAX + 1];
     mach_port_t port;
     uint32_t phase;            /* futex; guarded by the process's lock */
-    struct lm_list in_process; /* by name: guarded by the process's lock, like the next */
+    struct lm_list in_process; /* by name: guarded by the process's lock, like in_all */
     struct lm_list in_all;
-    struct lm_table calls; /* outstanding, by token */
+    struct lm_table calls; /* that wait for replies, by token */
     struct lm_list followers;
-    uint32_t news;    /* counts what waiters that give up the lock without following would miss */
-    uint32_t threads; /* in a call, whether they look, sleep, or have no core at the moment */
+    uint32_t news;    /* counts events that a thread without the lock, which does not follow, would miss */
+    uint32_t threads; /* using the link: spinning, asleep, or waiting for a core */
     bool led;
-    struct lm_list asynchronous; /* calls */
-    struct lm_list unsent;       /* their requests that wait for room, in order */
+    struct lm_list asynchronous; /* calls and observers */
+    struct lm_list unsent;       /* requests of asynchronous calls that wait for room, in order */
     uint64_t unsent_bytes;
-    bool pump_missed;           /* a pump was told of something while a thread led */
-    struct lm_list pumps;       /* the loops that lead when no thread does */
-    bool large_turn;            /* a large message is being put in, in pieces */
+    bool pump_missed;           /* a pump was called while a thread led */
+    struct lm_list pumps;       /* of the run loops that lead when no thread does */
+    bool large_turn;            /* a large message is being put, in pieces */
     bool given_up;              /* cut by this side: the service still gets what is in the ring */
-    bool ended;                 /* the process ends, and has seen to it; guarded by the process's lock */
-    bool calls_stay;            /* likewise: what is left goes to the next link without its calls */
-    kern_return_t refusal;      /* what the service said instead of a welcome, or when it sent us away */
-    bool told_welcome;          /* to whoever waits for it */
+    bool ended;                 /* the ending process has handled this link; guarded by the process's lock */
+    bool calls_stay;            /* likewise: the next link gets the one-way messages without the calls */
+    kern_return_t refusal;      /* the status of the service's refusal; 0: none */
+    bool told_welcome;          /* the waiters have been told of the welcome */
     bool wary;                  /* nothing is sent before the welcome, */
-    int64_t wary_until;         /* or this time; lm_link_beware says why */
-    LMServiceVersions versions; /* what the service said of them; highest is 0 before that */
+    int64_t wary_until;         /* or before this time; see lm_link_beware */
+    LMServiceVersions versions; /* as the service reported them; highest is 0 before that */
     struct lm_credentials service;
     struct lm_incoming incoming;
-    uint64_t lived_at;   /* when the kernel last said that the service lives, in ticks */
-    struct lm_spin spin; /* of threads that wait */
+    uint64_t lived_at;   /* when the kernel last reported that the service lives, in ticks */
+    struct lm_spin spin; /* of waiting threads */
 };
 
 LM_INTERNAL void lm_link_lock(struct lm_link *link)
@@ -129,7 +130,7 @@ LM_INTERNAL bool lm_link_is_cut(const struct lm_link *link)
     return lm_load_relaxed(&link->channel.cut);
 }
 
-/* The service has let us in, and said what it accepts. */
+/* Returns whether the service has accepted this process and set its limits. */
 LM_INTERNAL bool lm_link_welcomed(const struct lm_link *link)
 {
     return lm_load_ordered(&link->channel.memory->welcomed);
@@ -146,7 +147,7 @@ LM_INTERNAL void lm_follower_wake(struct lm_follower *follower)
         lm_sys_futex_wake(&follower->woken, 1);
 }
 
-/* Wakes those that wait for something other than a reply; all of them when the link is cut. */
+/* Wakes the followers that wait for something other than a reply; all followers if the link is cut. */
 LM_INTERNAL void lm_link_wake_followers(struct lm_link *link)
 {
     link->news++;
@@ -172,7 +173,7 @@ LM_INTERNAL void lm_call_fail(struct lm_call *call, int error)
     lm_call_end(call, LM_CALL_FAILED);
 }
 
-/* Has asynchronous calls and observers look: the link is cut, or was let in. */
+/* Reports to asynchronous calls and observers that the link was cut or welcomed. */
 LM_INTERNAL void lm_link_tell_asynchronous(struct lm_link *link)
 {
     for (struct lm_list *l = lm_list_first(&link->asynchronous); l; l = lm_list_next(&link->asynchronous, l)) {
@@ -183,14 +184,14 @@ LM_INTERNAL void lm_link_tell_asynchronous(struct lm_link *link)
 
 /* --- Replies --- */
 
-/* The call a frame is for; NULL if it has been given up: the reply is late, and dropped. */
+/* Returns the call that a frame is for. NULL: the caller gave it up; the reply is late and is dropped. */
 LM_INTERNAL struct lm_call *lm_link_call_of(struct lm_link *link, const struct lm_frame *frame)
 {
     struct lm_entry *entry = lm_table_find(&link->calls, frame->token, 0);
     return entry ? (struct lm_call *)entry->object : NULL;
 }
 
-/* Where the call's reply goes; NULL if there is no memory. */
+/* Returns the call's place for the reply, or NULL if memory runs out. */
 LM_INTERNAL LMMessage *lm_call_message(struct lm_call *call)
 {
     if (!call->response) {
@@ -201,8 +202,8 @@ LM_INTERNAL LMMessage *lm_call_message(struct lm_call *call)
     return call->response ? &call->response->message : NULL;
 }
 
-/* A frame of a reply. Without memory for it the call fails, but a segment that can't be mapped ends the link. What is
- * not the reply's stays in the parcel. */
+/* Receives a frame of a reply. If there is no memory for the reply, the call fails; if a segment cannot be mapped, the
+ * link ends. Descriptors that the reply does not take stay in the parcel. */
 LM_INTERNAL int lm_link_receive_reply(struct lm_link *link, const struct lm_frame *frame, struct lm_parcel **parcel)
 {
     struct lm_call *call = lm_link_call_of(link, frame);
@@ -222,7 +223,7 @@ LM_INTERNAL int lm_link_receive_reply(struct lm_link *link, const struct lm_fram
     return 0;
 }
 
-/* A frame that ends the call without a message. */
+/* Receives a frame that ends the call without a message. */
 LM_INTERNAL void lm_link_receive_end(struct lm_link *link, const struct lm_frame *frame)
 {
     struct lm_call *call = lm_link_call_of(link, frame);
@@ -251,7 +252,7 @@ LM_INTERNAL int lm_link_receive(struct lm_link *link, const struct lm_frame *fra
     }
 }
 
-/* The same for a frame whose descriptors come by the socket. Without room for them the call fails. */
+/* Receives a frame whose descriptors come through the socket. If there is no room for them, the call fails. */
 LM_SETUP int lm_link_receive_with_descriptors(struct lm_link *link, const struct lm_frame *frame)
 {
     struct lm_parcel *parcel = NULL;
@@ -265,8 +266,8 @@ LM_SETUP int lm_link_receive_with_descriptors(struct lm_link *link, const struct
     return result;
 }
 
-/* Hands out the replies that have come, but for what a flood brings: the deadline must be looked at. -EPROTO: the
- * service is not to be trusted with anything more. */
+/* Delivers the replies that have arrived, at most LM_COLLECT_MAX frames, so that a flood does not hide the deadline.
+ * Negative: the link must end. */
 LM_INTERNAL int lm_link_collect(struct lm_link *link)
 {
     struct lm_consumer *in = &link->channel.in;
@@ -278,7 +279,7 @@ LM_INTERNAL int lm_link_collect(struct lm_link *link)
         if (result <= 0)
             break;
         if (frame.descriptors && link->led)
-            break; /* the socket is the leader's to read, and has woken it */
+            break; /* only the leader reads the socket; the parcel has woken it */
         result =
             frame.descriptors ? lm_link_receive_with_descriptors(link, &frame) : lm_link_receive(link, &frame, &none);
         if (result < 0)
@@ -290,7 +291,7 @@ LM_INTERNAL int lm_link_collect(struct lm_link *link)
     return result;
 }
 
-/* Takes the pumps off their loops. */
+/* Removes the pumps from their run loops. */
 LM_SETUP void lm_link_stop_pumps(struct lm_link *link)
 {
     struct lm_list *first;
@@ -302,7 +303,7 @@ LM_SETUP void lm_link_stop_pumps(struct lm_link *link)
     }
 }
 
-/* A record of the service, as much of it as is known; a refusal says why it sends us away. */
+/* A record from the service, up to the fields that are known. A refusal gives the reason. */
 union lm_record {
     struct lm_refusal refusal;
     char bytes[sizeof(struct lm_refusal)];
@@ -319,7 +320,7 @@ LM_COLD void lm_log_service_versions(const struct lm_link *link)
            LM_PROTOCOL_HIGHEST, LM_FEATURES_KNOWN);
 }
 
-/* A service that can't be talked to. */
+/* Records that the service's versions or features do not match this process's. */
 LM_SETUP void lm_link_find_incompatible(struct lm_link *link)
 {
     link->refusal = LM_INCOMPATIBLE_VERSION;
@@ -338,7 +339,8 @@ LM_SETUP void lm_link_note_versions(struct lm_link *link, const struct lm_refusa
     link->versions = versions;
 }
 
-/* Only what a service may say here is believed: other numbers would tell the caller that its message was taken. */
+/* Reads a refusal, if the record is one. Only these statuses are accepted: others would tell the caller that its
+ * message was taken. */
 LM_INTERNAL void lm_link_read_refusal(struct lm_link *link, const union lm_record *record, long length)
 {
     if (length < (long)sizeof record->refusal)
@@ -354,7 +356,7 @@ LM_INTERNAL void lm_link_read_refusal(struct lm_link *link, const union lm_recor
         link->refusal = (kern_return_t)status;
 }
 
-/* What the service had to say before it left, if nobody else reads it: bells, and perhaps a refusal. */
+/* Reads the records that the service left, bells and perhaps a refusal, unless a leader reads the socket. */
 LM_SETUP void lm_link_read_last_records(struct lm_link *link)
 {
     union lm_record record;
@@ -366,7 +368,7 @@ LM_SETUP void lm_link_read_last_records(struct lm_link *link)
     }
 }
 
-/* Ends the link. Replies that the service left are handed out first; then everybody wakes and finds it cut. */
+/* Ends the link: delivers the replies that the service left, then wakes all waiters, who find the link cut. */
 LM_SETUP void lm_link_die(struct lm_link *link)
 {
     if (lm_link_is_cut(link))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a dead link keeps, and how its successor takes it over: one-way messages, and asynchronous calls, whose sends
- * have returned and which the dead service had not taken.
+ * Moves from a dead link to the next one what the dead service had not taken and whose sends have returned: one-way
+ * messages and asynchronous calls.
  */
 #include "../../LightMessaging.h"
 
@@ -10,21 +10,21 @@
 
 #include "link_wait.h"
 
-/* Whose sender does not wait for it to be taken. */
+/* Returns whether the frame is a one-way message whose sender does not wait until it is taken. */
 LM_INTERNAL bool lm_frame_is_whole_one_way(const struct lm_frame *frame)
 {
     return frame->kind == LM_FRAME_MESSAGE && frame->token == 0 && frame->total == frame->length &&
            frame->descriptors == 0;
 }
 
-/* Whether that is a message that the service has not taken, and that the next link takes over from this one. */
+/* Returns whether the frame is a one-way message that the service has not taken, and that moves to the next link. */
 LM_SETUP bool lm_link_keeps_frame(const struct lm_consumer *rest, const struct lm_frame *frame)
 {
     return lm_frame_is_whole_one_way(frame) &&
            lm_load_relaxed(&lm_ring_frame(&rest->ring, rest->head)->state) == LM_FRAME_READY;
 }
 
-/* Whether there are such messages. A service that has sent us away is sent none again. */
+/* Returns whether the link has such messages. Nothing moves from a service that refused this process. */
 LM_SETUP bool lm_link_keeps_messages(struct lm_link *link)
 {
     struct lm_ring_words words;
@@ -37,7 +37,7 @@ LM_SETUP bool lm_link_keeps_messages(struct lm_link *link)
     return rest.head != rest.tail;
 }
 
-/* Gives a dead link's call to another link, which knows it by another token. Both links' locks. */
+/* Moves a call from a dead link to another, where it has another token. Both links' locks are held. */
 LM_SETUP void lm_link_adopt(struct lm_link *link, struct lm_link *dead, struct lm_call *call, uint32_t token)
 {
     lm_table_remove(&dead->calls, lm_table_find(&dead->calls, call->request->out.token, 0));
@@ -51,8 +51,8 @@ LM_SETUP void lm_link_adopt(struct lm_link *link, struct lm_link *dead, struct l
     call->moved(call, link);
 }
 
-/* Where a request goes that the dead service did not take: into the ring if it is whole, else to the end of the
- * line. */
+/* Sends a request that the dead service did not take. A whole frame goes into the ring; without `payload`, the request
+ * goes to the end of the queue. */
 LM_SETUP void lm_link_resend(struct lm_link *link, struct lm_request *request, struct lm_frame *frame,
                              const unsigned char *payload)
 {
@@ -67,7 +67,7 @@ LM_SETUP void lm_link_resend(struct lm_link *link, struct lm_request *request, s
     lm_producer_put(&link->channel.out, frame, payload);
 }
 
-/* A token of `link` for a dead link's call that may go over to it, which is held from then on. 0: it stays. */
+/* Holds a dead link's call that may move, and returns its token on `link`. 0: it does not move. */
 LM_SETUP uint32_t lm_link_invite(struct lm_link *link, struct lm_link *dead, struct lm_call *call)
 {
     if (!call->hold_to_move(call, dead, link))
@@ -78,7 +78,7 @@ LM_SETUP uint32_t lm_link_invite(struct lm_link *link, struct lm_link *dead, str
     return token;
 }
 
-/* Moves an asynchronous call whose last frame is in the dead ring, unless the dead service had taken it. */
+/* Moves an asynchronous call whose last frame is in the dead ring, unless the dead service has taken it. */
 LM_SETUP void lm_link_move_call(struct lm_link *link, struct lm_link *dead, struct lm_consumer *rest,
                                 struct lm_frame *frame, unsigned char *payload)
 {
@@ -98,13 +98,14 @@ LM_SETUP void lm_link_move_call(struct lm_link *link, struct lm_link *dead, stru
     lm_link_resend(link, call->request, frame, whole ? payload : NULL);
 }
 
-/* Whether it is a call's last frame. */
+/* Returns whether this is a call's last frame. */
 LM_INTERNAL bool lm_frame_ends_call(const struct lm_frame *frame)
 {
     return (frame->kind == LM_FRAME_MESSAGE || frame->kind == LM_FRAME_LENT) && frame->token;
 }
 
-/* Moves what is left in the dead link's ring; room is there, `payload` holds any frame's. With both locks. */
+/* Moves what is left in the dead link's ring. The caller has reserved the room, and `payload` holds any frame's. Both
+ * locks are held. */
 LM_SETUP void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsigned char *payload)
 {
     struct lm_ring_words words;
@@ -122,7 +123,7 @@ LM_SETUP void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsi
     lm_producer_publish(&link->channel.out);
 }
 
-/* Moves those who stand in the dead link's line. With both locks. */
+/* Moves the dead link's queue. Both locks are held. */
 LM_SETUP void lm_link_move_line(struct lm_link *link, struct lm_link *dead)
 {
     struct lm_list *next;
@@ -139,10 +140,9 @@ LM_SETUP void lm_link_move_line(struct lm_link *link, struct lm_link *dead)
 }
 
 /*
- * Takes over what the service of a link that is cut has left untaken, in order, into a fresh ring, which is as large:
- * one-way messages, and, unless the process ends, asynchronous calls, whose sends have returned likewise. Should that
- * service live, since the link was given up, the exchange of C4 decides whose a message is. -ENOMEM: all of it is still
- * the dead link's.
+ * Takes over, in order, what the service of a cut link has not taken. The new ring is empty and as large as the old
+ * one. One-way messages move, and, unless the process is ending, asynchronous calls. If the link was given up and its
+ * service lives, the exchange of C4 decides which of the two has a message. -ENOMEM: nothing has moved.
  */
 LM_SETUP int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
 {

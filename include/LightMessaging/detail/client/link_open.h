@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How a link comes and goes: found by name or opened; given up; forgotten in a forked child; and the process's end. */
+/* The life of a link: found by name or opened; given up; forgotten in a forked child; and what happens when the process
+ * ends. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_LINK_OPEN_H
@@ -13,14 +14,14 @@ LM_SETUP void lm_link_destroy(struct lm_object *object)
     struct lm_link *link = LM_CONTAINER(object, struct lm_link, object);
     lm_process_lock();
     lm_list_remove(&link->in_all);
-    lm_sys_close(&link->channel.socket); /* a fork finds it listed or closed */
+    lm_sys_close(&link->channel.socket); /* a fork finds the link listed or its socket closed */
     lm_process_unlock();
     lm_channel_deinit(&link->channel);
     lm_table_deinit(&link->calls);
     free(link);
 }
 
-/* Takes the link out of the process's list. Without the link's lock. */
+/* Removes the link from the process's list. Called without the link's lock. */
 LM_SETUP void lm_link_unlist(struct lm_link *link)
 {
     lm_process_lock();
@@ -32,8 +33,8 @@ LM_SETUP void lm_link_unlist(struct lm_link *link)
 }
 
 /*
- * mach_port_deallocate on the link's port. Messages that the service has not taken stay, without a descriptor: it still
- * gets them, or if it dies before, its successor does. Without the lock.
+ * Handles mach_port_deallocate on the link's port. Messages that the service has not taken stay in the ring, without a
+ * descriptor: the service still gets them; if it dies before, its successor does. Called without the lock.
  */
 LM_SETUP void lm_link_deallocated(struct lm_object *object, uint32_t detail)
 {
@@ -76,7 +77,7 @@ LM_SETUP bool lm_links_hold(void)
     return true;
 }
 
-/* In a forked child, whose loops forget them too. */
+/* Forgets the pumps in a forked child, whose run loops forget them too. */
 LM_SETUP void lm_link_forget_pumps(struct lm_link *link)
 {
     struct lm_list *first;
@@ -86,7 +87,7 @@ LM_SETUP void lm_link_forget_pumps(struct lm_link *link)
     }
 }
 
-/* The socket and the memory go, what else there is stays unused. */
+/* Gives up the socket and the memory; the rest stays unused. */
 LM_SETUP void lm_link_forget(struct lm_link *link)
 {
     bool listed = lm_list_contains(&link->in_process);
@@ -102,7 +103,7 @@ LM_SETUP void lm_link_forget(struct lm_link *link)
         lm_release(&link->object);
 }
 
-/* In a forked child. Threads of the parent may have held references, which nobody gives up here. */
+/* Forgets all links in a forked child. References that the parent's other threads held are never released here. */
 LM_SETUP void lm_links_forget(void)
 {
     struct lm_list *links = &lm_clients.all_links, *first;
@@ -119,7 +120,7 @@ LM_SETUP void lm_links_forget(void)
 
 LM_SETUP void lm_links_end(void);
 
-/* A fork, and the process's end, know the link from here on. */
+/* Makes the link known to fork and to the process's end. */
 LM_SETUP void lm_link_enlist(struct lm_link *link)
 {
     const struct lm_fork_part part = {lm_links_hold, lm_links_resume, lm_links_forget};
@@ -146,7 +147,7 @@ LM_SETUP struct lm_link *lm_link_create(const char *name)
     return link;
 }
 
-/* What the process has set for channels opened from now on. */
+/* Applies the process's settings for channels opened from now on. */
 LM_SETUP void lm_link_configure(struct lm_link *link)
 {
     lm_process_lock();
@@ -156,7 +157,7 @@ LM_SETUP void lm_link_configure(struct lm_link *link)
     lm_process_unlock();
 }
 
-/* H1 to H3. The memory is there before the service hears of us, so that it is woken once. */
+/* H1 to H3. The memory is mapped before the service is contacted, so that the service is woken only once. */
 LM_SETUP int lm_link_greet(struct lm_link *link, int64_t deadline)
 {
     int memory;
@@ -172,11 +173,11 @@ LM_SETUP int lm_link_greet(struct lm_link *link, int64_t deadline)
     return result;
 }
 
-/* Connects a link that nobody else uses yet. */
+/* Connects a link that no other thread uses yet. */
 LM_SETUP int lm_link_connect(struct lm_link *link, int64_t deadline)
 {
     lm_link_configure(link);
-    lm_link_lock(link); /* so that a fork finds the socket here, or none */
+    lm_link_lock(link); /* for a fork, which finds the socket here or none */
     int result = link->channel.socket = lm_sys_socket(0);
     lm_link_unlock(link);
     result = result < 0 ? lm_offer_told(link->name, result) : lm_link_greet(link, deadline);
@@ -186,7 +187,7 @@ LM_SETUP int lm_link_connect(struct lm_link *link, int64_t deadline)
     return link->port ? 0 : -ENOMEM;
 }
 
-/* With the process's lock: the link of that name, NULL if there is none. */
+/* Returns the link of that name, or NULL. Called with the process's lock held. */
 LM_SETUP struct lm_link *lm_link_listed(const char *name)
 {
     struct lm_list *links = &lm_clients.links;
@@ -198,8 +199,8 @@ LM_SETUP struct lm_link *lm_link_listed(const char *name)
     return NULL;
 }
 
-/* With the process's lock: puts `fresh` (with a reference for the list) in the place of `old`, either of which may be
- * NULL. */
+/* Replaces `old` in the list by `fresh`, which comes with a reference for the list; either may be NULL. Called with the
+ * process's lock held. */
 LM_SETUP void lm_link_replace(struct lm_link *old, struct lm_link *fresh)
 {
     if (old)
@@ -208,7 +209,7 @@ LM_SETUP void lm_link_replace(struct lm_link *old, struct lm_link *fresh)
         lm_list_append(&lm_clients.links, &fresh->in_process);
 }
 
-/* Makes the link's outcome known to the threads that wait for it, and gives up what it replaces. */
+/* Tells the threads that wait for the link its outcome, and gives up the link that it replaces. */
 LM_SETUP void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool opened)
 {
     lm_process_lock();
@@ -225,14 +226,15 @@ LM_SETUP void lm_link_settle(struct lm_link *link, struct lm_link *dead, bool op
     }
 }
 
-/* Nanoseconds in which the kernel closes all sockets of a dead process, also if it had 10,000 clients; untuned. */
+/* Nanoseconds: long enough for the kernel to close all sockets of a dead process, even one with 10,000 clients;
+ * untuned. */
 #define LM_LAST_SOCKET 200000000
 
 /*
- * Nothing is to be sent before the welcome if the service has sent us away before; or if it is the process that seems
- * to have died, since the kernel closes the sockets of a dead process one after another, and its listener may still be
- * there. It may also be a launcher, which holds the socket for the next service, or a process that has stopped its
- * service and started it again; so that is waited for only so long.
+ * Makes the link wary if the service refused this process before, or if the listener is the process that seems to have
+ * died: the kernel closes the sockets of a dead process one after another, and the listener may still be open. A wary
+ * link sends nothing before the welcome. In the second case the wait is short, because the socket's owner may also be a
+ * launcher, which holds it for the next service, or a process that has stopped its service and started it again.
  */
 LM_SETUP void lm_link_beware(struct lm_link *link, struct lm_link *dead)
 {
@@ -243,7 +245,7 @@ LM_SETUP void lm_link_beware(struct lm_link *link, struct lm_link *dead)
     lm_link_unlock(dead);
 }
 
-/* Opens a listed link. On failure `dead` is back in its place, with the messages it keeps. */
+/* Opens a listed link. On failure `dead` is listed again, with the messages that it keeps. */
 LM_SETUP int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t deadline)
 {
     int result = lm_link_connect(link, deadline);
@@ -257,7 +259,8 @@ LM_SETUP int lm_link_open(struct lm_link *link, struct lm_link *dead, int64_t de
     return result;
 }
 
-/* One attempt at the link of that name, with a reference for the caller: 1 got it, 0 look again. Without any lock. */
+/* Tries once to get the link of that name, with a reference for the caller. 1: got it; 0: try again. Called without any
+ * lock. */
 LM_SETUP int lm_link_try(const char *name, int64_t deadline, struct lm_link **found)
 {
     struct lm_link *fresh = lm_link_create(name);
@@ -289,7 +292,7 @@ LM_SETUP int lm_link_try(const char *name, int64_t deadline, struct lm_link **fo
     return lm_deadline_left(deadline) == 0 ? -ETIMEDOUT : 0;
 }
 
-/* The link of a valid name, opened if need be, with a reference for the caller. Without any lock. */
+/* Gets the link of a valid name, opening it if necessary, with a reference for the caller. Called without any lock. */
 LM_SETUP int lm_link_get(const char *name, int64_t deadline, struct lm_link **link)
 {
     int result;
@@ -302,12 +305,12 @@ LM_SETUP int lm_link_get(const char *name, int64_t deadline, struct lm_link **li
 /*
  * --- The process's end ---
  *
- * In good order, by `exit` or a return from `main`: one-way messages that the service has not taken go to its
- * successor, if there is one, since nobody will use the connection again. Should a signal handler have called `exit`,
- * it may have interrupted a thread that holds a lock, so locks are only tried for, and no run loop is touched.
+ * At `exit` or a return from `main`, one-way messages that a dead service has not taken go to its successor, if there
+ * is one, because no connection will be used again. `exit` may have been called by a signal handler that interrupted a
+ * thread with a lock, so locks are only tried, and no run loop is touched.
  */
 
-/* Nanoseconds that the end may be held up, by a successor that has no room for a connection, and by a lock. */
+/* Nanoseconds that the end may be delayed, by a successor without room for a connection, and by a lock. */
 #define LM_END_TIMEOUT      500000000
 #define LM_END_LOCK_TIMEOUT 50000000
 
@@ -322,7 +325,8 @@ LM_SETUP bool lm_lock_in_time(pthread_mutex_t *lock)
     return true;
 }
 
-/* A link that the end has not seen to, with a reference, and whether it is being opened; NULL: none is left. */
+/* Returns the next link that the end has not handled, with a reference, and whether it is being opened. NULL: none is
+ * left. */
 LM_SETUP struct lm_link *lm_links_next_to_end(bool *opening)
 {
     struct lm_link *found = NULL;
@@ -343,7 +347,7 @@ LM_SETUP struct lm_link *lm_links_next_to_end(bool *opening)
     return found;
 }
 
-/* Whether the link has messages for a successor. If so it is cut, so that it is replaced. */
+/* Returns whether the link has messages for a successor. If so, cuts it, so that it is replaced. */
 LM_SETUP bool lm_link_prepare_end(struct lm_link *link)
 {
     if (!lm_lock_in_time(&link->channel.lock))
@@ -357,7 +361,7 @@ LM_SETUP bool lm_link_prepare_end(struct lm_link *link)
     return keeps;
 }
 
-/* Has the successor take over what is kept for the name. -EPIPE: it was dead itself. */
+/* Has the successor take over what is kept for the name. -EPIPE: the successor has died too. */
 LM_SETUP int lm_link_bequeath(const char *name, int64_t deadline)
 {
     struct lm_link *successor;
@@ -375,7 +379,7 @@ LM_SETUP int lm_link_bequeath(const char *name, int64_t deadline)
     return result;
 }
 
-/* The process's `end`. */
+/* Runs when the process ends. */
 LM_SETUP void lm_links_end(void)
 {
     int64_t deadline = lm_now() + LM_END_TIMEOUT;

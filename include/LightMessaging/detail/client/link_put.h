@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests into a link's ring, as far as there is room: nothing here waits. What asynchronous calls can't put in yet
- * stands in line, in the order of their sends; threads that send stand behind it. Locks and results as in link.h.
+ * Puts requests into a link's ring as far as there is room; nothing here waits. Requests of asynchronous calls that do
+ * not fit are queued in the order of their sends; threads that send wait behind that queue. Locks and results are as in
+ * link.h.
  */
 #include "../../LightMessaging.h"
 
@@ -11,32 +12,32 @@
 #include "../channel/outgoing.h"
 #include "link.h"
 
-/* Room that a request leaves behind itself, for an abort. */
+/* Room that each request leaves in the ring for an abort. */
 #define LM_REQUEST_SPARE LM_FRAME_ALIGN
 
 struct lm_request {
-    struct lm_outgoing out; /* whole if it can be, unless its thread waits: a service's successor gets what is whole */
+    struct lm_outgoing out; /* in one frame if possible, unless its thread waits: a whole frame can go to a successor */
     int64_t deadline;
-    bool has_reply_timeout;  /* once it is put in, a call waits this long instead: CFMessagePort's second timeout */
+    bool has_reply_timeout;  /* once queued, a call waits this long instead: CFMessagePort's second timeout */
     int64_t reply_timeout;   /* nanoseconds, or LM_FOREVER */
-    bool queued;             /* all of it is in the ring */
-    bool service_lived;      /* after the send began: the kernel said so */
-    bool taken;              /* it can't be had back: the service has it, or had */
-    struct lm_call *call;    /* whose it is; NULL: a one-way message's */
-    struct lm_object *owner; /* of an asynchronous one, which may end while the lock is given up */
+    bool queued;             /* the ring has all of it */
+    bool service_lived;      /* the kernel reported this after the send began */
+    bool taken;              /* the service has or had it; it cannot be withdrawn */
+    struct lm_call *call;    /* NULL: a one-way message */
+    struct lm_object *owner; /* the asynchronous call, which may end while the lock is given up; else NULL */
     struct lm_list in_unsent;
     int interrupt;             /* a descriptor that ends the wait of the request's thread; -1: none */
-    struct lm_segment *buffer; /* that the message is in; NULL: an ordinary one */
-    struct lm_lease lease;     /* its data, if the buffer is lent */
+    struct lm_segment *buffer; /* holds the message's data; NULL: not a buffer */
+    struct lm_lease lease;     /* the frame's payload, if the buffer is lent */
 };
 
-/* Whether its sender goes on at once. A thread that waits for its answer hears of a death by the socket. */
+/* Returns whether the sender does not wait for the reply. A thread that waits notices a death by the socket. */
 LM_INTERNAL bool lm_request_is_left_alone(const struct lm_request *request)
 {
     return !request->call || request->owner;
 }
 
-/* The kernel was asked at `now`, by a poll or by a bell: what that says of the service. */
+/* Records the kernel's report, of a poll or a bell at `now`, whether the service lives. */
 LM_INTERNAL void lm_link_hear(struct lm_link *link, struct lm_request *request, bool lives, uint64_t now)
 {
     request->service_lived |= lives;
@@ -46,18 +47,16 @@ LM_INTERNAL void lm_link_hear(struct lm_link *link, struct lm_request *request, 
         lm_link_die(link);
 }
 
-/* Whether the kernel's last answer still counts: for less time than a successor needs to take the name. A question
- * takes as long as four messages. */
+/* Returns whether the kernel's last report still counts: for less time than a successor needs to take the name. */
 LM_INTERNAL bool lm_link_lived_just_now(const struct lm_link *link, uint64_t now)
 {
     return now - link->lived_at < lm_ticks_few();
 }
 
 /*
- * Lets the service see what was put, and wakes it if it sleeps. Where nobody will wait, the kernel is asked whether a
- * service that is awake still lives, since no bell tells; but in a stream only once in some 10 us, since a question
- * takes as long as four messages. That is less than a successor needs to take the name. The lock is given up for the
- * system call.
+ * Publishes what was put, and rings if the service sleeps. If the service is awake and no thread will wait, no bell
+ * tells whether it lives, so the kernel is asked: in a stream only once in about 10 us, because the poll takes as long
+ * as four messages. 10 us is less than a successor needs to take the name. The lock is given up for the system call.
  */
 LM_INTERNAL void lm_link_publish(struct lm_link *link, struct lm_request *request)
 {
@@ -76,8 +75,8 @@ LM_INTERNAL void lm_link_publish(struct lm_link *link, struct lm_request *reques
     lm_link_hear(link, request, lives, now);
 }
 
-/* Before a request waits for the first time: a service that is dead now was dead when the send began, or has died while
- * its thread was spinning. Where many threads wait, one question in some 10 us serves all. */
+/* Asks the kernel whether the service lives, before a request's first wait. A service that is dead now was dead when
+ * the send began, or died while the thread was spinning. If many threads wait, one poll in about 10 us serves all. */
 LM_INTERNAL void lm_link_ask_once(struct lm_link *link, struct lm_request *request)
 {
     if (request->service_lived || lm_link_is_cut(link))
@@ -89,7 +88,7 @@ LM_INTERNAL void lm_link_ask_once(struct lm_link *link, struct lm_request *reque
         lm_link_hear(link, request, !lm_sys_hung_up(link->channel.socket), now);
 }
 
-/* Puts a frame that says something about a call, and has room. */
+/* Puts a frame without data about a call. The caller has made sure of the room. */
 LM_SETUP void lm_link_say(struct lm_link *link, uint32_t kind, uint32_t token)
 {
     struct lm_frame frame;
@@ -102,14 +101,14 @@ LM_SETUP void lm_link_say(struct lm_link *link, uint32_t kind, uint32_t token)
         lm_channel_ring_bell(&link->channel);
 }
 
-/* Gives up a request of which parts are in the ring. Whoever put something in has left room for this. */
+/* Aborts a request of which some pieces are in the ring. Each put has left room for the abort. */
 LM_SETUP void lm_link_break_off(struct lm_link *link, const struct lm_request *request)
 {
     if (request->out.sent > 0 && !request->queued && !lm_link_is_cut(link))
         lm_link_say(link, LM_FRAME_ABORT, request->out.token);
 }
 
-/* Tells the service that nobody waits for an answer any more, if there is room: late ones need not come. */
+/* Tells the service that the caller has stopped waiting, if there is room: the reply need not be sent. */
 LM_SETUP void lm_link_give_up(struct lm_link *link, uint32_t token)
 {
     if (!lm_link_is_cut(link) &&
@@ -117,14 +116,14 @@ LM_SETUP void lm_link_give_up(struct lm_link *link, uint32_t token)
         lm_link_say(link, LM_FRAME_GIVEN_UP, token);
 }
 
-/* Whether the buffer itself goes, rather than a copy. */
+/* Returns whether the buffer itself is sent, not a copy. */
 LM_INTERNAL bool lm_request_is_lent(const struct lm_request *request)
 {
     return request->out.kind == LM_FRAME_LENT;
 }
 
-/* Makes the request ready for a link: lends its buffer if that is one of the link's, and there is room for its memory
- * among the descriptors; else its data are to be copied. With the lock. */
+/* Prepares a request in a buffer for a link. The buffer is lent if it belongs to the link and there is room for its
+ * memory among the descriptors; else its data are copied. */
 LM_INTERNAL void lm_request_load_buffer(struct lm_request *request, const struct lm_link *link)
 {
     struct lm_segment *buffer = request->buffer;
@@ -137,7 +136,7 @@ LM_INTERNAL void lm_request_load_buffer(struct lm_request *request, const struct
         request->lease = lm_segment_lend(buffer);
 }
 
-/* The same for any request. Without the lock. */
+/* Prepares any request for a link. Called without the lock. */
 LM_INTERNAL void lm_request_load(struct lm_request *request, struct lm_link *link)
 {
     request->queued = request->service_lived = false;
@@ -153,11 +152,11 @@ LM_INTERNAL void lm_link_show(struct lm_link *link, struct lm_request *request, 
 {
     request->queued = last;
     if (lm_request_is_lent(request))
-        lm_sys_close(&request->buffer->memory); /* it has been sent, if it was still here */
+        lm_sys_close(&request->buffer->memory); /* it was sent, unless the service had it before */
     lm_link_publish(link, request);
 }
 
-/* --- The line of asynchronous calls --- */
+/* --- The queue of asynchronous calls --- */
 
 LM_INTERNAL void lm_link_stand_in_line(struct lm_link *link, struct lm_request *request)
 {
@@ -169,10 +168,10 @@ LM_INTERNAL void lm_link_leave_line(struct lm_link *link, struct lm_request *req
 {
     lm_list_remove(&request->in_unsent);
     link->unsent_bytes -= request->out.length;
-    lm_link_wake_followers(link); /* who stands behind it */
+    lm_link_wake_followers(link); /* those that wait behind it */
 }
 
-/* Takes a request that will not be sent any more out of the line, if it stands there. */
+/* Removes a request that will not be sent from the queue. Idempotent. */
 LM_INTERNAL void lm_link_abandon(struct lm_link *link, struct lm_request *request)
 {
     if (!lm_list_contains(&request->in_unsent))
@@ -183,7 +182,7 @@ LM_INTERNAL void lm_link_abandon(struct lm_link *link, struct lm_request *reques
     lm_link_leave_line(link, request);
 }
 
-/* Whether the service's limits are known, and allow it. 1: go on; 0: not yet; -EMSGSIZE. */
+/* Returns whether the service's limits permit the request to begin. 1: yes; 0: not yet; -EMSGSIZE: never. */
 LM_INTERNAL int lm_link_may_begin(struct lm_link *link, const struct lm_request *request)
 {
     bool large = lm_outgoing_is_large(&request->out);
@@ -197,7 +196,7 @@ LM_INTERNAL int lm_link_may_begin(struct lm_link *link, const struct lm_request 
     return !(large && link->large_turn);
 }
 
-/* The next part of the first in line. 1: it was put; 0: it has to wait; else it can't be sent. */
+/* Puts the next part of the first request in the queue. 1: put; 0: it must wait; negative: it cannot be sent. */
 LM_INTERNAL int lm_link_put_next(struct lm_link *link, struct lm_request *request)
 {
     int result = lm_link_may_begin(link, request);
@@ -217,7 +216,7 @@ LM_INTERNAL int lm_link_put_next(struct lm_link *link, struct lm_request *reques
     return 1;
 }
 
-/* Puts what stands in line, as far as there is room. The lock is given up meanwhile. */
+/* Puts the queue as far as there is room. Gives up the lock meanwhile. */
 LM_INTERNAL void lm_link_put_unsent(struct lm_link *link)
 {
     struct lm_list *first;

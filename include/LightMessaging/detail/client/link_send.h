@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests of threads, which wait for room, for the service's limits, and for their turn. Locks and results as in
- * link.h. */
+/* Sends requests of threads, which wait for room, for the service's limits, and for their turn. Locks and results are
+ * as in link.h. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_LINK_SEND_H
@@ -19,7 +19,7 @@ LM_INTERNAL int lm_link_wait_room(struct lm_link *link, struct lm_request *reque
     return room < 0 ? room : 0;
 }
 
-/* The next part: put, once there is room. 0, or why it can't be. */
+/* Puts the next part, once there is room. */
 LM_INTERNAL int lm_link_try_put(struct lm_link *link, struct lm_request *request)
 {
     for (;;) {
@@ -37,7 +37,7 @@ LM_INTERNAL int lm_link_try_put(struct lm_link *link, struct lm_request *request
     }
 }
 
-/* The same; a service that can't be talked to is given up. */
+/* Puts the next part; ends the link if the service is dead or broke the protocol. */
 LM_INTERNAL int lm_link_put(struct lm_link *link, struct lm_request *request)
 {
     int result = lm_link_try_put(link, request);
@@ -56,7 +56,8 @@ LM_INTERNAL int lm_link_wait_welcome(struct lm_link *link, struct lm_request *re
     return result == 0 && lm_link_is_cut(link) ? -EPIPE : result;
 }
 
-/* Waits until there is no reason to be wary. Only a service that has sent us away may use the request's time up. */
+/* Waits until the link need not be wary. A timeout is an error only if the service has refused this process; otherwise
+ * the request is sent without the welcome. */
 LM_INTERNAL int lm_link_wait_until_trusted(struct lm_link *link, struct lm_request *request)
 {
     bool for_ever = link->wary_until == LM_FOREVER;
@@ -69,7 +70,7 @@ LM_INTERNAL int lm_link_wait_until_trusted(struct lm_link *link, struct lm_reque
     return result;
 }
 
-/* Waits until no asynchronous call, whose send has returned, stands before us. */
+/* Waits until the queue of asynchronous calls, whose sends have returned, is empty. */
 LM_INTERNAL int lm_link_wait_line(struct lm_link *link, struct lm_request *request)
 {
     int result = 0;
@@ -81,7 +82,7 @@ LM_INTERNAL int lm_link_wait_line(struct lm_link *link, struct lm_request *reque
     return result;
 }
 
-/* Waits for the service's limits, and checks the length against them. */
+/* Waits for the service's limits and checks the length against them. */
 LM_INTERNAL int lm_link_admit(struct lm_link *link, struct lm_request *request)
 {
     int result = lm_link_wait_welcome(link, request, request->deadline);
@@ -90,8 +91,9 @@ LM_INTERNAL int lm_link_admit(struct lm_link *link, struct lm_request *request)
     return request->out.total > lm_load_relaxed(&link->channel.memory->largest_message) ? -EMSGSIZE : 0;
 }
 
-/* The line of asynchronous calls may have the turn, and who is putting it in may have given up the lock just now: only
- * once we have found no room for it ourselves does a bell end our sleep. */
+/* Waits for the turn to put a large message, and takes it. If the queue of asynchronous calls has the turn, this thread
+ * puts the queue's pieces first. Another thread may be doing that and have given up the lock for a moment: a bell ends
+ * this thread's sleep only after it has found no room itself and has announced that. */
 LM_INTERNAL int lm_link_take_turn(struct lm_link *link, struct lm_request *request)
 {
     int result = 0;
@@ -127,14 +129,14 @@ LM_INTERNAL int lm_link_send_large(struct lm_link *link, struct lm_request *requ
     return result;
 }
 
-/* Takes a queued request back. True: it was never taken and never will be. */
+/* Withdraws a queued request. True: the service did not take it and never will. */
 LM_INTERNAL bool lm_link_withdraw(struct lm_link *link, struct lm_request *request)
 {
     request->taken = request->queued && lm_producer_withdraw(&link->channel.out, request->out.position) != 1;
     return !request->taken;
 }
 
-/* Queues the request. After a failure nothing of it will be taken. -EPIPE: the service was dead before. */
+/* Queues the request. After an error the service takes nothing of it. -EPIPE: the service is dead. */
 LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
 {
     int result = link->wary ? lm_link_wait_until_trusted(link, request) : 0;
@@ -146,7 +148,7 @@ LM_INTERNAL int lm_link_send(struct lm_link *link, struct lm_request *request)
         return result;
     request->out.sent = 0;
     if (link->large_turn && request->out.length <= LM_PIECE_MAX)
-        request->out.whole_max = LM_PIECE_MAX; /* it passes between the pieces of another, and does not wait for it */
+        request->out.whole_max = LM_PIECE_MAX; /* passes between the pieces of another message */
     result = lm_outgoing_is_large(&request->out) ? lm_link_send_large(link, request) : lm_link_put(link, request);
     if (result == 0 && lm_link_is_cut(link) && lm_link_withdraw(link, request)) {
         request->queued = false;

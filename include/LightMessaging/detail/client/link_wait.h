@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who waits for a link's socket: one thread leads and the others follow, or, when no thread waits, the run loops of
- * asynchronous calls, each with a pump. Locks and results as in link.h.
+ * Waits for a link's socket: one thread leads and the others follow; if no thread waits, the run loops of asynchronous
+ * calls lead, each with a pump. Locks and results are as in link.h.
  */
 #include "../../LightMessaging.h"
 
@@ -10,16 +10,17 @@
 
 #include "link_put.h"
 
-#define LM_PARCELS_MAX  1024 /* descriptors whose messages have not come: many more than an honest service sends */
-#define LM_FAIR_RECORDS 64   /* read in one go; there are more only if the service rings without need */
+#define LM_PARCELS_MAX  1024 /* descriptors whose messages have not arrived: many more than an honest service sends */
+#define LM_FAIR_RECORDS 64   /* read at a time; there are more only if the service rings without need */
 
-/* Whether the service has let us in, and nobody has been told. Who waits for it must not sleep then: it rings once. */
+/* Returns whether the service has welcomed this process and the waiters have not been told. A thread that waits for the
+ * welcome must not sleep then: the service rings for it only once. */
 LM_INTERNAL bool lm_link_is_newly_welcome(const struct lm_link *link)
 {
     return !link->told_welcome && lm_link_welcomed(link);
 }
 
-/* What the service said with its welcome. It may say that it can't be talked to. */
+/* Stores the versions that came with the welcome, and checks them. */
 LM_SETUP void lm_link_read_welcome(struct lm_link *link)
 {
     const struct lm_memory *memory = link->channel.memory;
@@ -46,7 +47,8 @@ LM_INTERNAL void lm_link_note_welcome(struct lm_link *link)
     lm_link_tell_asynchronous(link);
 }
 
-/* Something may have come, or room been made: whoever finds out sees to all of it, unless the service is `gone`. */
+/* Handles everything that may have changed: replies, room, the welcome. `gone`: the service is dead or broke the
+ * protocol. */
 LM_INTERNAL void lm_link_handle_news(struct lm_link *link, bool gone)
 {
     if (gone || lm_link_collect(link) < 0)
@@ -56,7 +58,7 @@ LM_INTERNAL void lm_link_handle_news(struct lm_link *link, bool gone)
     lm_link_put_unsent(link);
 }
 
-/* What the record that ended the sleep means; `length` as lm_channel_listen returns it. */
+/* Handles the record that ended a sleep; `length` is lm_channel_listen's result. */
 LM_INTERNAL void lm_link_woken(struct lm_link *link, const union lm_record *record, long length)
 {
     lm_link_read_refusal(link, record, length);
@@ -64,17 +66,17 @@ LM_INTERNAL void lm_link_woken(struct lm_link *link, const union lm_record *reco
     lm_link_handle_news(link, !alive || link->channel.parcels_hold > LM_PARCELS_MAX);
 }
 
-/* --- Looking --- */
+/* --- Spinning --- */
 
-/* Whether threads that look would keep each other, or the service, from running. As many as there are cores lose more
- * by giving them away than they win. */
+/* Returns whether spinning threads would keep each other or the service from running. With exactly as many threads as
+ * cores, yielding costs more than it gains. */
 LM_INTERNAL bool lm_link_is_crowded(const struct lm_link *link)
 {
     return link->threads > link->spin.cores;
 }
 
-/* What a waiter looks at: where the peer's indices were when it last had the lock. A copy, since the lines of the
- * channel itself change with every call of another thread. */
+/* What a spinning thread polls: the peer's indices, and their values when the thread last had the lock. A copy, because
+ * other threads' calls keep changing the cache lines of the channel. */
 struct lm_poll {
     struct lm_ring in, out;
     uint32_t replies, room;
@@ -89,7 +91,7 @@ LM_INTERNAL bool lm_poll_has_changed(const struct lm_poll *poll)
            (poll->wants_room && lm_ring_head_moved(&poll->out, poll->room));
 }
 
-/* Looks without a pause, for a moment. */
+/* Polls without a pause, at most `looks` times. */
 LM_INTERNAL bool lm_poll_eagerly(const struct lm_poll *poll, uint32_t looks)
 {
     for (uint32_t i = 0; i < looks; i++)
@@ -98,7 +100,7 @@ LM_INTERNAL bool lm_poll_eagerly(const struct lm_poll *poll, uint32_t looks)
     return false;
 }
 
-/* Looks until something has changed, for `limit` nanoseconds or until the deadline: false. */
+/* Polls with pauses. Returns false after `limit` nanoseconds or at the deadline. */
 LM_INTERNAL bool lm_poll_pausing(const struct lm_poll *poll, int64_t limit, int64_t deadline, int64_t *waited)
 {
     for (int64_t begin = lm_now(), now = begin; now - begin < limit && now < deadline; now = lm_now()) {
@@ -113,8 +115,8 @@ LM_INTERNAL bool lm_poll_pausing(const struct lm_poll *poll, int64_t limit, int6
     return false;
 }
 
-/* The same, giving the core away between two looks. What others compute meanwhile is not charged, but it ends if that
- * takes long: who sleeps instead is preferred when it wakes. */
+/* Polls, yielding the core in between. The time that other threads compute meanwhile is not charged to the limit, but
+ * the spin ends if that takes long: the scheduler prefers a thread that slept when it wakes. */
 LM_INTERNAL bool lm_poll_yielding(const struct lm_poll *poll, int64_t limit, int64_t deadline, int64_t *waited)
 {
     int64_t begin = lm_now();
@@ -130,7 +132,7 @@ LM_INTERNAL bool lm_poll_yielding(const struct lm_poll *poll, int64_t limit, int
     return false;
 }
 
-/* Looks for as long as the spin allows. */
+/* Polls for as long as the spin's settings permit. */
 LM_INTERNAL bool lm_poll_for(const struct lm_poll *poll, const struct lm_spin *spin, int64_t deadline, int64_t *waited)
 {
     uint32_t rest = lm_spin_paused(spin), hold = poll->crowded ? lm_spin_hold(spin) : rest;
@@ -139,8 +141,7 @@ LM_INTERNAL bool lm_poll_for(const struct lm_poll *poll, const struct lm_spin *s
            lm_poll_yielding(poll, rest - hold, deadline, waited);
 }
 
-/* Looks again and again before sleeping, if that pays: true if something has changed. The lock is given up meanwhile.
- */
+/* Spins before a sleep, if that pays. True: something has changed. Gives up the lock meanwhile. */
 LM_INTERNAL bool lm_link_spin(struct lm_link *link, bool wants_room, int64_t deadline)
 {
     if (!lm_spin_pays(&link->spin))
@@ -164,7 +165,8 @@ LM_INTERNAL bool lm_link_spin(struct lm_link *link, bool wants_room, int64_t dea
 
 /* --- Sleeping --- */
 
-/* The record that ended the sleep, or -EAGAIN: the deadline has passed, or the request's descriptor is readable. */
+/* Returns the length of the record that ended the sleep. -EAGAIN: the deadline passed or the request's descriptor is
+ * readable. */
 LM_SETUP long lm_link_listen_interruptibly(struct lm_link *link, const struct lm_request *request,
                                            union lm_record *record, int64_t deadline)
 {
@@ -190,8 +192,8 @@ LM_INTERNAL void lm_link_lead(struct lm_link *link, const struct lm_request *req
     lm_link_woken(link, &record, length);
 }
 
-/* Sleeps until the follower is woken, the deadline passes, or the descriptor is readable. Without an eventfd, for want
- * of descriptors, it looks every millisecond. */
+/* Sleeps until the follower is woken, the deadline passes or the descriptor is readable. If descriptors have run out,
+ * it has no eventfd and polls every millisecond. */
 LM_SETUP void lm_follower_sleep_interruptibly(struct lm_follower *self, int interrupt, int64_t deadline)
 {
     int64_t left = lm_deadline_left(deadline);
@@ -224,13 +226,14 @@ LM_INTERNAL void lm_link_follow(struct lm_link *link, const struct lm_request *r
         call->follower = NULL;
 }
 
-/* Whether the request's descriptor ends its wait. */
+/* Returns whether the request's descriptor ends its wait. */
 LM_INTERNAL bool lm_request_is_interrupted(const struct lm_request *request)
 {
     return request->interrupt >= 0 && lm_sys_readable(request->interrupt);
 }
 
-/* Whether there is anything to wait for: -EPIPE, -ETIMEDOUT. What has come by the deadline has come in time. */
+/* Returns 0 if there is something to wait for, else -EPIPE or -ETIMEDOUT. At the deadline, replies that have arrived
+ * are delivered first: they are in time. */
 LM_INTERNAL int lm_link_check_wait(struct lm_link *link, int64_t deadline)
 {
     if (lm_link_is_cut(link))
@@ -242,8 +245,8 @@ LM_INTERNAL int lm_link_check_wait(struct lm_link *link, int64_t deadline)
     return -ETIMEDOUT;
 }
 
-/* Sleeps until something may have changed for the request, or for its call if it waits for the answer; whoever waits
- * looks again and comes back. */
+/* Sleeps until something may have changed for the request, or for its call if it waits for the reply. The caller checks
+ * its condition again afterwards. */
 LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_request *request, struct lm_call *call, int64_t deadline)
 {
     lm_link_ask_once(link, request);
@@ -263,8 +266,8 @@ LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_request *request, 
     return 0;
 }
 
-/* The same, after spinning for a while if that pays. The lock is given up for that: what the caller waits for may have
- * come, handed out by a thread that found no follower to wake. */
+/* Spins if that pays, and sleeps if nothing has changed. The lock is given up for the spin: meanwhile another thread
+ * may have delivered what the caller waits for and found no follower to wake. `news` shows that. */
 LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_request *request, struct lm_call *call, int64_t deadline)
 {
     int result = lm_link_check_wait(link, deadline);
@@ -274,7 +277,7 @@ LM_INTERNAL int lm_link_wait(struct lm_link *link, struct lm_request *request, s
     return lm_link_sleep(link, request, call, deadline);
 }
 
-/* Whether a thread is putting a large message in, rather than the line of asynchronous calls. */
+/* Returns whether a thread, not the queue of asynchronous calls, has the turn to put a large message. */
 LM_INTERNAL bool lm_link_turn_is_a_threads(const struct lm_link *link)
 {
     struct lm_list *first = lm_list_first(&link->unsent);
@@ -282,8 +285,8 @@ LM_INTERNAL bool lm_link_turn_is_a_threads(const struct lm_link *link)
 }
 
 /*
- * The same for who waits until it may put in a large message, or stands behind one in line. While a thread has the turn
- * it is that thread who wakes us, by our word and not by the socket, and which reads the socket meanwhile.
+ * Waits for the turn to put a large message, or behind such a message in the queue. While a thread has the turn, that
+ * thread wakes this one by its word, not by the socket, and reads the socket meanwhile.
  */
 LM_INTERNAL int lm_link_wait_turn(struct lm_link *link, struct lm_request *request)
 {
@@ -298,7 +301,7 @@ LM_INTERNAL int lm_link_wait_turn(struct lm_link *link, struct lm_request *reque
     return result;
 }
 
-/* A thread is through with the link. One that was given up meanwhile keeps no descriptor. */
+/* Ends a thread's use of the link. The last thread closes the descriptor of a link that was given up. */
 LM_INTERNAL void lm_link_leave(struct lm_link *link)
 {
     link->threads--;
@@ -306,9 +309,9 @@ LM_INTERNAL void lm_link_leave(struct lm_link *link)
         lm_sys_close(&link->channel.socket);
 }
 
-/* --- Handing the lead over --- */
+/* --- Handing over the lead --- */
 
-/* Has the loops look at the link again. */
+/* Has the run loops call their pumps. */
 LM_INTERNAL void lm_link_wake_pumps(struct lm_link *link)
 {
     for (struct lm_list *l = lm_list_first(&link->pumps); l; l = lm_list_next(&link->pumps, l)) {
@@ -317,7 +320,7 @@ LM_INTERNAL void lm_link_wake_pumps(struct lm_link *link)
     }
 }
 
-/* Announces the sleep of the loops: what comes from now on rings. What is there already is their work. */
+/* Announces the run loops' sleep: what arrives from now on rings. They are woken for what is already there. */
 LM_INTERNAL void lm_link_leave_to_pumps(struct lm_link *link)
 {
     lm_link_put_unsent(link);
@@ -329,7 +332,7 @@ LM_INTERNAL void lm_link_leave_to_pumps(struct lm_link *link)
         lm_link_wake_pumps(link);
 }
 
-/* The first follower that can lead. */
+/* Returns the first follower that may lead, or NULL. */
 LM_INTERNAL struct lm_follower *lm_link_successor(struct lm_link *link)
 {
     for (struct lm_list *l = lm_list_first(&link->followers); l; l = lm_list_next(&link->followers, l)) {
@@ -340,7 +343,7 @@ LM_INTERNAL struct lm_follower *lm_link_successor(struct lm_link *link)
     return NULL;
 }
 
-/* Has somebody else lead, if nobody does. Whoever stops waiting calls it. */
+/* Has another thread or the run loops lead, if no thread leads. Called by each thread that stops waiting. */
 LM_INTERNAL void lm_link_hand_over(struct lm_link *link)
 {
     struct lm_follower *successor = lm_link_successor(link);
@@ -361,7 +364,8 @@ LM_SETUP void lm_pump_destroy(struct lm_object *object)
     free(pump);
 }
 
-/* Reads the records that are there, since the loop is told of each only once. True: there may be more than is fair. */
+/* Reads the waiting records, because epoll reports each only once. True: there may be more than is fair to read at a
+ * time. */
 LM_INTERNAL bool lm_link_pump(struct lm_link *link)
 {
     union lm_record record;
@@ -374,7 +378,7 @@ LM_INTERNAL bool lm_link_pump(struct lm_link *link)
     return length >= LM_RECORD_BELL && length <= LM_RECORD_PARCEL;
 }
 
-/* The loop's callback. Pumps that nobody needs any more are taken off. */
+/* The watch's callback. Removes the pumps when no asynchronous call needs them. */
 LM_INTERNAL enum lm_wish lm_pump_ready(struct lm_object *object, uint32_t events)
 {
     struct lm_link *link = LM_CONTAINER(object, struct lm_pump, object)->link;
@@ -397,7 +401,7 @@ LM_INTERNAL bool lm_link_has_pump(const struct lm_link *link, const struct lm_lo
     return false;
 }
 
-/* Has the loop watch the link, once. */
+/* Has the run loop watch the link. Idempotent. */
 LM_INTERNAL int lm_link_add_pump(struct lm_link *link, struct lm_loop *loop)
 {
     if (lm_link_is_cut(link) || lm_link_has_pump(link, loop))

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Observers: told in their run loop when a service goes and when it comes. While it is there an observer stands among
- * the asynchronous calls of the link, which end with it; while it is away, it waits for a new name (presence.h). Its
- * lock is taken before the link's. The loop's thread alone looks; any thread may invalidate it.
+ * Observers: they report in their run loop when a service dies and when it starts. While the service is there, the
+ * observer is among the asynchronous calls of the link, which report the link's end. While it is away, the observer
+ * waits for a new name (presence.h).
+ *
+ * An observer's lock is taken before its link's lock. Only the run loop's thread looks the service up; any thread may
+ * invalidate the observer.
  */
 #include "../../LightMessaging.h"
 
@@ -12,9 +15,7 @@
 #include "connection.h"
 #include "../registry/presence.h"
 
-#define LM_OBSERVER_RETRY                                                                                              \
-    1000000000 /* nanoseconds; when the kernel can't tell, or the service can't be reached now                         \
-                */
+#define LM_OBSERVER_RETRY 1000000000 /* nanoseconds between look-ups that no event triggers */
 
 enum lm_observer_state { LM_SERVICE_UNKNOWN = 0, LM_SERVICE_AWAY, LM_SERVICE_THERE };
 
@@ -22,11 +23,11 @@ struct lm_observer {
     struct lm_object object;
     pthread_mutex_t lock;
     char name[LM_NAME_MAX + 1];
-    uint32_t process_generation; /* in a forked child there is nothing to invalidate */
+    uint32_t process_generation; /* a forked child invalidates nothing */
     bool over;
-    bool patient; /* the service sent us away: not again before something has changed, or some time has passed */
+    bool patient; /* the service refused this process: the next look-up waits for a change or for the timer */
     enum lm_observer_state told;
-    struct lm_call call;  /* never answered */
+    struct lm_call call;  /* never gets a reply */
     struct lm_link *link; /* with a reference; NULL: the service is away */
     int presence;
     struct lm_loop *loop; /* with a reference */
@@ -47,16 +48,16 @@ LM_SETUP void lm_observer_destroy(struct lm_object *object)
     free(observer);
 }
 
-/* The link has died. With its lock. */
+/* Wakes the run loop's thread: the link was cut or welcomed. Called with the link's lock held. */
 LM_SETUP void lm_observer_ended(struct lm_call *call)
 {
     struct lm_observer *observer = LM_CONTAINER(call, struct lm_observer, call);
     lm_watch_wake(&observer->job, observer->loop);
 }
 
-/* --- The two states, with the lock --- */
+/* --- The two states, with the observer's lock held --- */
 
-/* Takes over the reference, whatever becomes of it. */
+/* Takes over the reference to the link, even on failure. */
 LM_SETUP int lm_observer_enter(struct lm_observer *observer, struct lm_link *link)
 {
     lm_link_lock(link);
@@ -92,7 +93,7 @@ LM_SETUP void lm_observer_stop_waiting(struct lm_observer *observer)
     lm_sys_close(&observer->presence);
 }
 
-/* Begins to wait, afresh: what there is to watch may have changed. */
+/* Watches for a new name, with a fresh watch: the folders to watch may have changed. */
 LM_SETUP int lm_observer_wait(struct lm_observer *observer)
 {
     lm_observer_stop_waiting(observer);
@@ -103,7 +104,7 @@ LM_SETUP int lm_observer_wait(struct lm_observer *observer)
     return result < 0 ? result : 0;
 }
 
-/* Looks the service up, waiting for its name from before that on. */
+/* Looks the service up. The watch for its name begins before that, so no start is missed. */
 LM_SETUP void lm_observer_seek(struct lm_observer *observer)
 {
     struct lm_link *link = NULL;
@@ -117,9 +118,9 @@ LM_SETUP void lm_observer_seek(struct lm_observer *observer)
         lm_loop_set_timer(observer->loop, &observer->timer, lm_now() + LM_OBSERVER_RETRY);
 }
 
-/* --- In the loop's thread --- */
+/* --- In the run loop's thread --- */
 
-/* Its link is dead. A service that sent us away is not asked again at once. */
+/* Leaves a dead link. A service that refused this process is not contacted again at once. */
 LM_SETUP void lm_observer_lose(struct lm_observer *observer)
 {
     observer->patient = observer->link->refusal != 0;
@@ -130,7 +131,7 @@ LM_SETUP void lm_observer_lose(struct lm_observer *observer)
     lm_loop_set_timer(observer->loop, &observer->timer, lm_now() + LM_OBSERVER_RETRY);
 }
 
-/* How it is now: unknown while the service has not let us in yet. */
+/* Returns the present state; unknown until the service has welcomed this process. */
 LM_SETUP enum lm_observer_state lm_observer_state(const struct lm_observer *observer)
 {
     if (!observer->link)
@@ -138,7 +139,7 @@ LM_SETUP enum lm_observer_state lm_observer_state(const struct lm_observer *obse
     return lm_link_welcomed(observer->link) ? LM_SERVICE_THERE : LM_SERVICE_UNKNOWN;
 }
 
-/* Whether there is news to tell. A death is told before a new service is looked for. */
+/* Returns whether there is a change to report. A death is reported before a new service is looked up. */
 LM_SETUP bool lm_observer_proceed(struct lm_observer *observer)
 {
     if (observer->link && lm_link_is_cut(observer->link))
@@ -152,7 +153,7 @@ LM_SETUP bool lm_observer_proceed(struct lm_observer *observer)
     return true;
 }
 
-/* The job's callback: something has happened to the link, or it is time to look. */
+/* The job's callback: the link has changed, or a look-up is due. */
 LM_SETUP enum lm_wish lm_observer_ready(struct lm_object *object, uint32_t events)
 {
     struct lm_observer *observer = LM_CONTAINER(object, struct lm_observer, object);
@@ -165,11 +166,11 @@ LM_SETUP enum lm_wish lm_observer_ready(struct lm_object *object, uint32_t event
         return LM_WATCH_WAIT;
     observer->loop->handled++;
     observer->callback(observer, observer->name, is_there, observer->info);
-    lm_watch_wake(&observer->job, observer->loop); /* telling has taken time */
+    lm_watch_wake(&observer->job, observer->loop); /* the callback has taken time */
     return LM_WATCH_WAIT;
 }
 
-/* Looks again even for a service that sent us away. */
+/* The timer's callback: looks the service up even if it refused this process. */
 LM_SETUP void lm_observer_retry(struct lm_object *object)
 {
     struct lm_observer *observer = LM_CONTAINER(object, struct lm_observer, object);
@@ -179,7 +180,7 @@ LM_SETUP void lm_observer_retry(struct lm_object *object)
     lm_observer_ready(object, 0);
 }
 
-/* A name may have come. Without events it is only the watch's first call. */
+/* A name may have appeared. A call without events is only the watch's first. */
 LM_SETUP enum lm_wish lm_observer_arrived(struct lm_object *object, uint32_t events)
 {
     if (events)
@@ -244,7 +245,7 @@ LM_API void LMObserverInvalidate(LMObserverRef observer)
     if (was_over)
         return;
     lm_watch_remove(&observer->job, -1);
-    lm_loop_wake(observer->loop); /* it may have nothing left to wait for */
+    lm_loop_wake(observer->loop); /* nothing may be left for it to wait for */
 }
 
 #endif

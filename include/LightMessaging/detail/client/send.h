@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The client's half of the interface: one function that sends whatever can be sent, and a connection's settings. */
+/* The public functions that send on a connection, and a connection's settings. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_SEND_H
@@ -9,7 +9,7 @@
 #include "connection.h"
 #include "timeout.h"
 
-/* Whether a send says one thing only. */
+/* Returns whether the fields of a send do not exclude each other. */
 LM_INTERNAL bool lm_send_valid(const LMSend *send)
 {
     bool only_buffer = !send->buffer || (*send->buffer && !send->data && send->length == 0);
@@ -32,7 +32,7 @@ LM_INTERNAL void lm_request_of_send(struct lm_request *request, const LMConnecti
     request->out.length = request->out.total = request->buffer->length;
 }
 
-/* The send of a file whose macro says `file_timeout`; 0: it has none. */
+/* Sends with the default timeout of the calling file; 0: the file has none. */
 LM_API kern_return_t lm_send(LMConnectionRef connection, const LMSend *send, uint32_t file_timeout,
                              LMResponseBuffer *response)
 {
@@ -48,7 +48,7 @@ LM_API kern_return_t lm_send(LMConnectionRef connection, const LMSend *send, uin
     return status;
 }
 
-/* A CFData's bytes as data and length; NULL is empty. False if it is longer than a message can be. */
+/* Stores a CFData's bytes and length; NULL is empty. False if it is longer than a message can be. */
 LM_API bool lm_data_parts(CFDataRef data, const void **bytes, uint32_t *length)
 {
     CFIndex size = data ? CFDataGetLength(data) : 0;
@@ -57,7 +57,8 @@ LM_API bool lm_data_parts(CFDataRef data, const void **bytes, uint32_t *length)
     return (uint64_t)size <= UINT32_MAX;
 }
 
-/* The longest message that the service takes in a segment; 0: none, or it has not said so far. */
+/* Returns the longest message that the service accepts in a segment. 0: none, or the service has not welcomed this
+ * process. */
 LM_INTERNAL uint32_t lm_link_longest_lease(const struct lm_link *link)
 {
     const struct lm_memory *memory = link->channel.memory;

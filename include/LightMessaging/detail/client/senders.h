@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* The client's functions in a file: each send gets what LIGHTMESSAGING_TIMEOUT says there. Nothing else is here. */
+/* The sending functions that each file has for itself: they pass its LIGHTMESSAGING_TIMEOUT to each send. This file
+ * holds nothing else. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_SENDERS_H
 #define LM_DETAIL_CLIENT_SENDERS_H
 
-/* Milliseconds as a send says them, where 0 means something else. */
+/* Returns milliseconds in the form of LMSend.timeout, where 0 means unset. */
 LM_INTERNAL uint32_t lm_explicit_timeout(uint32_t milliseconds)
 {
     return milliseconds ? milliseconds : LM_TIMEOUT_POLL;
 }
 
-/* The file's timeout as a send says it; 0: the file has none. */
+/* The file's timeout in the form of LMSend.timeout; 0: the file has none. */
 #ifdef LIGHTMESSAGING_TIMEOUT
 #define LM_FILE_TIMEOUT lm_explicit_timeout((uint32_t)(LIGHTMESSAGING_TIMEOUT))
 #else
@@ -48,9 +49,9 @@ LM_FILE_API kern_return_t LMConnectionSetSpin(LMConnectionRef connection, uint32
     return lm_set_spin(connection, microseconds, LM_FILE_TIMEOUT);
 }
 
-/* --- The same in fewer words: functions that say in their names what an LMSend has --- */
+/* --- The same in fewer words: the functions' names say which fields of LMSend are set --- */
 
-/* A two-way send, which must have a place for the reply. */
+/* Sends a two-way message, which must have a place for the reply. */
 LM_INTERNAL kern_return_t lm_ask(LMConnectionRef connection, const LMSend *send, LMResponseBuffer *response)
 {
     return response ? LMConnectionSend(connection, send, response) : KERN_INVALID_ARGUMENT;

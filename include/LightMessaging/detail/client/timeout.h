@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How long a send may take that does not say so: as its file says, else its name, else the process, else for ever. */
+/* The timeout of a send that sets none: its file's, else its name's, else the process's, else none. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_CLIENT_TIMEOUT_H
@@ -7,14 +7,14 @@
 
 #include "link.h"
 
-/* A name's timeout; it stays for the process's life. */
+/* A name's timeout. It is kept for the life of the process. */
 struct lm_name_timeout {
     struct lm_list in_clients;
     uint32_t milliseconds;
     char name[LM_NAME_MAX + 1];
 };
 
-/* With the process's lock: the name's entry, NULL if there is none. */
+/* Returns the name's entry, or NULL. Called with the process's lock held. */
 LM_SETUP struct lm_name_timeout *lm_name_timeout_listed(const char *name)
 {
     struct lm_list *timeouts = &lm_clients.timeouts;
@@ -26,7 +26,7 @@ LM_SETUP struct lm_name_timeout *lm_name_timeout_listed(const char *name)
     return NULL;
 }
 
-/* 0: none was set. */
+/* Returns the name's timeout; 0: none is set. */
 LM_SETUP uint32_t lm_name_timeout(const char *name)
 {
     lm_process_lock();
@@ -36,8 +36,8 @@ LM_SETUP uint32_t lm_name_timeout(const char *name)
     return milliseconds;
 }
 
-/* The deadline of a send to a name, valid or not, with the timeouts of the send and of its file, 0 where they have
- * none. */
+/* Returns the deadline of a send. The name may be invalid. `timeout` and `file_timeout` are the send's and its file's,
+ * 0 if unset. */
 LM_INTERNAL int64_t lm_send_deadline(const char *name, uint32_t timeout, uint32_t file_timeout)
 {
     uint32_t milliseconds = timeout ? timeout : file_timeout;

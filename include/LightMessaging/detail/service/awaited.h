@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether a caller still waits for its answer, and for how long. */
+/* Whether a caller still waits for its reply, and for how long. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_AWAITED_H
@@ -7,11 +7,11 @@
 
 #include "sender.h"
 
-/* Frames behind the one that is being served, in which the caller may have given up: more than a ring of the default
- * size holds. A client chooses its ring's size, and must not make the service search for long. */
+/* The most frames behind the one that is being served that are searched for a *given up*: as many as a ring of the
+ * default size holds. A client chooses its ring's size, and must not be able to make the service search for long. */
 #define LM_LOOK_AHEAD 8192
 
-/* Whether the ring, as far as it has not been read, says that the call was given up. With the lock. */
+/* Returns whether the unread part of the ring says that the caller gave the call up. Called with the lock held. */
 LM_SETUP bool lm_session_finds_given_up(const struct lm_session *session, uint32_t token)
 {
     struct lm_consumer ahead = session->channel.in;
@@ -53,7 +53,7 @@ LM_API bool LMReplyIsAwaited(mach_port_t replyPort)
     return awaited;
 }
 
-/* Milliseconds, rounded down: what a caller has left must not be said to be more. */
+/* Returns milliseconds, rounded down: a caller must not seem to have more time left than it has. */
 LM_SETUP uint32_t lm_time_left(uint32_t deadline)
 {
     int64_t left = lm_deadline_left(lm_deadline_from_wire(deadline));

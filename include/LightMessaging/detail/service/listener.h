@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Accepting: new clients are let in as far as descriptors go, and those that say nothing are sent away. */
+/* Accepts clients as far as there are descriptors, and ends sessions whose hello is overdue. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_LISTENER_H
@@ -7,11 +7,11 @@
 
 #include "serving.h"
 
-#define LM_FAIR_ACCEPTS     16        /* new connections in one go, like LM_FAIR_STEPS */
-#define LM_HELLO_UNFINISHED 128       /* connections without a hello; then the oldest goes */
-#define LM_ACCEPT_PAUSE     100000000 /* nanoseconds without accepting when descriptors have run out */
+#define LM_FAIR_ACCEPTS     16        /* new connections in a row, like LM_FAIR_STEPS */
+#define LM_HELLO_UNFINISHED 128       /* connections without a hello; the oldest of more is closed */
+#define LM_ACCEPT_PAUSE     100000000 /* nanoseconds without accepting after descriptors ran out */
 
-/* The oldest session without a hello, with a reference; NULL: none. With the lock. */
+/* Returns the oldest session without a hello, with a reference, or NULL. Called with the lock held. */
 LM_SETUP struct lm_session *lm_service_oldest_unfinished(struct lm_service *service)
 {
     struct lm_list *first = lm_list_first(&service->unfinished);
@@ -34,13 +34,14 @@ LM_SETUP void lm_service_limit_unfinished(struct lm_service *service)
     }
 }
 
-/* With the lock: whether the loop serves the service now. */
+/* Returns whether the run loop serves the service now. Called with the lock held. */
 LM_SETUP bool lm_service_serving(const struct lm_service *service)
 {
     return service->listener.loop != NULL;
 }
 
-/* Accepts one client and serves it. -EAGAIN: there is none; -EPIPE: the service was stopped, or taken off the loop. */
+/* Accepts one client and serves it. -EAGAIN: there is none; -EPIPE: the service was stopped, or is not on the run
+ * loop. */
 LM_SETUP int lm_service_accept(struct lm_service *service)
 {
     int result = -EPIPE;
@@ -63,7 +64,8 @@ LM_SETUP int lm_service_accept(struct lm_service *service)
     return result;
 }
 
-/* Out of descriptors or memory: a listener left readable would keep the loop busy with nothing. */
+/* Stops accepting for a while because descriptors or memory ran out: a listener that stays readable would keep the run
+ * loop busy. */
 LM_SETUP void lm_service_pause(struct lm_service *service)
 {
     pthread_mutex_lock(&service->lock);
@@ -93,7 +95,7 @@ LM_SETUP enum lm_wish lm_listener_ready(struct lm_object *object, uint32_t event
     return LM_WATCH_AGAIN;
 }
 
-/* Ends sessions whose hello is overdue; when the next one will be. */
+/* Ends sessions whose hello is overdue. Returns the deadline of the next, or LM_FOREVER. */
 LM_SETUP int64_t lm_service_end_silent(struct lm_service *service)
 {
     for (;;) {
@@ -112,7 +114,7 @@ LM_SETUP int64_t lm_service_end_silent(struct lm_service *service)
     }
 }
 
-/* With the lock: sets the timer, and accepts again after a pause. */
+/* Sets the timer, and accepts again after a pause. Called with the lock held. */
 LM_SETUP void lm_service_resume(struct lm_service *service, int64_t next)
 {
     if (!lm_service_serving(service))

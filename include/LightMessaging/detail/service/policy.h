@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Who may call a service: the kernel's word on who a client is, held against the service's lists and function. */
+/* Decides which clients may call a service: compares the credentials that the kernel reports with the service's lists,
+ * and asks the service's function. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_POLICY_H
@@ -20,7 +21,7 @@ LM_SETUP void lm_policy_deinit(struct lm_policy *policy)
     policy->ids = NULL;
 }
 
-/* Copies what the options say. -EINVAL: a count without its list. -ENOMEM. */
+/* Copies the policy from the options. -EINVAL: a count without its list. -ENOMEM. */
 LM_SETUP int lm_policy_init(struct lm_policy *policy, const LMServiceOptions *options, void *info)
 {
     size_t users = options->userCount, groups = options->groupCount;
@@ -48,7 +49,7 @@ LM_SETUP bool lm_id_listed(const uint32_t *ids, uint32_t count, uint32_t id)
     return false;
 }
 
-/* Whether the client was in one of the groups when it connected, its further groups included. */
+/* Returns whether the client was in one of the groups when it connected; its supplementary groups count. */
 LM_SETUP bool lm_policy_knows_group(const struct lm_policy *policy, const struct lm_credentials *client, int socket)
 {
     const uint32_t *groups = policy->ids + policy->user_count;
@@ -63,7 +64,8 @@ LM_SETUP bool lm_policy_knows_group(const struct lm_policy *policy, const struct
     return known;
 }
 
-/* Whether the client may call without the function being asked: nobody was named, or it is. */
+/* Returns whether the client may call without the function being asked: because the policy is empty, or because a list
+ * has the client. */
 LM_SETUP bool lm_policy_admits(const struct lm_policy *policy, const struct lm_credentials *client, int socket)
 {
     if (policy->user_count == 0 && policy->group_count == 0 && !policy->function)
@@ -71,7 +73,7 @@ LM_SETUP bool lm_policy_admits(const struct lm_policy *policy, const struct lm_c
     return lm_id_listed(policy->ids, policy->user_count, client->uid) || lm_policy_knows_group(policy, client, socket);
 }
 
-/* Whether the function lets the client in, which is the service's own: without any lock. */
+/* Returns whether the service's function admits the client. Called without any lock. */
 LM_SETUP bool lm_policy_asks(const struct lm_policy *policy, const struct lm_credentials *client)
 {
     LMSender sender = {client->pid, client->uid, client->gid};

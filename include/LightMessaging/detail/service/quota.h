@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the clients of one user may hold of a service, all together, so that one user can't use it up for the others:
- * connections, bytes of messages that are on their way in or out, and descriptors that have come with messages. The
- * counts have a lock of their own, the last to be taken, since replies come from any thread.
+ * Quotas: how much of a service the clients of one user may use together, so that one user cannot exhaust it for the
+ * others. They limit connections, bytes of messages that are arriving or waiting to be sent, and descriptors that came
+ * with messages. The counts have a lock of their own, which is taken last, because replies are sent from any thread.
  */
 #include "../../LightMessaging.h"
 
@@ -21,7 +21,7 @@ struct lm_quota {
     uint64_t bytes;
 };
 
-/* The clients of one user. Its service's lock guards the list it is in, and its connections. */
+/* The clients of one user. The service's lock guards `in_service` and the connections. */
 struct lm_user {
     struct lm_list in_service;
     pthread_mutex_t lock;
@@ -29,7 +29,7 @@ struct lm_user {
     struct lm_quota most, used;
 };
 
-/* Half of the descriptors that this process may have: as many again are left to other users, and the service itself. */
+/* Returns half of the descriptors that this process may have. The rest is for other users and the service itself. */
 LM_INTERNAL uint32_t lm_connections_per_user(void)
 {
     uint64_t half = lm_sys_descriptor_limit() / 2;
@@ -63,7 +63,7 @@ LM_SETUP struct lm_user *lm_user_find(const struct lm_list *users, uint32_t uid)
     return NULL;
 }
 
-/* The user's entry, made if need be; NULL if there is no memory. */
+/* Returns the user's entry, and creates it if necessary. NULL: no memory. */
 LM_SETUP struct lm_user *lm_user_get(struct lm_list *users, uint32_t uid, const struct lm_quota *most)
 {
     struct lm_user *user = lm_user_find(users, uid);
@@ -75,7 +75,7 @@ LM_SETUP struct lm_user *lm_user_get(struct lm_list *users, uint32_t uid, const 
     return user;
 }
 
-/* Counts a connection in. -EDQUOT: the user has as many as it may. -ENOMEM. */
+/* Counts a new connection. -EDQUOT: the user has as many as permitted. -ENOMEM. */
 LM_SETUP int lm_user_enter(struct lm_list *users, uint32_t uid, const struct lm_quota *most, struct lm_user **entered)
 {
     struct lm_user *user = lm_user_get(users, uid, most);
@@ -88,7 +88,7 @@ LM_SETUP int lm_user_enter(struct lm_list *users, uint32_t uid, const struct lm_
     return 0;
 }
 
-/* Counts a connection out, which holds nothing else any more. */
+/* Stops counting a connection. The connection holds nothing else any more. */
 LM_SETUP void lm_user_leave(struct lm_user *user)
 {
     if (--user->used.connections > 0)
@@ -98,7 +98,7 @@ LM_SETUP void lm_user_leave(struct lm_user *user)
     free(user);
 }
 
-/* One message always fits, whatever its size. -EDQUOT. */
+/* Counts bytes. One message always fits, whatever its length. -EDQUOT. */
 LM_INTERNAL int lm_user_take_bytes(struct lm_user *user, uint64_t bytes)
 {
     pthread_mutex_lock(&user->lock);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Answers. A reply goes into the ring as far as there is room; the rest is copied into the session's backlog and
+ * Replies. A reply goes into the ring as far as there is room. The rest is copied into the session's backlog and
  * follows when the client has made room. The backlog is bounded: a client that lets it fill up loses its connection.
- * The reply that is being sent does not count, so that one always fits, whatever its size.
+ * The reply that is being sent does not count, so that one reply always fits, whatever its length.
  */
 #include "../../LightMessaging.h"
 
@@ -13,19 +13,19 @@
 #include "../channel/outgoing.h"
 #include "session.h"
 
-/* Bytes behind the reply that is being sent; as much as the default limit of one. */
+/* Bytes in the backlog behind the reply that is being sent; as much as the default limit of a reply. */
 #define LM_BACKLOG_MAX 0x10000000u
 
-/* Bytes of a client's requests and their answers in one go, or of answers that waited; one message or part at least. As
- * much as a part; untuned. */
+/* Bytes of one client's requests and replies in a turn, or of its backlog; at least one message or piece. As much as a
+ * piece; untuned. */
 #define LM_FAIR_BYTES LM_PIECE_MAX
 
 struct lm_answer {
     struct lm_list in_backlog;
     struct lm_indexed by_token;
     struct lm_outgoing out;
-    unsigned char *copy; /* what its data are, if they are the backlog's own */
-    int *copies;         /* its descriptors, likewise */
+    unsigned char *copy; /* the data, if the backlog owns them */
+    int *copies;         /* the descriptors, if the backlog owns them */
 };
 
 LM_INTERNAL void lm_answer_free(struct lm_answer *answer)
@@ -65,8 +65,8 @@ LM_INTERNAL void lm_session_publish(struct lm_session *session)
         lm_channel_ring_bell(&session->channel);
 }
 
-/* Puts as much of the answer as fits until the ring's index is at `enough`, and lets the client see it. LM_PUT_PART:
- * that is enough; where there is no room, the client will ring when there is some, if `will_sleep`. */
+/* Puts as much of the reply as fits until the ring's tail reaches `enough`, and publishes it. LM_PUT_PART: the tail is
+ * there. If there is no room and `will_sleep` is set, the client rings when there is some. */
 LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *answer, uint64_t enough, bool will_sleep)
 {
     int put = LM_PUT_PART;
@@ -79,8 +79,8 @@ LM_INTERNAL int lm_session_put(struct lm_session *session, struct lm_answer *ans
     return put;
 }
 
-/* Sends what waits, in order, as far as there is room and it is fair. 1: it is others' turn; 0: nothing waits, or there
- * is no room; `will_sleep` as above. */
+/* Sends the backlog in order, as far as there is room and is fair. 1: other sessions come first; 0: the backlog is
+ * empty, or there is no room. `will_sleep` is as in lm_session_put. */
 LM_INTERNAL int lm_session_flush(struct lm_session *session, bool will_sleep)
 {
     struct lm_list *first;
@@ -97,7 +97,7 @@ LM_INTERNAL int lm_session_flush(struct lm_session *session, bool will_sleep)
     return 0;
 }
 
-/* Whether that much more can stand behind the answer that is being sent. */
+/* Returns whether the backlog has room for so many bytes behind the reply that is being sent. */
 LM_INTERNAL bool lm_session_can_keep(const struct lm_session *session, uint32_t bytes)
 {
     struct lm_list *first = lm_list_first(&session->backlog);
@@ -107,7 +107,7 @@ LM_INTERNAL bool lm_session_can_keep(const struct lm_session *session, uint32_t 
     return session->backlog_bytes - (sending->out.length - sending->out.data_from) + bytes <= LM_BACKLOG_MAX;
 }
 
-/* Counts what an answer would keep against the user's quota. */
+/* Counts what the backlog would keep of a reply in the user's quota. */
 LM_INTERNAL bool lm_session_take_quota(struct lm_session *session, uint32_t bytes, uint32_t descriptors)
 {
     if (lm_user_take_bytes(session->user, bytes) < 0)
@@ -118,7 +118,7 @@ LM_INTERNAL bool lm_session_take_quota(struct lm_session *session, uint32_t byte
     return false;
 }
 
-/* The rest of an answer, with copies of what is the caller's. NULL: no memory or descriptors. */
+/* Returns the rest of a reply, with copies of what belongs to the caller. NULL: no memory or descriptors. */
 LM_INTERNAL struct lm_answer *lm_answer_copy_rest(const struct lm_answer *answer)
 {
     uint32_t rest = answer->out.length - answer->out.sent;
@@ -142,7 +142,7 @@ LM_INTERNAL struct lm_answer *lm_answer_copy_rest(const struct lm_answer *answer
     return kept;
 }
 
-/* Keeps the rest of an answer. */
+/* Adds the rest of a reply to the backlog. */
 LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answer *answer)
 {
     uint32_t rest = answer->out.length - answer->out.sent;
@@ -162,9 +162,9 @@ LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answ
     return 0;
 }
 
-/* --- Answers that nobody waits for --- */
+/* --- Replies that no caller waits for --- */
 
-/* Leaves the rest of an answer out; the client is told, if it has part of it. */
+/* Drops the rest of a reply. If the client has part of it, an abort is sent in its place. */
 LM_SETUP void lm_session_cut_short(struct lm_session *session, struct lm_answer *answer)
 {
     uint64_t rest = answer->out.length - answer->out.sent;
@@ -183,8 +183,8 @@ LM_SETUP void lm_session_cut_short(struct lm_session *session, struct lm_answer 
     lm_sys_close(&answer->out.memory);
 }
 
-/* The caller of that call waits no more: its answer is dropped if it waits for room, or when it is given. One in a
- * segment goes out, since the client must give that back. */
+/* Records that the caller of a call has stopped waiting. Its reply is dropped: now if it is in the backlog, else when
+ * the service sends it. A reply in a segment is sent, because the client must give the segment back. */
 LM_SETUP void lm_session_give_up(struct lm_session *session, uint32_t token)
 {
     struct lm_indexed *waits = lm_index_next(&session->by_token, token, NULL);
@@ -197,7 +197,7 @@ LM_SETUP void lm_session_give_up(struct lm_session *session, uint32_t token)
     session->given_up[session->given_up_next++ % LM_GIVEN_UP_MAX] = token;
 }
 
-/* Whether nobody waits for the answer to that call. */
+/* Returns whether the caller of that call has stopped waiting, and forgets that. */
 LM_SETUP bool lm_session_forget_given_up(struct lm_session *session, uint32_t token)
 {
     for (int i = 0; i < LM_GIVEN_UP_MAX; i++) {
@@ -209,14 +209,14 @@ LM_SETUP bool lm_session_forget_given_up(struct lm_session *session, uint32_t to
     return false;
 }
 
-/* A small answer may pass those that wait for room. What is in the backlog has announced the wait already. */
+/* Sends a small reply ahead of the backlog. A reply in the backlog has announced the wait for room already. */
 LM_INTERNAL int lm_session_pass(struct lm_session *session, struct lm_answer *answer)
 {
     return lm_outgoing_is_large(&answer->out) ? (int)LM_PUT_RING_FULL
                                               : lm_session_put(session, answer, UINT64_MAX, false);
 }
 
-/* With the lock. */
+/* Called with the lock held. */
 LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *answer)
 {
     if (lm_session_is_cut(session) || session->peer_gone)
@@ -226,16 +226,16 @@ LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *an
         return 0;
     bool is_first = lm_list_empty(&session->backlog);
     answer->out.whole_max = is_first ? session->channel.whole_max : LM_PIECE_MAX;
-    /* All that fits, in the caller's own time: it costs less than a copy for later. */
+    /* Puts all that fits, in the thread that replies: that costs less than a copy for later. */
     int result = is_first ? lm_session_put(session, answer, UINT64_MAX, true) : lm_session_pass(session, answer);
     if (result == LM_PUT_RING_FULL || result == LM_PUT_SOCKET_FULL)
         result = lm_session_keep(session, answer);
     if (result < 0)
-        lm_session_cut(session); /* half an answer can't be taken back, nor a whole one left out */
+        lm_session_cut(session); /* a part cannot be taken back, and a whole reply must not be missing */
     return result < 0 ? result : 0;
 }
 
-/* Answers a call, or tells the client that there will be no answer. Without the lock. */
+/* Sends a reply, or a frame that ends the call without one. Called without the lock. */
 LM_INTERNAL int lm_session_answer(struct lm_session *session, struct lm_answer *answer)
 {
     lm_session_lock(session);
@@ -244,7 +244,7 @@ LM_INTERNAL int lm_session_answer(struct lm_session *session, struct lm_answer *
     return result;
 }
 
-/* An answer with data that stay the caller's. */
+/* Makes a reply whose data remain the caller's. */
 LM_INTERNAL struct lm_answer lm_answer_make(const void *data, uint32_t length)
 {
     struct lm_answer answer;
@@ -256,7 +256,7 @@ LM_INTERNAL struct lm_answer lm_answer_make(const void *data, uint32_t length)
     return answer;
 }
 
-/* Ends the caller's wait without an answer. */
+/* Ends the caller's wait without a reply. */
 LM_SETUP void lm_session_drop_call(struct lm_session *session, uint32_t token)
 {
     struct lm_answer answer = lm_answer_make("", 0);
@@ -265,7 +265,7 @@ LM_SETUP void lm_session_drop_call(struct lm_session *session, uint32_t token)
     lm_session_answer(session, &answer);
 }
 
-/* mach_port_deallocate on a reply port. */
+/* Handles mach_port_deallocate on a reply port. */
 LM_INTERNAL void lm_session_deallocated(struct lm_object *object, uint32_t token)
 {
     lm_session_drop_call(LM_CONTAINER(object, struct lm_session, object), token);
@@ -285,7 +285,7 @@ LM_INTERNAL kern_return_t lm_reply_status(int result)
     }
 }
 
-/* What is wrong with the answer itself; 0: nothing. */
+/* Returns the public error number of an invalid reply, or 0. */
 LM_INTERNAL kern_return_t lm_answer_fault(const struct lm_session *session, const struct lm_answer *answer)
 {
     if (answer->out.total > session->largest_reply)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Requests, as a session takes them from its ring: whole, in pieces, lent, with descriptors. With its lock. */
+/* Takes requests from a session's ring: whole, in pieces, lent, with descriptors. Functions here are called with the
+ * session's lock held. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_REQUEST_H
@@ -7,14 +8,14 @@
 
 #include "reply.h"
 
-/* What lm_session_step found. */
+/* What lm_session_step returns about a message. */
 struct lm_arrival {
     uint32_t token; /* 0: one-way */
     int32_t identifier;
-    uint32_t deadline; /* as it came */
+    uint32_t deadline; /* in the wire format */
 };
 
-/* --- A large one, which counts against its user's quota until it is complete --- */
+/* --- Large requests, which count in their user's quota until they are complete --- */
 
 LM_SETUP void lm_session_drop_parts(struct lm_session *session)
 {
@@ -27,7 +28,7 @@ LM_SETUP void lm_session_drop_parts(struct lm_session *session)
     session->incoming.begun = false;
 }
 
-/* Where the frame's message goes that has begun, or begins. */
+/* Provides the place for a large request, if it has none yet. */
 LM_SETUP int lm_session_hold_parts(struct lm_session *session, const struct lm_frame *frame)
 {
     if (session->arriving)
@@ -45,7 +46,7 @@ LM_SETUP int lm_session_hold_parts(struct lm_session *session, const struct lm_f
 
 /* --- Taking --- */
 
-/* What was read of a request is not to be handed out: its sender has it back. */
+/* Discards what was read of a request that its sender has withdrawn. */
 LM_SETUP void lm_session_forgo(struct lm_session *session, LMMessage *message)
 {
     if (message->lent)
@@ -56,7 +57,8 @@ LM_SETUP void lm_session_forgo(struct lm_session *session, LMMessage *message)
         LMResponseBufferFree((LMResponseBuffer *)(void *)message);
 }
 
-/* A frame of a request: 1 that is taken, and in `message`; 0: more is to come, or it was withdrawn. */
+/* Handles a frame of a request. 1: the request was taken and is in `message`; 0: more is to come, or it was
+ * withdrawn. */
 LM_INTERNAL int lm_session_receive_request(struct lm_session *session, const struct lm_frame *frame,
                                            struct lm_parcel *parcel, LMMessage *message)
 {
@@ -79,7 +81,8 @@ LM_INTERNAL int lm_session_receive_request(struct lm_session *session, const str
     return 1;
 }
 
-/* 1: a request was taken, 0: go on, -EPROTO, -ENOMEM or -EDQUOT: send the client away. */
+/* Handles a frame. 1: a request was taken; 0: none was; -EPROTO, -ENOMEM, -EDQUOT: the client must lose its
+ * connection. */
 LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_frame *frame, struct lm_parcel *parcel,
                                    LMMessage *message)
 {
@@ -97,7 +100,7 @@ LM_INTERNAL int lm_session_receive(struct lm_session *session, const struct lm_f
     return lm_session_receive_request(session, frame, parcel, message);
 }
 
-/* The same for a frame whose descriptors come by the socket. */
+/* Handles a frame whose descriptors come through the socket. */
 LM_SETUP int lm_session_receive_with_descriptors(struct lm_session *session, const struct lm_frame *frame,
                                                  LMMessage *message)
 {
@@ -114,7 +117,8 @@ LM_SETUP int lm_session_receive_with_descriptors(struct lm_session *session, con
     return result;
 }
 
-/* Handles the next frame. With the lock. 1: it completed a message; 0: it didn't; -EAGAIN: there is none. */
+/* Handles the next frame. 1: it completed a message; 0: it did not; -EAGAIN: there is none. Called with the lock
+ * held. */
 LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, struct lm_arrival *arrival)
 {
     struct lm_consumer *in = &session->channel.in;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The service's replies: one function that does all, and the others in its terms. */
+/* The public functions that reply: LMReplySend, and the others in terms of it. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_SEND_REPLY_H
@@ -16,7 +16,7 @@ LM_INTERNAL bool lm_reply_valid(const LMReply *reply)
     return only_buffer && only_status && !reply->reserved[0] && !reply->reserved[1];
 }
 
-/* Makes the answer ready for the session: lends the buffer if it is one of the session's, else its data are copied. */
+/* Prepares the reply in a buffer: lends the buffer if it belongs to the session's channel, else has its data copied. */
 LM_INTERNAL void lm_answer_load(struct lm_answer *answer, struct lm_lease *lease, struct lm_session *session,
                                 struct lm_segment *buffer)
 {
@@ -41,7 +41,7 @@ LM_INTERNAL kern_return_t lm_session_reply_buffer(struct lm_session *session, st
     lm_answer_load(answer, &lease, session, buffer);
     kern_return_t status = lm_session_reply(session, answer);
     if (status == KERN_SUCCESS && answer->out.kind == LM_FRAME_LENT)
-        lm_sys_close(&buffer->memory); /* the client has it, or will have */
+        lm_sys_close(&buffer->memory); /* the client has a copy, or will get it with the frame */
     return status;
 }
 
@@ -62,7 +62,7 @@ LM_INTERNAL kern_return_t lm_reply_send(struct lm_session *session, uint32_t tok
     return status;
 }
 
-/* The reply can't be sent as it is. */
+/* Uses up the reply port of a reply that is not valid. */
 LM_SETUP kern_return_t lm_reply_refuse(mach_port_t replyPort)
 {
     lm_port_deallocate(replyPort);
@@ -78,7 +78,7 @@ LM_API kern_return_t LMReplySend(mach_port_t replyPort, const LMReply *reply)
     if (replyPort) {
         struct lm_object *object = lm_port_consume(replyPort, LM_PORT_REPLY, &token);
         if (!object)
-            return lm_status_told("answer as", "(no caller's port)", -1, MACH_SEND_INVALID_RIGHT);
+            return lm_status_told("answer as", "(not a reply port)", -1, MACH_SEND_INVALID_RIGHT);
         status = lm_reply_send(LM_CONTAINER(object, struct lm_session, object), token, reply);
         lm_release(object);
     }

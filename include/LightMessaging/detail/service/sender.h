@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who sent the message that the callback is in. */
+/* The sender of the message whose callback is running. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_SENDER_H
@@ -7,8 +7,8 @@
 
 #include "service.h"
 
-/* The delivery of a message whose callback is running; NULL: it is no such message. `service` gets the service with a
- * reference, or NULL. */
+/* Returns the delivery of a message whose callback is running, or NULL. `service` gets the service with a reference, or
+ * NULL. */
 LM_SETUP const struct lm_delivery *lm_message_delivery(const LMMessage *message, struct lm_object **service)
 {
     *service = message ? lm_port_get(message->head.msgh_local_port, LM_PORT_RECEIVE) : NULL;
@@ -20,7 +20,7 @@ LM_SETUP const struct lm_delivery *lm_message_delivery(const LMMessage *message,
     return delivery;
 }
 
-/* The session of such a message, with a reference. */
+/* Returns the session of a message whose callback is running, with a reference, or NULL. */
 LM_SETUP struct lm_session *lm_message_session(const LMMessage *message)
 {
     struct lm_object *object;

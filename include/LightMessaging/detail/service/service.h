@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A service's life: made, named, served by a loop, stopped; forgotten in a forked child. It is also a CFMachPort. */
+/* The life of a service, which is also a CFMachPort: created, named, served by a run loop, stopped; forgotten in a
+ * forked child. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_SERVICE_H
@@ -87,7 +88,7 @@ LM_SETUP bool lm_services_hold(void)
     return true;
 }
 
-/* Gives up what the session held of its user's quota. */
+/* Releases the session's part of its user's quota. */
 LM_SETUP void lm_session_forget_user(struct lm_session *session)
 {
     lm_session_drop_backlog(session);
@@ -116,7 +117,7 @@ LM_SETUP void lm_sessions_forget(struct lm_list *sessions)
     }
 }
 
-/* In a forked child: its parent's services are not its own, and their names stay the parent's. */
+/* Forgets all services in a forked child. The names stay the parent's. */
 LM_SETUP void lm_services_forget(void)
 {
     struct lm_list *first;
@@ -127,7 +128,7 @@ LM_SETUP void lm_services_forget(void)
         lm_sys_close(&service->registration.listener);
         lm_sys_close(&service->registration.lock);
         lm_sessions_forget(&service->sessions);
-        lm_sessions_forget(&service->ending); /* the thread that ended them is not here to give them up */
+        lm_sessions_forget(&service->ending); /* the thread that was ending them does not exist here */
     }
 }
 
@@ -143,7 +144,7 @@ LM_SETUP void lm_service_enlist(struct lm_service *service)
 
 /* --- Life --- */
 
-/* A service without a name, which nobody serves yet. It lives until it is invalidated. NULL: no memory. */
+/* Creates a service without a name or a run loop. It lives until it is invalidated. NULL: no memory. */
 LM_SETUP struct lm_service *lm_service_create(CFMachPortCallBack callback, const CFMachPortContext *context)
 {
     struct lm_service *service = (struct lm_service *)lm_new(sizeof *service);
@@ -172,7 +173,7 @@ LM_SETUP struct lm_service *lm_service_create(CFMachPortCallBack callback, const
     return service;
 }
 
-/* With the lock: begins to accept and to serve, once there is both a socket and a loop. */
+/* Begins to accept and to serve, once there are both a socket and a run loop. Called with the lock held. */
 LM_SETUP int lm_service_begin(struct lm_service *service)
 {
     int result = 0;
@@ -187,7 +188,7 @@ LM_SETUP int lm_service_begin(struct lm_service *service)
     return result;
 }
 
-/* Has the loop serve. -EINVAL: the service was stopped, or belongs to another loop. */
+/* Has the run loop serve the service. -EINVAL: the service was stopped, or belongs to another run loop. */
 LM_SETUP int lm_service_schedule(struct lm_service *service, struct lm_loop *loop)
 {
     pthread_mutex_lock(&service->lock);
@@ -202,7 +203,7 @@ LM_SETUP int lm_service_schedule(struct lm_service *service, struct lm_loop *loo
     return result;
 }
 
-/* With the lock: accepts no more. */
+/* Stops accepting clients. Called with the lock held. */
 LM_SETUP void lm_service_stop_accepting(struct lm_service *service)
 {
     lm_watch_remove(&service->listener, service->registration.listener);
@@ -211,7 +212,7 @@ LM_SETUP void lm_service_stop_accepting(struct lm_service *service)
     service->paused = false;
 }
 
-/* The loop serves no more; clients wait until it does again. */
+/* Stops serving on the run loop. Clients wait until the service is scheduled again. */
 LM_SETUP void lm_service_unschedule(struct lm_service *service, struct lm_loop *loop)
 {
     pthread_mutex_lock(&service->lock);
@@ -225,14 +226,14 @@ LM_SETUP void lm_service_unschedule(struct lm_service *service, struct lm_loop *
     pthread_mutex_unlock(&service->lock);
 }
 
-/* With the lock: what was registered or taken over is the service's. */
+/* Records the name of a socket that was registered or taken over. Called with the lock held. */
 LM_SETUP kern_return_t lm_service_named(struct lm_service *service, const char *name)
 {
     strcpy(service->name, name);
     return lm_kern_return(lm_service_begin(service));
 }
 
-/* Gives the service its name. */
+/* Registers the service's name. */
 LM_SETUP kern_return_t lm_service_register(struct lm_service *service, const char *name)
 {
     kern_return_t status = KERN_SUCCESS;
@@ -249,7 +250,7 @@ LM_SETUP kern_return_t lm_service_register(struct lm_service *service, const cha
     return status;
 }
 
-/* Gives a fresh service the launcher's socket of that name. */
+/* Gives a new service the launcher's socket of that name. */
 LM_SETUP kern_return_t lm_service_adopt(struct lm_service *service, const char *name, int listener)
 {
     pthread_mutex_lock(&service->lock);
@@ -275,7 +276,7 @@ LM_SETUP void lm_service_end_sessions(struct lm_service *service)
     }
 }
 
-/* Whether the caller is the one to stop the service, which takes no client and no message from here on. */
+/* Returns whether the caller is the one to stop the service. From then on it takes no client and no message. */
 LM_SETUP bool lm_service_claim_end(struct lm_service *service, CFMachPortInvalidationCallBack *invalidated)
 {
     pthread_mutex_lock(&service->lock);
@@ -288,7 +289,7 @@ LM_SETUP bool lm_service_claim_end(struct lm_service *service, CFMachPortInvalid
     return was_valid;
 }
 
-/* Stops the service and frees its name. Idempotent, any thread. The caller has a reference, or is in the callback. */
+/* Stops the service and frees its name. Idempotent. Called from any thread, with a reference or in the callback. */
 LM_SETUP void lm_service_invalidate(struct lm_service *service)
 {
     CFMachPortInvalidationCallBack invalidated;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a service serves its clients: a session is let in, its requests are taken in turn and handed to the callback, and
- * it ends. The service's lock guards the members below it; it is taken before a session's.
+ * How a service serves its clients: it opens a session, takes the session's requests in turns and hands them to the
+ * callback, and ends the session. The service's lock guards the members below it. It is taken before a session's lock.
  */
 #include "../../LightMessaging.h"
 
@@ -12,18 +12,18 @@
 #include "../registry/registry.h"
 #include "request.h"
 
-#define LM_FAIR_STEPS 64 /* frames of one client in one go: enough to be worth the turn; untuned */
+#define LM_FAIR_STEPS 64 /* frames of one client in a turn: enough to be worth it; untuned */
 #define LM_HELLO_NANOSECONDS                                                                                           \
-    5000000000 /* for a hello to come: as long as a client may be stopped; no network is involved */
+    5000000000 /* until a hello must arrive: as long as a client may be stopped; no network is involved */
 
-/* Under the process's lock. */
+/* Guarded by the process's lock. */
 struct lm_services {
     struct lm_list all;
 };
 
 LM_STATE(struct lm_services, lm_services)
 
-/* A message that the callback is in. They nest when a callback runs the loop. On its stack. */
+/* A message whose callback is running. On the stack; deliveries nest if a callback runs the run loop. */
 struct lm_delivery {
     struct lm_delivery *outer;
     LMMessage *message;
@@ -37,26 +37,26 @@ struct lm_service {
     uint32_t valid; /* may be read without the lock */
     mach_port_t port;
     CFMachPortCallBack callback;
-    LMServiceCallBack typed; /* instead of it, if not NULL */
+    LMServiceCallBack typed; /* called in place of `callback`, if not NULL */
     CFMachPortInvalidationCallBack invalidated;
     CFMachPortContext context;
     uint32_t largest_message;
     bool borrows;  /* takes lent segments of its own user's processes */
-    uint32_t spin; /* nanoseconds that its loop may look for more messages */
+    uint32_t spin; /* the longest time in nanoseconds that its run loop spins for it */
     struct lm_policy policy;
     struct lm_quota quota;          /* of each user; 0: the default */
-    struct lm_list users;           /* that have clients here */
-    struct lm_delivery *delivering; /* the loop's thread's own */
+    struct lm_list users;           /* those that have clients here */
+    struct lm_delivery *delivering; /* used only by the run loop's thread */
     char name[LM_NAME_MAX + 1];     /* empty: not registered */
     struct lm_registration registration;
-    struct lm_loop *loop; /* that serves it, with a reference; set once, before anything is watched; NULL: none yet */
+    struct lm_loop *loop; /* serves it; with a reference; set once, before any watch is added; NULL: none yet */
     struct lm_watch listener;
-    struct lm_timer timer; /* for unfinished hellos, and for accepting again */
+    struct lm_timer timer; /* for overdue hellos, and for accepting again after a pause */
     struct lm_list sessions;
-    struct lm_index processes; /* the sessions of each client process, in their order */
+    struct lm_index processes; /* the sessions of each client process, in order */
     struct lm_list ending;     /* sessions that are being closed: a fork finds them here, or their sockets closed */
-    struct lm_list unfinished; /* the sessions that wait for their hello, the oldest first, */
-    uint32_t unfinished_count; /* and how many there are */
+    struct lm_list unfinished; /* sessions that wait for their hello, the oldest first */
+    uint32_t unfinished_count; /* how many there are */
     bool paused;
     struct lm_list in_process;
 };
@@ -85,14 +85,14 @@ LM_SETUP void lm_session_destroy(struct lm_object *object)
     free(session);
 }
 
-/* It waits for its hello no more. With the service's lock. Idempotent. */
+/* Stops waiting for the session's hello. Called with the service's lock held. Idempotent. */
 LM_SETUP void lm_session_finish(struct lm_service *service, struct lm_session *session)
 {
     service->unfinished_count -= lm_list_contains(&session->in_unfinished);
     lm_list_remove(&session->in_unfinished);
 }
 
-/* Whether the caller is the one to end the session. */
+/* Returns whether the caller is the one to end the session. */
 LM_SETUP bool lm_session_claim_end(struct lm_session *session)
 {
     struct lm_service *service = session->service;
@@ -110,7 +110,7 @@ LM_SETUP bool lm_session_claim_end(struct lm_session *session)
     return first;
 }
 
-/* The session is closed, and holds nothing of its user's quota any more. `user` may be NULL. */
+/* Removes a closed session, which holds nothing of its user's quota any more. `user` may be NULL. */
 LM_SETUP void lm_session_leave(struct lm_session *session, struct lm_user *user)
 {
     struct lm_service *service = session->service;
@@ -121,7 +121,8 @@ LM_SETUP void lm_session_leave(struct lm_session *session, struct lm_user *user)
     pthread_mutex_unlock(&service->lock);
 }
 
-/* Closes everything of the session at once; what still names it finds it cut. Idempotent, any thread. */
+/* Closes everything of the session at once; reply ports that refer to it find it cut. Idempotent. Called from any
+ * thread. */
 LM_SETUP void lm_session_end(struct lm_session *session)
 {
     if (!lm_session_claim_end(session))
@@ -144,7 +145,6 @@ LM_SETUP void lm_session_end(struct lm_session *session)
     lm_release(&session->object);
 }
 
-/* Runs the callback. */
 LM_INTERNAL void lm_service_call_back(struct lm_service *service, struct lm_session *session, LMMessage *message,
                                       const struct lm_arrival *arrival)
 {
@@ -158,8 +158,8 @@ LM_INTERNAL void lm_service_call_back(struct lm_service *service, struct lm_sess
     service->delivering = delivery.outer;
 }
 
-/* Hands a message that was taken to the callback, and frees what that leaves. Taken is taken: a service that another
- * thread stops just now still gets it, since nobody else would. */
+/* Hands a taken message to the callback, and frees what the callback leaves. A service that another thread is stopping
+ * just now still gets the message, because no other service would. */
 LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_session *session, LMMessage *message,
                                     const struct lm_arrival *arrival)
 {
@@ -179,9 +179,9 @@ LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_sessio
 }
 
 /*
- * The last channel that the same process had before, and closed with messages in it: they come first. NULL: there is
- * none. With the service's lock. A process may have several open, if it has plugins; those that are not visible from
- * here all have the number 0.
+ * Returns the last earlier channel of the same process that the process has closed, or NULL: messages that are left in
+ * it come first. A process with plugins may have several channels open. Processes whose ids are not visible from here
+ * all have the id 0. Called with the service's lock held.
  */
 LM_SETUP struct lm_session *lm_session_find_predecessor(const struct lm_session *session)
 {
@@ -197,7 +197,7 @@ LM_SETUP struct lm_session *lm_session_find_predecessor(const struct lm_session 
     return found;
 }
 
-/* Whether requests of the channel before this one are still to be served. */
+/* Returns whether requests of the earlier channel are still to be served. */
 LM_INTERNAL bool lm_session_await_predecessor(struct lm_session *session)
 {
     if (!session->predecessor || !lm_session_is_cut(session->predecessor))
@@ -212,11 +212,11 @@ LM_COLD void lm_log_versions(const struct lm_session *session, const struct lm_h
     LM_LOG(session->channel.socket,
            "service \"%s\" speaks versions %u to %u of the protocol with features 0x%x, %s %u to %u and requires 0x%x",
            session->service_name, LM_PROTOCOL_LOWEST, LM_PROTOCOL_HIGHEST, LM_FEATURES_KNOWN,
-           hello->magic == LM_HELLO_MAGIC ? "a client" : "a client of a strange hello", (unsigned)hello->lowest,
+           hello->magic == LM_HELLO_MAGIC ? "a client" : "a client with an unknown hello", (unsigned)hello->lowest,
            (unsigned)hello->highest, (unsigned)hello->required);
 }
 
-/* How the hello ended. */
+/* Logs the outcome of a hello. */
 LM_COLD void lm_log_hello(const struct lm_session *session, int result)
 {
     const char *event = result == 0                  ? "is let in"
@@ -224,19 +224,19 @@ LM_COLD void lm_log_hello(const struct lm_session *session, int result)
                         : result == -EDQUOT          ? "has too many connections (connectionsPerUser)"
                         : result == -EPROTONOSUPPORT ? "speaks no version of the protocol that this service speaks"
                         : result == -EMFILE          ? "can't be let in: no descriptor is left for its memory"
-                                                     : "said no proper hello";
+                                                     : "sent an invalid hello";
     lm_log_session(session, event);
 }
 
-/* Asks the service's policy, once. -EAGAIN: it has not decided yet. Without any lock: the policy may be the service's
- * own function, which may run the loop. */
+/* Asks the service's policy, once. -EAGAIN: it has not decided yet. Called without any lock, because the policy may be
+ * the service's own function, which may run the run loop. */
 LM_SETUP int lm_session_judge(struct lm_session *session)
 {
     if (session->verdict != LM_VERDICT_NONE)
         return session->verdict == LM_VERDICT_GIVEN ? 0 : -EAGAIN;
     session->verdict = LM_VERDICT_PENDING;
     const struct lm_policy *policy = &session->service->policy;
-    lm_session_lock(session); /* another thread may stop the service, and close the socket */
+    lm_session_lock(session); /* another thread may stop the service and close the socket */
     bool admitted = lm_policy_admits(policy, &session->client, session->channel.socket);
     lm_session_unlock(session);
     if (!admitted && !lm_policy_asks(policy, &session->client))
@@ -245,7 +245,7 @@ LM_SETUP int lm_session_judge(struct lm_session *session)
     return 0;
 }
 
-/* Makes the session one of its process's and of its user's. -ENOMEM, -EDQUOT: it is to be ended. */
+/* Adds the session to those of its process and its user. -ENOMEM, -EDQUOT: it must end. */
 LM_SETUP int lm_session_enter(struct lm_service *service, struct lm_session *session)
 {
     session->predecessor = lm_session_find_predecessor(session);
@@ -258,7 +258,7 @@ LM_SETUP int lm_session_enter(struct lm_service *service, struct lm_session *ses
     return lm_user_enter(&service->users, session->client.uid, &service->quota, &session->user);
 }
 
-/* H4, H5, with the locks of service and session. */
+/* H4 and H5. The locks of service and session are held. */
 LM_SETUP int lm_session_welcome(struct lm_service *service, struct lm_session *session)
 {
     if (session->ended || lm_session_is_cut(session))
@@ -280,7 +280,7 @@ LM_SETUP int lm_session_welcome(struct lm_service *service, struct lm_session *s
     return 0;
 }
 
-/* The hello. 0: the session is open; -EAGAIN: it has not come yet. */
+/* Handles the hello. 0: the session is open; -EAGAIN: the hello has not arrived yet. */
 LM_SETUP int lm_session_open(struct lm_session *session)
 {
     struct lm_service *service = session->service;
@@ -299,7 +299,8 @@ LM_SETUP int lm_session_open(struct lm_session *session)
     return result;
 }
 
-/* What the socket had to say, and answers that waited for room: 1 if some wait for their turn. With the lock. */
+/* Reads what the socket reports, and flushes the backlog. 1: some of the backlog waits for its turn. Called with the
+ * lock held. */
 LM_INTERNAL int lm_session_handle_socket(struct lm_session *session, uint32_t events)
 {
     if (lm_session_is_cut(session))
@@ -311,14 +312,14 @@ LM_INTERNAL int lm_session_handle_socket(struct lm_session *session, uint32_t ev
     return result;
 }
 
-/* What a session's turn came to; besides these, a negative errno says to send the client away. */
+/* The result of a session's turn. A negative errno means that the client must lose its connection. */
 enum lm_turn {
-    LM_TURN_OVER = 0,  /* there is nothing more to do */
-    LM_TURN_MORE = 1,  /* there may be, but others come first */
-    LM_TURN_SILENT = 2 /* its hello has not come yet */
+    LM_TURN_OVER = 0,  /* nothing is left to do */
+    LM_TURN_MORE = 1,  /* something may be left, but other sessions come first */
+    LM_TURN_SILENT = 2 /* the hello has not arrived yet */
 };
 
-/* Whether there is something for the session to do, for a loop that keeps it hot. */
+/* Returns whether the session has something to do. The run loop polls it while it keeps the session hot. */
 LM_INTERNAL bool lm_session_has_come(struct lm_object *object)
 {
     const struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
@@ -328,7 +329,7 @@ LM_INTERNAL bool lm_session_has_come(struct lm_object *object)
            lm_ring_head_moved(&session->channel.out.ring, session->room_seen);
 }
 
-/* Has the client ring when there is something to do: LM_TURN_MORE: there is now. */
+/* Has the client ring when there is something to do. LM_TURN_MORE: there is something now. */
 LM_INTERNAL int lm_session_rest(struct lm_session *session)
 {
     lm_session_lock(session);
@@ -339,25 +340,26 @@ LM_INTERNAL int lm_session_rest(struct lm_session *session)
     return result;
 }
 
-/* Bytes that went either way, or wait to. With the lock. */
+/* Returns the bytes that went either way, and those in the backlog. Called with the lock held. */
 LM_INTERNAL uint64_t lm_session_traffic(const struct lm_session *session)
 {
     return session->channel.in.head + session->channel.out.tail + session->backlog_bytes;
 }
 
-/* The next step; results as lm_session_step, and -EBUSY: the turn was long enough. With the lock. */
+/* Handles the next frame. Results as lm_session_step, and -EBUSY: the turn was long enough. Called with the lock
+ * held. */
 LM_INTERNAL int lm_session_advance(struct lm_session *session, uint64_t enough, LMMessage *message,
                                    struct lm_arrival *arrival)
 {
     if (!lm_service_valid(session->service))
-        return -EPIPE; /* what is left untaken goes to a successor */
+        return -EPIPE; /* messages that were not taken go to a successor */
     if (lm_session_traffic(session) >= enough)
         return -EBUSY;
     lm_message_init(message);
     return lm_session_step(session, message, arrival);
 }
 
-/* Takes requests, as many as are fair. With the lock, which is given up while the callback runs. */
+/* Takes requests, as many as are fair. Called with the lock held; gives it up while the callback runs. */
 LM_INTERNAL int lm_session_take_requests(struct lm_session *session)
 {
     uint64_t enough = lm_session_traffic(session) + LM_FAIR_BYTES;
@@ -379,7 +381,7 @@ LM_INTERNAL int lm_session_take_requests(struct lm_session *session)
     return LM_TURN_MORE;
 }
 
-/* One turn of an open session: what the socket has to say comes first. */
+/* Runs one turn of an open session. The socket comes first. */
 LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events)
 {
     lm_session_lock(session);
@@ -392,7 +394,7 @@ LM_INTERNAL int lm_session_serve(struct lm_session *session, uint32_t events)
     return answers || session->look_again ? LM_TURN_MORE : LM_TURN_OVER;
 }
 
-/* Tells a client that is sent away why, if it was not its own fault. */
+/* Tells a client why it loses its connection, unless it broke the protocol. */
 LM_SETUP void lm_session_explain(struct lm_session *session, int error)
 {
     lm_session_lock(session);
@@ -401,7 +403,7 @@ LM_SETUP void lm_session_explain(struct lm_session *session, int error)
     lm_session_unlock(session);
 }
 
-/* H5: wakes a client that sleeps until it is welcome. */
+/* H5: wakes a client that sleeps until the welcome. */
 LM_SETUP void lm_session_ring_welcome(struct lm_session *session)
 {
     session->rings_welcome = false;
@@ -411,8 +413,8 @@ LM_SETUP void lm_session_ring_welcome(struct lm_session *session)
     lm_session_unlock(session);
 }
 
-/* One turn, opening the session first if need be; the bell for the welcome comes after its first turn, whose answers
- * have mostly rung it already, or after one within that, if a callback runs the loop. */
+/* Runs one turn, and opens the session first if necessary. The bell for the welcome follows the first turn, whose
+ * replies have mostly rung already, or a turn within it, if a callback runs the run loop. */
 LM_INTERNAL int lm_session_turn(struct lm_session *session, uint32_t events)
 {
     int opened = session->welcomed ? 0 : lm_session_open(session);
@@ -424,7 +426,7 @@ LM_INTERNAL int lm_session_turn(struct lm_session *session, uint32_t events)
     return turn;
 }
 
-/* The session has nothing more to do: it rests, or stays hot. A client that is gone is sent away. */
+/* Ends a turn with nothing left to do: the session rests or stays hot. -EPIPE: the client is gone. */
 LM_INTERNAL int lm_session_settle_down(struct lm_session *session, bool *hot)
 {
     if (session->peer_gone)
@@ -433,7 +435,7 @@ LM_INTERNAL int lm_session_settle_down(struct lm_session *session, bool *hot)
     return *hot ? 0 : lm_session_rest(session);
 }
 
-/* The loop's callback. */
+/* The watch's callback. */
 LM_INTERNAL enum lm_wish lm_session_ready(struct lm_object *object, uint32_t events)
 {
     struct lm_session *session = LM_CONTAINER(object, struct lm_session, object);
@@ -457,7 +459,8 @@ LM_INTERNAL int lm_session_watch(struct lm_session *session, struct lm_loop *loo
     return lm_loop_add(loop, &session->watch, session->channel.socket, EPOLLIN | EPOLLRDHUP);
 }
 
-/* Takes over the socket, unless it returns NULL: no memory. Who can't be asked who it is has no rights. */
+/* Creates a session and takes over the socket, unless it returns NULL: no memory. A client whose credentials cannot be
+ * read has no rights. */
 LM_SETUP struct lm_session *lm_session_create(struct lm_service *service, int socket)
 {
     struct lm_session *session = (struct lm_session *)lm_new(sizeof *session);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The service's half of the interface: starting one in a single call. */
+/* The public functions that start, lock and stop a service and set its options. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_START_H
@@ -8,7 +8,8 @@
 #include "service.h"
 #include "starters.h"
 
-/* Gives a fresh service its name. A launcher has decided itself where its socket is. */
+/* Registers a new service's name, or takes the launcher's socket for it. A launcher has decided itself whether its
+ * socket is unlocked. */
 LM_SETUP kern_return_t lm_service_name(struct lm_service *service, const char *name, unsigned how)
 {
     int listener = how & LM_START_CHECK_IN ? lm_activation_take(name) : -ENOENT;
@@ -22,7 +23,7 @@ LM_SETUP kern_return_t lm_service_name(struct lm_service *service, const char *n
     return status;
 }
 
-/* Before anybody can connect. */
+/* Applies the options. Called before any client can connect. */
 LM_SETUP kern_return_t lm_service_configure(struct lm_service *service, const LMServiceOptions *options)
 {
     if (options->largestMessage && options->largestMessage < LM_PIECE_MAX)
@@ -41,7 +42,7 @@ LM_SETUP kern_return_t lm_service_configure(struct lm_service *service, const LM
     return lm_kern_return(lm_policy_init(&service->policy, options, service->context.info));
 }
 
-/* `service` may be NULL; else it gets the service with a reference for the caller, or NULL. */
+/* `started` may be NULL; else it gets the service with a reference for the caller, or NULL after an error. */
 LM_SETUP kern_return_t lm_service_start(const char *name, struct lm_loop *loop, CFMachPortCallBack callback, void *info,
                                         const LMServiceOptions *options, unsigned how, LMServiceRef *started)
 {
@@ -67,7 +68,7 @@ LM_SETUP kern_return_t lm_service_start(const char *name, struct lm_loop *loop, 
     return status;
 }
 
-/* The starts of a file whose macros say `how`; logs a failure. */
+/* Starts a service in the way that the calling file's macros set; logs a failure. */
 LM_API kern_return_t lm_start(const char *name, CFRunLoopRef loop, CFMachPortCallBack callback, void *info,
                               const LMServiceOptions *options, unsigned how, LMServiceRef *started)
 {

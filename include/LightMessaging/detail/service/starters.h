@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The starting functions in a file: what LIGHTMESSAGING_USE_ROCKETBOOTSTRAP says there goes into each start. */
+/* The starting functions that each file has for itself: they pass its LIGHTMESSAGING_USE_ROCKETBOOTSTRAP to each
+ * start. */
 #include "../../LightMessaging.h"
 
 #ifndef LM_DETAIL_SERVICE_STARTERS_H
 #define LM_DETAIL_SERVICE_STARTERS_H
 
-/* How to start; bits. */
+/* Bits that say how a service starts. */
 #define LM_START_UNLOCKED 1u
 #define LM_START_CHECK_IN 2u
 #define LM_FILE_START     (LIGHTMESSAGING_USE_ROCKETBOOTSTRAP ? LM_START_UNLOCKED : 0u)
