@@ -296,6 +296,7 @@ def measure_cost(folder, effort):
         "cost": [HERE / "cost.c"],
         "code": ["-c", code],
         "separate": ["-DLIGHTMESSAGING_SEPARATE", HERE / "cost.c", code_object],
+        "timeout": ["-DLIGHTMESSAGING_SEPARATE", "-DLIGHTMESSAGING_TIMEOUT=300", HERE / "cost.c", code_object],
     }
     cost = {name: {"ms": []} for name in builds}
     for _ in range(effort["compiles"]):

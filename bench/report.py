@@ -189,6 +189,9 @@ def add_rest(t, run):
             ("cost", "text, as `size` counts it", "text", KIB, 64, "KiB")):
         added = (cost[name][key] - cost["empty"][key]) / scale if cost else None
         t.add(f"Headers: added {what}", added, "", 1, "≤", limit, unit)
+    for key, what, limit, unit in ("ms", "compile time", 100, "ms"), ("text", "text", KIB, "bytes"):
+        added = cost["timeout"][key] - cost["separate"][key] if cost else None
+        t.add(f"`LIGHTMESSAGING_TIMEOUT` in such a unit: added {what}", added, "", 1, "≤", limit, unit)
 
 
 def add_neighbours(t, run):
@@ -280,7 +283,8 @@ def cost_table(run):
     cost = run.data["cost"]
     names = {"empty": "an empty program", "cost": "a client and a service",
              "code": "the library's code alone, compiled once (`LIGHTMESSAGING_IMPLEMENTATION`)",
-             "separate": "a client and a service with it (`LIGHTMESSAGING_SEPARATE`)"}
+             "separate": "a client and a service with it (`LIGHTMESSAGING_SEPARATE`)",
+             "timeout": "the same with a timeout of its own (`LIGHTMESSAGING_TIMEOUT`)"}
     return table(["Program, `-O2`", "Compile and link, ms of processor time", "Machine code, bytes",
                   "With constants and unwind tables, bytes"],
                  [[names[name], show(value["ms"]), value["code"], value["text"]] for name, value in cost.items()])

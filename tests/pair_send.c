@@ -357,7 +357,7 @@ static kern_return_t end(struct waiter *waiter)
     return waiter->status;
 }
 
-/* Intent: a readable descriptor ends a wait, whether the thread leads or follows, and says whether the call was taken. */
+/* Intent: a readable descriptor ends a wait, whether the thread leads or follows. */
 static void a_descriptor_ends_a_wait(void)
 {
     pid_t service = start();
