@@ -79,6 +79,7 @@ format:
 format-check:
 	$(sources) | xargs clang-format --dry-run --Werror
 	! $(sources) | xargs grep -nE '^.{121}'
+	! LC_ALL=C.UTF-8 grep -nE '^[^|].{120}' *.md docs/*.md model/*.md
 
 clean:
 	rm -rf build
