@@ -616,6 +616,7 @@ static void contradictions_are_refused(void)
         {.descriptorCount = 1},
         {.descriptors = (const int[]){999999}, .descriptorCount = 1},
         {.descriptors = &descriptor, .descriptorCount = LM_DESCRIPTORS_MAX + 1},
+        {.interrupt = (const int[]){999999}},
         {.reserved = {1, 0}},
         {.reserved = {0, 1}},
     };

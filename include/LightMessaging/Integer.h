@@ -7,7 +7,7 @@
  *   kern_return_t LMConnectionSendTwoWayInt64(LMConnectionRef connection, SInt32 messageId, int64_t integer,
  *                                             LMResponseBuffer *response)
  *   kern_return_t LMSendInt64Reply(mach_port_t replyPort, int64_t integer)
- *       Send an integer. Errors as in LMConnectionSendOneWay, LMConnectionSendTwoWay and LMSendReply.
+ *       Send an integer. Errors as in LMConnectionSend and LMReplySend.
  *
  *   bool LMMessageGetInt64(LMMessage *message, int64_t *integer)
  *       Stores the message's integer; the message does not change. Returns false, and stores nothing, if the message

@@ -10,7 +10,7 @@
  *                   "lol", 4);                         LMResponseBuffer buffer;
  *   }                                                  if (LMConnectionSendTwoWay(&connection, 1, "hi", 3,
  *                                                                                 &buffer) == 0)
- *   LMStartService("com.example.name",                     puts(LMMessageGetData(&buffer.message));
+ *   LMStartService("com.example.name",                     puts(LMMessageGetData(&buffer.message)); // a C string
  *       CFRunLoopGetCurrent(),                         LMResponseBufferFree(&buffer);
  *       (CFMachPortCallBack)answer);
  *   CFRunLoopRun();
@@ -26,18 +26,24 @@
  *   LIGHTMESSAGING_SEPARATE            for programs of many files: the file gets declarations and compiles faster. The
  *                                      two macros above work as usual. Files in Objective-C have code of their own
  *                                      all the same.
- *   LIGHTMESSAGING_IMPLEMENTATION      in one file in C or C++ of such a program or plugin, which has the code for all
- *                                      of them. This file includes all of the headers that the others use.
+ *   LIGHTMESSAGING_IMPLEMENTATION      in exactly one C or C++ file of such a program or plugin. That file gets the
+ *                                      code for all the others, so it includes every LightMessaging header that any of
+ *                                      them includes.
  *
- * Errors: functions that return kern_return_t return 0 for success, or a number that mach_error_string explains. After
- * MACH_SEND_... and BOOTSTRAP_... errors the service has not taken the message and never will; the send can be
- * repeated. After MACH_RCV_... errors it has taken the message, but no reply came.
+ * Errors: functions that return kern_return_t return 0 for success, or a number that mach_error_string explains. A
+ * service *takes* a message when it reads it for its callback, which then runs unless the service dies. After
+ * MACH_SEND_..., BOOTSTRAP_..., KERN_... errors and LM_INCOMPATIBLE_VERSION the service has not taken the message and
+ * never will: repeating the send cannot deliver it twice. After MACH_RCV_... errors it has taken the message, and may
+ * or may not have handled it: repeat only what may be done twice. LM_STATUS_REPLY is a reply.
  *
  * Log: if LM_DEBUG is 1 in the environment, the library writes a line per event to the standard error stream. A line
  * about an error names the service, the path and the remedy.
  *
- * Threads: every function may be called from any thread, and a connection may be shared by all threads. No function may
- * be called from a signal handler.
+ * Threads: every function may be called from any thread, and a connection may be shared by all threads. Messages of one
+ * thread arrive in the order of their sends. No function may be called from a signal handler.
+ *
+ * Forks: a child has no channels, services, run loops and kept messages of its parent. It may use every function; its
+ * connections look their services up again, and it is a client of its own.
  *
  * Lengths are in bytes, from 0 to 2^32 - 1. Data arrive as they were sent, aligned to 16 bytes.
  */
@@ -104,7 +110,7 @@ typedef struct LMMessage {
 } LMMessage;
 
 /*
- * Limits. A message has at most LM_DESCRIPTORS_MAX (253) file descriptors, the kernel's limit for a socket's record. A
+ * Limits. A message has at most LM_DESCRIPTORS_MAX file descriptors: 253, the kernel's limit for a socket's record. A
  * service name has at most LM_NAME_MAX (127) bytes, so that it fits a name_t. Up to LM_INLINE_MAX bytes of data, a
  * page, are stored in the message itself; more are in memory of their own.
  */
@@ -141,12 +147,15 @@ typedef struct lm_segment *LMBufferRef;
 
 /* A timeout in milliseconds that is never over. */
 #define LM_TIMEOUT_NEVER 0xffffffffu
-/* A timeout that is over at once: the send succeeds only if it need not wait. Where a function takes a timeout of its
- * own as a number, 0 means the same. */
+/* A timeout that is over at once: a one-way send succeeds if it need not wait. A two-way send ends with
+ * MACH_SEND_TIMED_OUT, or MACH_RCV_TIMED_OUT if the service has just taken the message. 0 means the same in
+ * LIGHTMESSAGING_TIMEOUT and in arguments named `milliseconds` of functions that send or wait; but in LMSend.timeout,
+ * LMConnectionSetTimeout and LMSetTimeout, 0 means that no timeout is set. */
 #define LM_TIMEOUT_POLL 0xfffffffeu
 
 /*
- * Sets the default timeout of this process's sends to a name, in milliseconds: 1 to LM_TIMEOUT_NEVER, or 0 to unset it.
+ * Sets the default timeout of this process's sends to a name: milliseconds, LM_TIMEOUT_POLL, LM_TIMEOUT_NEVER, or 0 to
+ * unset it.
  * Does not connect. The setting is kept for the life of the process; one entry is kept per name.
  * Errors: KERN_INVALID_ARGUMENT (NULL connection, illegal name), KERN_RESOURCE_SHORTAGE (no memory).
  */
@@ -169,14 +178,14 @@ typedef struct {
     uint32_t descriptorCount; /* at most LM_DESCRIPTORS_MAX */
     const int *descriptors;   /* arrive as close-on-exec copies; yours stay open */
     LMBufferRef *buffer;      /* sent in place of data, which is NULL then; see "Lent buffers" */
-    const int *interrupt;     /* a descriptor: when it is readable, the send stops waiting; NULL: none */
+    const int *interrupt;     /* a descriptor: while it is readable, the send does not wait; NULL: none */
     uintptr_t reserved[2];
 } LMSend;
 
 /*
  * Sends a message. If `response` is NULL the message is one-way; else this waits for the reply and stores it there.
- * Free the response with LMResponseBufferFree, or consume it. After an error the response is an empty message, which
- * may be read and freed.
+ * After 0, free the response with LMResponseBufferFree, or consume it. After an error it is an empty message, which may
+ * be freed but need not be; after LM_STATUS_REPLY it also has the status.
  *
  * One-way: returns 0 when the message is queued. It then reaches the service even if this process exits or is killed.
  * The send waits only while the queue, which holds 512 KiB, is full. A message that is longer than 64 KiB, is in a
@@ -184,23 +193,29 @@ typedef struct {
  *
  * Data and descriptors may be changed, freed and closed when this returns.
  *
- * If the service dies, the one-way messages that it had not taken are kept in this process. They go to the next service
- * of that name, in order and before newer messages, when this process next uses a connection to the name, or when it
- * ends by `exit` or a return from `main`, which this can delay by half a second. They are lost if this process has
- * ended when the service dies; if it is killed or calls `_exit`; if it ends while no service has the name; or if it
- * does not use a connection to the name again. A message sent after the service's death is never kept: it goes to the
- * next service, or the send returns an error. (In a continuous stream of messages, this holds from about 10
- * microseconds after the death.)
+ * If the service dies or is invalidated before it takes a queued one-way message, this process keeps the message for
+ * the next service of that name. It sends the message, in order and before newer ones, when it next uses a connection
+ * to the name, or when it ends by `exit` or a return from `main`, which may then take up to half a second longer. The
+ * message is lost if this process ended before the service died; or if, after that death, this process is killed, calls
+ * `_exit`, ends while no service has the name, or never uses the name again. A message that is sent after the service's
+ * death is never kept: it goes to the next service, or the send returns an error. (In a continuous stream of messages,
+ * this holds from about 10 microseconds after the death.)
+ *
+ * `interrupt` points to a descriptor, such as the reading end of a pipe into which a signal handler writes, or a
+ * signalfd. While it is readable, the send does not wait, not even for the connection; a send that need not wait is not
+ * affected. The library does not read from the descriptor: empty it before the next send. Signals alone do not end a
+ * wait.
  *
  * Errors of both kinds:
  *
  *   KERN_INVALID_ARGUMENT      connection or send is NULL; the data are NULL and the length is not 0; both data and
  *                              buffer are set; the name is empty, illegal or has no NUL; a descriptor is not open, or
- *                              there are too many
+ *                              there are too many; `reserved` is not 0
  *   BOOTSTRAP_UNKNOWN_SERVICE  no process serves the name
  *   BOOTSTRAP_NOT_PRIVILEGED   the service cannot be reached from here, or refuses this user
  *   LM_INCOMPATIBLE_VERSION    the service speaks other versions of the protocol (LMConnectionGetServiceVersions), or
- *                              has the other byte order; nothing was taken, and a repetition fails likewise
+ *                              has the other byte order. The library does not repeat the send; a later one succeeds if
+ *                              a compatible service has the name by then
  *   MACH_SEND_TOO_LARGE        the service accepts no message of that length
  *   MACH_SEND_TIMED_OUT        the timeout is over; the message was withdrawn
  *   MACH_SEND_INTERRUPTED      `interrupt` became readable; the message was withdrawn
@@ -215,8 +230,8 @@ typedef struct {
  *                         descriptors for the reply ran out here
  *   LM_STATUS_REPLY       the service replied with a status instead of data: LMResponseGetStatus
  *
- * A service decides who may call only after the first message of a connection is queued. That message may get 0, and
- * the next one BOOTSTRAP_NOT_PRIVILEGED.
+ * A service decides who may call, and tells its versions, only after the first message of a connection is queued. That
+ * message may get 0, and the next one BOOTSTRAP_NOT_PRIVILEGED or LM_INCOMPATIBLE_VERSION.
  */
 LM_FILE_API kern_return_t LMConnectionSend(LMConnectionRef connection, const LMSend *send, LMResponseBuffer *response);
 
@@ -302,7 +317,8 @@ LM_API void LMResponseBufferFree(LMResponseBuffer *response);
  * response as LMResponseBufferFree does. */
 LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response);
 
-/* Returns the status that came as the reply, if the send returned LM_STATUS_REPLY. */
+/* Returns the status that came as the reply, if the send returned LM_STATUS_REPLY and the response was not freed; else
+ * an undefined number. Any number but 0 may be a status. */
 LM_API int32_t LMResponseGetStatus(const LMResponseBuffer *response);
 
 /* --- Connections --- */
@@ -391,9 +407,10 @@ LM_API void LMSetLargestReply(uint32_t bytes);
  *     LMConnectionSendTwoWayBuffer(&connection, DRAWN, &buffer, &response);
  *     LMBufferFree(buffer);
  *
- * A function that sends a buffer takes it over and sets the caller's variable to NULL. If it returns an error after
- * which nothing of the message will arrive (MACH_SEND_..., BOOTSTRAP_..., KERN_...), the buffer remains the caller's,
- * to be sent again or freed.
+ * A function that sends a buffer takes it over: after 0, MACH_RCV_... and LM_STATUS_REPLY the buffer is gone and the
+ * caller's variable is NULL. After any other error the variable and the buffer's contents are unchanged, and the caller
+ * sends it again or frees it. The same holds for replies, although the reply port is used up; with MACH_PORT_NULL the
+ * buffer is gone.
  *
  * A channel lends up to 8 buffers and 256 MiB at a time in each direction. A buffer is sent as a copy, with the same
  * result, beyond these limits; if the system forbids memfds; on another connection than it was created for; with 253
@@ -444,8 +461,9 @@ LM_API mach_port_t LMMessageGetReplyPort(const LMMessage *message);
 /* Returns the number of file descriptors that came with the message. */
 LM_API uint32_t LMMessageGetDescriptorCount(const LMMessage *message);
 
-/* Returns one of the descriptors, which the caller closes from then on; -1 if there is none of that index or it was
- * taken before. Descriptors that nobody takes are closed with the message. */
+/* Returns one of the descriptors, which is close-on-exec and which the caller closes from then on; -1 if there is none
+ * of that index or it was taken before. The others are closed with the message: when it is freed or consumed, and, for
+ * a request, when the callback returns. */
 LM_API int LMMessageTakeDescriptor(LMMessage *message, uint32_t index);
 
 /* Frees a request's data and descriptors before its callback returns, and leaves an empty message. Idempotent. */
@@ -481,17 +499,22 @@ typedef struct {
     const void *data;         /* may be NULL if length is 0 */
     uint32_t length;          /* bytes of data */
     uint32_t descriptorCount; /* at most LM_DESCRIPTORS_MAX */
-    const int *descriptors;   /* the client gets copies; yours stay open */
+    const int *descriptors;   /* arrive as close-on-exec copies; yours stay open */
     LMBufferRef *buffer;      /* sent in place of data, which is NULL then; see "Lent buffers" */
     int32_t status;           /* not 0: sent in place of all the others; the client's send returns LM_STATUS_REPLY */
     uintptr_t reserved[2];
 } LMReply;
 
 /*
- * Replies to a request. The reply port is used up, whatever is returned. Call it in the callback or later, once, from
- * any thread. It never waits: a reply that the client has not made room for is copied. The data, descriptors and
- * `reply` itself may be changed, closed and freed when it returns. With MACH_PORT_NULL, the port of a one-way message,
- * it sends nothing and returns 0. To give up a reply port without a reply, call mach_port_deallocate.
+ * Replies to a request. The reply port is used up, whatever is returned. A callback may return without a reply: save
+ * the port, and reply later from any thread; but copy the message's data before the callback returns. The caller waits
+ * until then, or until its timeout. Every reply port must be replied to or given up with mach_port_deallocate, which
+ * ends the caller's wait with MACH_RCV_PORT_DIED; it holds memory until then, even if the client is gone.
+ *
+ * The function never waits: a reply that the client has not made room for is copied. The data, descriptors and `reply`
+ * itself may be changed, closed and freed when it returns. With MACH_PORT_NULL, the port of a one-way message, it sends
+ * nothing and returns 0. A client that loses its connection gets MACH_RCV_PORT_DIED for the calls that were taken, and
+ * KERN_RESOURCE_SHORTAGE for the others.
  *
  *   MACH_SEND_INVALID_RIGHT  not a reply port, or used before
  *   MACH_SEND_INVALID_DEST   the client is gone
@@ -579,17 +602,17 @@ typedef bool (*LMServicePolicy)(const LMSender *sender, void *userInfo);
  * KERN_RESOURCE_SHORTAGE for what was not taken. One message always fits.
  */
 typedef struct {
-    uint32_t largestMessage;     /* bytes of a request, at least 65536; LM_LARGEST_MESSAGE */
-    uint32_t connectionsPerUser; /* client processes; half of RLIMIT_NOFILE's soft limit */
-    uint32_t descriptorsPerUser; /* descriptors that came with messages and wait for the callback; 512 */
-    uint64_t bytesPerUser;       /* of requests over 4 KiB that are arriving, and of replies that wait; 1 GiB */
+    uint32_t largestMessage;     /* bytes of a request, at least 65536; default LM_LARGEST_MESSAGE */
+    uint32_t connectionsPerUser; /* client processes; default: half of RLIMIT_NOFILE's soft limit */
+    uint32_t descriptorsPerUser; /* that came with messages and wait for the callback; default 512 */
+    uint64_t bytesPerUser;       /* of arriving requests over 4 KiB and of waiting replies; default 1 GiB */
     const uid_t *users;          /* who may call; copied */
     uint32_t userCount;
     const gid_t *groups; /* whose members may call, supplementary groups included; copied */
     uint32_t groupCount;
     LMServicePolicy policy;
-    bool privateCopies;         /* accept no lent buffers. Those of other users never are */
-    uint32_t spinMicroseconds;  /* 1 to 1000, or LM_SPIN_NEVER; 50 */
+    bool privateCopies;         /* accept no lent buffers; those of other users are never accepted */
+    uint32_t spinMicroseconds;  /* 1 to 1000, or LM_SPIN_NEVER; default 50 */
     LMServiceCallBack callback; /* called in place of the function's own callback, which may be NULL then */
     uintptr_t reserved[4];
 } LMServiceOptions;
@@ -607,8 +630,9 @@ LM_FILE_API kern_return_t LMCheckInServiceWithOptions(const char *serverName, CF
                                                       const LMServiceOptions *options, LMServiceRef *service);
 
 /*
- * Stops a service: its name is free, its clients' waits end with an error, and it takes no further message. A callback
- * that another thread is about to begin still runs. Messages that were not taken go to the next service of that name.
+ * Stops a service: its name is free, its clients' waits end with MACH_RCV_PORT_DIED or, for what it had not taken, as
+ * after a death, and it takes no further message. A callback
+ * that another thread is about to begin still runs.
  * Idempotent. NULL is ignored. The same as CFMachPortInvalidate.
  */
 LM_API void LMServiceInvalidate(LMServiceRef service);

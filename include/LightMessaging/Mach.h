@@ -74,7 +74,7 @@ LM_API kern_return_t task_get_bootstrap_port(mach_port_t task, mach_port_t *port
  *   A connection's port: the channel to the service closes, and every LMConnection that used it looks the service up
  *   again when it is next used. Calls that the service has taken end with MACH_RCV_PORT_DIED; other pending calls are
  *   sent again on a new channel. Queued one-way messages still arrive, at this service or, if it dies before it takes
- *   them, at the next one (LMConnectionSendOneWay).
+ *   them, at the next one (LMConnectionSend).
  *
  *   MACH_PORT_NULL: nothing happens.
  *

@@ -55,7 +55,7 @@ LM_API plist_t LMPropertyListForData(CFDataRef data);
 LM_API CFDataRef LMDataForPropertyList(plist_t list);
 
 /*
- * Send a list. NULL sends an empty message. Errors as in LMConnectionSendOneWay and LMConnectionSendTwoWay, and:
+ * Send a list. NULL sends an empty message. Errors as in LMConnectionSend, and:
  *
  *   MACH_SEND_INVALID_DATA  LMDataForPropertyList cannot convert the list
  */

@@ -11,7 +11,7 @@
 
 /*
  * Send a text, without its NUL. NULL sends an empty message, like "". The text remains the caller's. Errors as in
- * LMConnectionSendOneWay, LMConnectionSendTwoWay and LMSendReply, and:
+ * LMConnectionSend and LMReplySend, and:
  *
  *   MACH_SEND_INVALID_DATA  the text is not UTF-8. LMSendStringReply has used up the reply port, and its client's wait
  *                           ends with MACH_RCV_PORT_DIED

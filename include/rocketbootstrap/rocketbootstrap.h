@@ -16,7 +16,7 @@
 /*
  * Connects to the service, within LIGHTMESSAGING_TIMEOUT, and stores its port in *port. All connections of the process
  * to the service share this port; deallocating it closes their channel. After an error *port is MACH_PORT_NULL. Errors
- * as in LMConnectionSendOneWay.
+ * as in LMConnectionSend.
  */
 LM_FILE_API kern_return_t rocketbootstrap_look_up(mach_port_t bootstrap, const char *name, mach_port_t *port);
 

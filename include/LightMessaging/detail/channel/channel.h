@@ -35,6 +35,7 @@ struct lm_channel {
     size_t memory_size;
     struct lm_producer out;
     struct lm_consumer in;
+    uint32_t part_max;      /* the longest payload of a frame that this side sends: half of its ring */
     uint32_t whole_max;     /* longer messages go in pieces, unless the sender changes that for one */
     int64_t socket_timeout; /* the present value of SO_RCVTIMEO */
     /* Descriptors. The thread that reads the socket owns the first three members; the lock guards the others. */
@@ -77,6 +78,7 @@ LM_SETUP int lm_channel_map(struct lm_channel *channel, int memory, uint32_t req
     channel->out.ring = is_client ? requests : replies;
     channel->in.ring = is_client ? replies : requests;
     channel->in.takes = !is_client;
+    channel->part_max = lm_min32(LM_PIECE_MAX, channel->out.ring.size / 2 - (uint32_t)sizeof(struct lm_frame));
     return lm_sys_populate(channel->memory, LM_MEMORY_RINGS) < 0 ? -ENOMEM : 0;
 }
 

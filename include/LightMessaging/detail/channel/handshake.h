@@ -75,7 +75,7 @@ LM_SETUP int lm_channel_offer(struct lm_channel *channel, int memory, uint32_t l
 /* A hello with what later versions may append. */
 union lm_hello_record {
     struct lm_hello hello;
-    char bytes[LM_HELLO_LONGEST];
+    char bytes[LM_HELLO_LONGEST + 1]; /* one more, to recognise a record that is too long */
 };
 
 /* Checks a hello of that length. 0: it is valid; -EPROTONOSUPPORT: its client speaks another version or has the other
@@ -84,6 +84,8 @@ LM_SETUP int lm_hello_check(const struct lm_hello *hello, long length)
 {
     bool speaks = length >= (long)sizeof hello->magic && LM_HELLO_FAMILY(hello->magic);
     bool reversed = length >= (long)sizeof hello->magic && LM_HELLO_FAMILY(lm_other_byte_order(hello->magic));
+    if (length > (long)LM_HELLO_LONGEST)
+        return -EPROTO;
     if (!speaks)
         return reversed ? -EPROTONOSUPPORT : -EPROTO;
     if (hello->magic != LM_HELLO_MAGIC || length < (long)sizeof *hello ||

@@ -17,6 +17,7 @@ struct lm_outgoing {
     uint32_t data_from;
     uint32_t length;           /* of the bytes that go through the ring */
     uint32_t total;            /* the message's length; equal to `length` unless the message is lent */
+    uint32_t part_max;         /* longest payload of one frame; lm_channel.part_max */
     uint32_t whole_max;        /* a longer message goes in pieces */
     uint32_t sent;             /* bytes that are in the ring */
     uint64_t position;         /* of the last frame, once it is in the ring */
@@ -37,14 +38,15 @@ enum lm_put {
 /* Returns whether the message goes in pieces. */
 LM_INTERNAL bool lm_outgoing_is_large(const struct lm_outgoing *outgoing)
 {
-    return outgoing->length > outgoing->whole_max;
+    return outgoing->length > lm_min32(outgoing->whole_max, outgoing->part_max);
 }
 
 /* Returns the length of the next part: everything, if the message is short. */
 LM_INTERNAL uint32_t lm_outgoing_part(const struct lm_outgoing *outgoing)
 {
     uint32_t rest = outgoing->length - outgoing->sent;
-    return lm_outgoing_is_large(outgoing) ? lm_min32(rest, lm_piece_length(outgoing->length)) : rest;
+    uint32_t piece = lm_min32(lm_piece_length(outgoing->length), outgoing->part_max);
+    return lm_outgoing_is_large(outgoing) ? lm_min32(rest, piece) : rest;
 }
 
 /* Returns whether the next part, of that length, is the last. */

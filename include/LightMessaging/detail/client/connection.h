@@ -136,7 +136,7 @@ LM_INTERNAL void lm_request_init(struct lm_request *request, SInt32 identifier, 
     request->out.data = (const unsigned char *)(data || length ? data : "");
     request->out.data_from = 0;
     request->out.length = request->out.total = length;
-    request->out.whole_max = LM_PIECE_MAX;
+    request->out.whole_max = request->out.part_max = LM_PIECE_MAX; /* half of this side's ring is more */
     request->out.sent = 0;
     request->deadline = deadline;
     request->has_reply_timeout = request->queued = request->service_lived = request->taken = false;

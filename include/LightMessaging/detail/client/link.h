@@ -45,6 +45,8 @@ struct lm_clients {
 LM_STATE(struct lm_clients, lm_clients)
 
 enum lm_link_phase { LM_LINK_OPENING = 0, LM_LINK_OPEN = 1, LM_LINK_FAILED = 2 };
+/* What this side knows of the service's welcome. */
+enum lm_welcome { LM_WELCOME_UNREAD = 0, LM_WELCOME_GOOD, LM_WELCOME_INCOMPATIBLE };
 enum lm_call_state { LM_CALL_WAITING = 0, LM_CALL_ANSWERED, LM_CALL_STATUS, LM_CALL_DROPPED, LM_CALL_FAILED };
 
 struct lm_link;
@@ -98,13 +100,14 @@ struct lm_link {
     struct lm_list asynchronous; /* calls and observers */
     struct lm_list unsent;       /* requests of asynchronous calls that wait for room, in order */
     uint64_t unsent_bytes;
-    bool pump_missed;           /* a pump was called while a thread led */
-    struct lm_list pumps;       /* of the run loops that lead when no thread does */
-    bool large_turn;            /* a large message is being put, in pieces */
-    bool given_up;              /* cut by this side: the service still gets what is in the ring */
-    bool ended;                 /* the ending process has handled this link; guarded by the process's lock */
-    bool calls_stay;            /* likewise: the next link gets the one-way messages without the calls */
-    kern_return_t refusal;      /* the status of the service's refusal; 0: none */
+    bool pump_missed;      /* a pump was called while a thread led */
+    struct lm_list pumps;  /* of the run loops that lead when no thread does */
+    bool large_turn;       /* a large message is being put, in pieces */
+    bool given_up;         /* cut by this side: the service still gets what is in the ring */
+    bool ended;            /* the ending process has handled this link; guarded by the process's lock */
+    bool calls_stay;       /* likewise: the next link gets the one-way messages without the calls */
+    kern_return_t refusal; /* the status of the service's refusal; 0: none */
+    enum lm_welcome welcome;
     bool told_welcome;          /* the waiters have been told of the welcome */
     bool wary;                  /* nothing is sent before the welcome, */
     int64_t wary_until;         /* or before this time; see lm_link_beware */
@@ -266,6 +269,47 @@ LM_SETUP int lm_link_receive_with_descriptors(struct lm_link *link, const struct
     return result;
 }
 
+LM_COLD void lm_log_service_versions(const struct lm_link *link)
+{
+    const LMServiceVersions *versions = &link->versions;
+    LM_LOG(link->channel.socket,
+           "service \"%s\" speaks versions %u to %u of the protocol, features 0x%x, %s; this program %u to %u, "
+           "features 0x%x",
+           link->name, (unsigned)versions->lowest, (unsigned)versions->highest, (unsigned)versions->features,
+           versions->otherByteOrder ? "in the other byte order" : "in the same byte order", LM_PROTOCOL_LOWEST,
+           LM_PROTOCOL_HIGHEST, LM_FEATURES_KNOWN);
+}
+
+/* Records that the service's versions or features do not match this process's. */
+LM_SETUP void lm_link_find_incompatible(struct lm_link *link)
+{
+    link->refusal = LM_INCOMPATIBLE_VERSION;
+    lm_log_service_versions(link);
+}
+
+/* Reads what the service said with its welcome. */
+LM_SETUP void lm_link_read_welcome(struct lm_link *link)
+{
+    const struct lm_memory *memory = link->channel.memory;
+    uint32_t spoken = lm_load_relaxed(&memory->version), required = lm_load_relaxed(&memory->required);
+    bool compatible = lm_versions_meet(spoken, spoken, required);
+    link->versions.lowest = lm_load_relaxed(&memory->lowest);
+    link->versions.highest = lm_load_relaxed(&memory->highest);
+    link->versions.spoken = compatible ? spoken : 0;
+    link->versions.features = lm_load_relaxed(&memory->ignorable) | required;
+    link->welcome = compatible ? LM_WELCOME_GOOD : LM_WELCOME_INCOMPATIBLE;
+    if (!compatible)
+        lm_link_find_incompatible(link);
+}
+
+/* Returns false if the service's welcome says that it cannot be talked to. Called before anything of it is used. */
+LM_INTERNAL bool lm_link_check_welcome(struct lm_link *link)
+{
+    if (link->welcome == LM_WELCOME_UNREAD && lm_link_welcomed(link))
+        lm_link_read_welcome(link);
+    return link->welcome != LM_WELCOME_INCOMPATIBLE;
+}
+
 /* Delivers the replies that have arrived, at most LM_COLLECT_MAX frames, so that a flood does not hide the deadline.
  * Negative: the link must end. */
 LM_INTERNAL int lm_link_collect(struct lm_link *link)
@@ -278,6 +322,8 @@ LM_INTERNAL int lm_link_collect(struct lm_link *link)
         result = lm_consumer_peek(in, &frame);
         if (result <= 0)
             break;
+        if (link->welcome != LM_WELCOME_GOOD && !lm_link_check_welcome(link))
+            return -EPROTO;
         if (frame.descriptors && link->led)
             break; /* only the leader reads the socket; the parcel has woken it */
         result =
@@ -308,24 +354,6 @@ union lm_record {
     struct lm_refusal refusal;
     char bytes[sizeof(struct lm_refusal)];
 };
-
-LM_COLD void lm_log_service_versions(const struct lm_link *link)
-{
-    const LMServiceVersions *versions = &link->versions;
-    LM_LOG(link->channel.socket,
-           "service \"%s\" speaks versions %u to %u of the protocol, features 0x%x, %s; this program %u to %u, "
-           "features 0x%x",
-           link->name, (unsigned)versions->lowest, (unsigned)versions->highest, (unsigned)versions->features,
-           versions->otherByteOrder ? "in the other byte order" : "in the same byte order", LM_PROTOCOL_LOWEST,
-           LM_PROTOCOL_HIGHEST, LM_FEATURES_KNOWN);
-}
-
-/* Records that the service's versions or features do not match this process's. */
-LM_SETUP void lm_link_find_incompatible(struct lm_link *link)
-{
-    link->refusal = LM_INCOMPATIBLE_VERSION;
-    lm_log_service_versions(link);
-}
 
 LM_SETUP void lm_link_note_versions(struct lm_link *link, const struct lm_refusal *refusal)
 {

@@ -24,12 +24,12 @@ LM_SETUP bool lm_link_keeps_frame(const struct lm_consumer *rest, const struct l
            lm_load_relaxed(&lm_ring_frame(&rest->ring, rest->head)->state) == LM_FRAME_READY;
 }
 
-/* Returns whether the link has such messages. Nothing moves from a service that refused this process. */
+/* Returns whether the link has such messages. */
 LM_SETUP bool lm_link_keeps_messages(struct lm_link *link)
 {
     struct lm_ring_words words;
     struct lm_frame frame;
-    if (link->refusal || !link->channel.memory || lm_producer_refresh(&link->channel.out) < 0)
+    if (!link->channel.memory || lm_producer_refresh(&link->channel.out) < 0)
         return false;
     struct lm_consumer rest = lm_consumer_of_rest(&link->channel.out, &words);
     while (lm_consumer_peek(&rest, &frame) > 0 && !lm_link_keeps_frame(&rest, &frame))

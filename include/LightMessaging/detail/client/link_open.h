@@ -361,7 +361,8 @@ LM_SETUP bool lm_link_prepare_end(struct lm_link *link)
     return keeps;
 }
 
-/* Has the successor take over what is kept for the name. -EPIPE: the successor has died too. */
+/* Has the successor take over what is kept for the name. -EPIPE: the successor has died too; -EACCES: it refuses this
+ * process. */
 LM_SETUP int lm_link_bequeath(const char *name, int64_t deadline)
 {
     struct lm_link *successor;
@@ -374,6 +375,8 @@ LM_SETUP int lm_link_bequeath(const char *name, int64_t deadline)
     nothing.interrupt = -1;
     lm_link_lock(successor);
     result = successor->wary ? lm_link_wait_until_trusted(successor, &nothing) : 0;
+    if (successor->refusal)
+        result = -EACCES;
     lm_link_unlock(successor);
     lm_release(&successor->object);
     return result;

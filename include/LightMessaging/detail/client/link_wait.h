@@ -20,30 +20,13 @@ LM_INTERNAL bool lm_link_is_newly_welcome(const struct lm_link *link)
     return !link->told_welcome && lm_link_welcomed(link);
 }
 
-/* Stores the versions that came with the welcome, and checks them. */
-LM_SETUP void lm_link_read_welcome(struct lm_link *link)
-{
-    const struct lm_memory *memory = link->channel.memory;
-    uint32_t spoken = lm_load_relaxed(&memory->version), required = lm_load_relaxed(&memory->required);
-    LMServiceVersions versions = {lm_load_relaxed(&memory->lowest),
-                                  lm_load_relaxed(&memory->highest),
-                                  spoken,
-                                  lm_load_relaxed(&memory->ignorable) | required,
-                                  false,
-                                  {0}};
-    link->versions = versions;
-    if (lm_versions_meet(spoken, spoken, required))
-        return;
-    lm_link_find_incompatible(link);
-    lm_link_die(link);
-}
-
 LM_INTERNAL void lm_link_note_welcome(struct lm_link *link)
 {
     if (!lm_link_is_newly_welcome(link))
         return;
     link->told_welcome = true;
-    lm_link_read_welcome(link);
+    if (!lm_link_check_welcome(link))
+        lm_link_die(link);
     lm_link_tell_asynchronous(link);
 }
 

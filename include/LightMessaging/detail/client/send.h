@@ -13,7 +13,8 @@
 LM_INTERNAL bool lm_send_valid(const LMSend *send)
 {
     bool only_buffer = !send->buffer || (*send->buffer && !send->data && send->length == 0);
-    return only_buffer && !send->reserved[0] && !send->reserved[1];
+    bool interruptible = !send->interrupt || lm_sys_is_open(*send->interrupt);
+    return only_buffer && interruptible && !send->reserved[0] && !send->reserved[1];
 }
 
 LM_INTERNAL void lm_request_of_send(struct lm_request *request, const LMConnection *connection, const LMSend *send,

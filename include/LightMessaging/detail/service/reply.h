@@ -225,6 +225,7 @@ LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *an
         lm_session_forget_given_up(session, answer->out.token))
         return 0;
     bool is_first = lm_list_empty(&session->backlog);
+    answer->out.part_max = session->channel.part_max;
     answer->out.whole_max = is_first ? session->channel.whole_max : LM_PIECE_MAX;
     /* Puts all that fits, in the thread that replies: that costs less than a copy for later. */
     int result = is_first ? lm_session_put(session, answer, UINT64_MAX, true) : lm_session_pass(session, answer);
