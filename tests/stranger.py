@@ -336,11 +336,18 @@ class Service:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Gives the name up. Idempotent."""
+        if self.lock is None:
+            return
         os.unlink(self.path)
         self.listener.close()
         for channel in self.channels:
             channel.close()
         os.close(self.lock)
+        self.lock = None
 
     def accept(self):
         connection = self.listener.accept()[0]

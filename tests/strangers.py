@@ -26,7 +26,8 @@ COLLECT, COLLECTED, HOLD, IS_AWAITED, WATCH, TIME_LEFT, STATUS, DROP = range(100
 A_STATUS = -77
 ECHO = 1
 LM_INCOMPATIBLE_VERSION, LM_STATUS_REPLY = -0x07ffffff, -0x07fffffe
-MACH_SEND_INVALID_DEST, MACH_SEND_TIMED_OUT, MACH_RCV_TIMED_OUT = 0x10000003, 0x10000004, 0x10004003
+MACH_SEND_INVALID_DEST, MACH_SEND_TIMED_OUT = 0x10000003, 0x10000004
+MACH_RCV_TIMED_OUT, MACH_RCV_PORT_DIED = 0x10004003, 0x10004009
 NEVER = 0xffffffff
 UNIT = 1 << 20  # nanoseconds, of a frame's deadline
 NAME = 'test.strangers'
@@ -211,6 +212,14 @@ def rings_wrap_and_large_messages_pass(cut=0):
         client.close()
 
 
+def a_large_reply_passes_the_smallest_ring(cut=0):
+    with Serving() as service:
+        client = service.connect()
+        large = os.urandom(300000)
+        client.put_large(1, ECHO, large[cut:], 1000)
+        true(client.reply_to(1).payload == large, 'the large message did not come back')
+
+
 def a_stranger_of_later_versions_is_refused(lowest=2, logged=(2, 3, 1)):
     with Serving() as service:
         is_refused(service.connect(s.hello(lowest, 3)))
@@ -238,9 +247,10 @@ def a_longer_hello_with_unknown_features_is_served(required=0, length=32):
         is_served(service.connect(record))
 
 
-def the_longest_hello_is_served(length=4096):
+def a_hello_has_a_longest_length(length=4096):
     with Serving() as service:
         is_served(service.connect(s.hello(more=bytes(length - 64))))
+        equal(service.connect(s.hello(more=bytes(length + 1 - 64))).fate(), 'closed', f'the fate of {length + 1} bytes')
 
 
 def an_unknown_required_feature_is_refused(bit=UNKNOWN):
@@ -368,10 +378,8 @@ def is_incompatible(behave, lowest=2, highest=3, features=0, other=0, logged=Non
     with stranger(behave) as service, Talking() as client:
         equal(client.call(service)[0], LM_INCOMPATIBLE_VERSION, 'the status of the call')
         equal(service.connections, 1, 'connections for one call')
-        versions = client.versions()
-        del versions['spoken']
-        equal(versions, {'status': 0, 'lowest': lowest, 'highest': highest, 'features': features, 'other': other},
-              'the versions of the service')
+        equal(client.versions(), {'status': 0, 'lowest': lowest, 'highest': highest, 'spoken': 0,
+                                  'features': features, 'other': other}, 'the versions of the service')
         equal(client.call(service)[0], LM_INCOMPATIBLE_VERSION, 'the status of another call')
         equal(service.connections, 2, 'connections for two calls')
         true(service.channels[1].into.used() == 0, 'a refused client sent something before it was welcome')
@@ -417,6 +425,13 @@ def a_welcome_with_version_0_is_an_error(version=0):
     is_incompatible(s.welcome(version, 1, 1, serves=version == 1), 1, 1)
 
 
+def the_reply_of_an_incompatible_service_is_not_believed(**fields):
+    for welcome in {'version': 2, 'highest': 2}, {'version': 0}, {'required': UNKNOWN}:
+        with stranger(s.welcome(**welcome | fields)) as service, Talking() as client:
+            equal(client.call(service)[0], MACH_RCV_PORT_DIED, f'the status of a call answered after {welcome}')
+            equal(service.connections, 1, 'connections')
+
+
 def unknown_ignorable_features_are_ignored(**fields):
     with stranger(s.welcome(highest=9, ignorable=UNKNOWN | 1 << 30, **fields)) as service, Talking() as client:
         equal(client.call(service), (0, 'hi'), 'the call')
@@ -458,6 +473,17 @@ def what_was_queued_waits_for_a_compatible_service(behave=None):
             equal(client.call(None, COLLECTED), (0, 'abd'), 'what the service got in the end')
             equal(client.versions(), {'status': 0, 'lowest': 1, 'highest': 1, 'spoken': 1, 'features': 1, 'other': 0},
                   'the versions of the service')
+
+
+def what_was_queued_is_sent_at_the_end(behave=None, ends=True):
+    """Also by a process that ends in good order, as after a death."""
+    with Talking() as client, stranger(behave or s.refuse()) as service:
+        equal([client.send(COLLECT, text) for text in 'ab'], [0, 0], 'one-way messages before the refusal')
+        client.call(service)
+        service.close()
+        with Serving(), Talking() as other:
+            true(not ends or client.end() is None, 'the client ended badly')
+            equal(other.call(None, COLLECTED), (0, 'ab'), 'what the service got')
 
 
 # 8, the library's client
@@ -518,12 +544,14 @@ SPOILED = [
     (a_stranger_of_the_same_version_is_served, {'identifier': STATUS}),
     (a_stranger_of_the_same_version_is_served, {'lowest': 2}),
     (rings_wrap_and_large_messages_pass, {'cut': 1}),
+    (a_large_reply_passes_the_smallest_ring, {'cut': 1}),
     (a_stranger_of_later_versions_is_refused, {'lowest': 1}),
     (a_stranger_of_later_versions_is_refused, {'logged': (4,)}),
     (a_range_that_has_no_version_is_refused, {'ranges': [(0, 1)]}),
     (a_stranger_that_speaks_more_versions_is_served, {'lowest': 2}),
     (a_longer_hello_with_unknown_features_is_served, {'required': UNKNOWN}),
-    (the_longest_hello_is_served, {'length': 4097}),
+    (a_hello_has_a_longest_length, {'length': 4097}),
+    (a_hello_has_a_longest_length, {'length': 4095}),
     (an_unknown_required_feature_is_refused, {'bit': 0}),
     (the_other_byte_order_is_told, {'order': '<'}),
     (what_begins_like_a_hello_is_refused, {'magics': [s.MAGIC]}),
@@ -554,11 +582,13 @@ SPOILED = [
     (a_welcome_with_an_unknown_required_feature_is_an_error, {'bit': 0}),
     (a_welcome_with_a_version_out_of_range_is_an_error, {'version': 1}),
     (a_welcome_with_version_0_is_an_error, {'version': 1}),
+    (the_reply_of_an_incompatible_service_is_not_believed, {'version': 1, 'required': 0}),
     (unknown_ignorable_features_are_ignored, {'required': UNKNOWN, 'serves': False}),
     (a_death_is_looked_up_again, {'behave': s.refuse()}),
     (an_unknown_status_is_a_death, {'status': 1100}),
     (other_refusals_are_their_status, {'status': 6}),
     (what_was_queued_waits_for_a_compatible_service, {'behave': s.welcome()}),
+    (what_was_queued_is_sent_at_the_end, {'behave': s.close, 'ends': False}),
     (a_request_has_its_deadline, {'wrong': 10**12}),
     (a_request_has_its_deadline, {'wrong': -10**12}),
     (a_request_has_its_deadline, {'never': 1000000}),
