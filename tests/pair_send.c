@@ -377,7 +377,9 @@ static void a_descriptor_ends_a_wait(void)
     assert_int_equal(write(first[1], "x", 1), 1);
     assert_int_equal(end(&leader), MACH_RCV_INTERRUPTED);
     th_await(NOT_AWAITED, 1);
+    th_pause(service);
     assert_int_equal(LMConnectionSend(&connection, &followed, &response), MACH_SEND_INTERRUPTED); /* readable already */
+    th_resume(service);
     for (int i = 0; i < 2; i++) {
         close(first[i]);
         close(second[i]);

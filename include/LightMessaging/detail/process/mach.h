@@ -69,7 +69,7 @@ LM_API const char *mach_error_string(mach_error_t error)
         return "the service took the message and died, or gave up the reply port, without an answer";
     case LM_INCOMPATIBLE_VERSION:
         return "the service and this program speak different versions of the protocol, or have different byte orders; "
-               "nothing was taken (LMConnectionGetVersions has the numbers)";
+               "nothing was taken (LMConnectionGetServiceVersions has the numbers)";
     case LM_STATUS_REPLY:
         return "the service answered with a status instead of data (LMResponseGetStatus has it)";
     default:
