@@ -73,7 +73,7 @@ typedef CFIndex CFComparisonResult;
 enum { kCFCompareLessThan = -1, kCFCompareEqualTo = 0, kCFCompareGreaterThan = 1 };
 
 /* All allocators use malloc and free, except kCFAllocatorNull, which as a deallocator frees nothing. */
-#define kCFAllocatorDefault       ((CFAllocatorRef)0)
+#define kCFAllocatorDefault       LM_CAST(CFAllocatorRef, LM_NULL)
 #define kCFAllocatorMalloc        LM_ALLOCATOR(0)
 #define kCFAllocatorSystemDefault LM_ALLOCATOR(0)
 #define kCFAllocatorNull          LM_ALLOCATOR(1)

@@ -26,7 +26,7 @@ typedef uint32_t mach_msg_size_t;
 typedef int32_t mach_msg_id_t;
 typedef char name_t[128]; /* a service name: 1 to 127 bytes and a NUL */
 
-#define MACH_PORT_NULL ((mach_port_t)0)
+#define MACH_PORT_NULL 0u /* of the type mach_port_t */
 
 /* The values are those of the original system, so that programs can compare, log and store them across both systems. */
 #define KERN_SUCCESS              0
