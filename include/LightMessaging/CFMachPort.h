@@ -9,6 +9,7 @@
 #ifndef LIGHTMESSAGING_CFMACHPORT_H
 #define LIGHTMESSAGING_CFMACHPORT_H
 
+#include "detail/ground/quiet.h"
 #include "LightMessaging.h"
 #if LIGHTMESSAGING_USE_COREFOUNDATION
 #include "detail/cf/aside.h"
@@ -67,5 +68,7 @@ LM_API void CFMachPortSetInvalidationCallBack(CFMachPortRef port, CFMachPortInva
 #if LIGHTMESSAGING_USE_COREFOUNDATION
 #include "detail/cf/aside_end.h"
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif

@@ -27,6 +27,7 @@
 #ifndef LIGHTMESSAGING_COREFOUNDATION_H
 #define LIGHTMESSAGING_COREFOUNDATION_H
 
+#include "detail/ground/quiet.h"
 #include "Mach.h"
 
 /* Objective-C with Foundation: a thread's run loop and its NSRunLoop serve each other's sources and timers. */
@@ -222,5 +223,7 @@ LM_API Boolean CFRunLoopTimerIsValid(CFRunLoopTimerRef timer);
 #if LIGHTMESSAGING_USE_COREFOUNDATION
 #include "detail/cf/aside_end.h"
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif

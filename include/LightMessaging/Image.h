@@ -16,6 +16,7 @@
 #ifndef LIGHTMESSAGING_IMAGE_H
 #define LIGHTMESSAGING_IMAGE_H
 
+#include "detail/ground/quiet.h"
 #include "LightMessaging.h"
 
 /* bitmapInfo, with CoreGraphics' values: the place of the alpha component, and whether colours are premultiplied ... */
@@ -99,5 +100,7 @@ LM_API LMImage *LMResponseConsumeImage(LMResponseBuffer *response);
 #include "detail/objc/image.h"
 #endif
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif

@@ -11,6 +11,8 @@
 #ifndef LIGHTMESSAGING_MACH_H
 #define LIGHTMESSAGING_MACH_H
 
+#include "detail/ground/quiet.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -86,5 +88,7 @@ LM_API kern_return_t mach_port_deallocate(mach_port_t task, mach_port_t name);
 #ifndef LM_DECLARATIONS_ONLY
 #include "detail/process/mach.h"
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif
