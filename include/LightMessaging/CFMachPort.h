@@ -6,11 +6,13 @@
  *
  * Threads: every function may be called from any thread. Ownership: CoreFoundation.h.
  */
+/* Before the guard, because it includes this file before the code that needs it. */
+#include "LightMessaging.h"
+
 #ifndef LIGHTMESSAGING_CFMACHPORT_H
 #define LIGHTMESSAGING_CFMACHPORT_H
 
 #include "detail/ground/quiet.h"
-#include "LightMessaging.h"
 #if LIGHTMESSAGING_USE_COREFOUNDATION
 #include "detail/cf/aside.h"
 #endif
