@@ -188,6 +188,108 @@ check_separate()
     done
 }
 
+# installed KIND: the compilers of a kind, gcc or clang, with a C++ compiler beside them; one of each version.
+installed()
+{
+    local name version seen=' '
+    for name in "$1" $(compgen -c "$1-" | grep -E "^$1-[0-9]+$" | sort -u); do
+        command -v "$(c_plus_plus "$name")" >/dev/null && version=$("$name" -dumpversion) || continue
+        [[ $seen == *" ${version%%.*} "* ]] && continue
+        seen+="${version%%.*} "
+        echo "$name"
+    done
+}
+
+c_plus_plus()
+{
+    sed 's/^gcc/g++/; s/^clang/clang++/' <<<"$1"
+}
+
+# compiles_in_all_modes COMMAND...: optimised in the standard that is named first, else only parsed.
+compiles_in_all_modes()
+{
+    local mode options
+    for mode in '' '-DLIGHTMESSAGING_SEPARATE' '-DLIGHTMESSAGING_SEPARATE -DLIGHTMESSAGING_TIMEOUT=300' \
+        '-DLIGHTMESSAGING_IMPLEMENTATION' '-DLIGHTMESSAGING_USE_ROCKETBOOTSTRAP=0'; do
+        read -ra options <<<"$mode"
+        expect_builds 'strict warnings' "$@" "${options[@]}"
+    done
+}
+
+# The public macros that a program may use; the others are how a header is built.
+public_macros()
+{
+    grep -hoE '^#define [A-Za-z0-9_]+' "$root"/include/{LightMessaging,rocketbootstrap}/*.h \
+        "$root/include/LightMessaging/detail/ground/limits.h" | awk '{ print $2 }' | sort -u |
+        grep -vE '_H$|^LM_VERSION_TEXT|^LM_FOUNDATION$|^LIGHTMESSAGING_USE_'
+}
+
+# warns_of_casts FILE OPTION...: each C++ compiler must warn of a cast in C's style.
+warns_of_casts()
+{
+    local compiler
+    for compiler in g++ clang++; do
+        "$compiler" -std=c++17 -Wold-style-cast -fsyntax-only -x c++ "${@:2}" "${libraries[@]}" \
+            -I "$root/include" "$1" 2>&1 | grep -q 'Wold-style-cast' || fail "no warning of a cast by $compiler $*"
+    done
+}
+
+# strictly_compiles COMPILER: the program in C and, by the C++ compiler beside it, in C++.
+strictly_compiles()
+{
+    local standard how program=$root/tests/public_interface.c
+    local strictest=("${strict[@]}" -Wsign-conversion -Wundef -Wshadow -Wcast-qual -Wredundant-decls "${libraries[@]}")
+    local c=(-Wmissing-prototypes -Wstrict-prototypes)
+    local cpp=(-x c++ -Wold-style-cast -Wzero-as-null-pointer-constant -Wmissing-declarations)
+    [[ $1 == gcc* ]] && cpp+=(-Wuseless-cast)
+    how=(-O2 "${compile_only[@]}")
+    for standard in "${c_standards[@]}"; do
+        compiles_in_all_modes "$1" "-std=$standard" "${strictest[@]}" "${c[@]}" "$program" "${how[@]}"
+        how=(-fsyntax-only)
+    done
+    how=(-O2 "${compile_only[@]}")
+    for standard in "${cpp_standards[@]}"; do
+        compiles_in_all_modes "$(c_plus_plus "$1")" "-std=$standard" "${strictest[@]}" "${cpp[@]}" "$program" \
+            "${how[@]}"
+        how=(-fsyntax-only)
+    done
+}
+
+# A program that uses every public macro, with more warnings than most use: by every compiler that is installed, or in
+# the small form by one of each kind.
+check_warnings()
+{
+    local macro kind compiler libraries compilers header c_standards=(c17 c11 c2x) cpp_standards=(c++17 c++20 c++2b)
+    # The warnings of other libraries' headers are theirs.
+    read -ra libraries < <(pkg-config --cflags cairo libpng libplist-2.0 | sed 's/-I */-isystem /g')
+    [ "$(public_macros | wc -l)" -gt 40 ] || fail 'the search for public macros finds too little'
+    for macro in $(public_macros); do
+        grep -qw "$macro" "$root/tests/public_interface.c" || fail "public_interface.c does not use $macro"
+    done
+    if [ "${LM_MATRIX-whole}" = small ]; then
+        c_standards=(c11) cpp_standards=(c++17)
+        strictly_compiles gcc
+        strictly_compiles clang
+    else
+        for kind in gcc clang; do
+            mapfile -t compilers < <(installed $kind)
+            [ ${#compilers[@]} -ge 2 ] || fail "of $kind, fewer than two versions were found: ${compilers[*]}"
+            for compiler in "${compilers[@]}"; do
+                echo "$compiler, version $("$compiler" -dumpversion)"
+                strictly_compiles "$compiler"
+            done
+        done
+    fi
+    # The check finds a fault in a macro, and no header silences what comes after it.
+    cp -r "$root/include" changed
+    sed -i 's/^#define MACH_PORT_NULL .*/#define MACH_PORT_NULL ((mach_port_t)0)/' changed/LightMessaging/Mach.h
+    warns_of_casts "$root/tests/public_interface.c" -I changed
+    for header in "${public[@]}" "${helpers[@]}" LightMessaging/{PropertyList,ImagePNG,ImageCairo}.h; do
+        printf '#include <%s>\nint after(long number) { return (int)number; }\n' "$header" >after.cpp
+        warns_of_casts after.cpp
+    done
+}
+
 libc_headers=(stdio.h stdlib.h string.h unistd.h errno.h fcntl.h pthread.h signal.h time.h sys/socket.h sys/un.h
     sys/stat.h sys/mman.h sys/epoll.h sys/time.h sys/uio.h sys/syscall.h poll.h stddef.h stdint.h limits.h)
 
@@ -455,8 +557,8 @@ check_aside()
     ./program || fail 'a program beside a CoreFoundation'
 }
 
-parts=(orders compilers separate function_types objective_c libraries order_of_two pair_runs names units_and_plugin
-    binary_interface rocketbootstrap aside)
+parts=(orders compilers warnings separate function_types objective_c libraries order_of_two pair_runs names
+    units_and_plugin binary_interface rocketbootstrap aside)
 [ $# -gt 0 ] && parts=("$@")
 write_pair
 for part in "${parts[@]}"; do

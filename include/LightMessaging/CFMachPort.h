@@ -6,10 +6,13 @@
  *
  * Threads: every function may be called from any thread. Ownership: CoreFoundation.h.
  */
+/* Before the guard, because it includes this file before the code that needs it. */
+#include "LightMessaging.h"
+
 #ifndef LIGHTMESSAGING_CFMACHPORT_H
 #define LIGHTMESSAGING_CFMACHPORT_H
 
-#include "LightMessaging.h"
+#include "detail/ground/quiet.h"
 #if LIGHTMESSAGING_USE_COREFOUNDATION
 #include "detail/cf/aside.h"
 #endif
@@ -67,5 +70,7 @@ LM_API void CFMachPortSetInvalidationCallBack(CFMachPortRef port, CFMachPortInva
 #if LIGHTMESSAGING_USE_COREFOUNDATION
 #include "detail/cf/aside_end.h"
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif

@@ -20,6 +20,7 @@
 #ifndef LIGHTMESSAGING_CFMESSAGEPORT_H
 #define LIGHTMESSAGING_CFMESSAGEPORT_H
 
+#include "detail/ground/quiet.h"
 #include "LightMessaging.h"
 
 #if LIGHTMESSAGING_USE_COREFOUNDATION
@@ -127,5 +128,7 @@ LM_API kern_return_t rocketbootstrap_cfmessageportexposelocal(CFMessagePortRef p
 #ifdef LM_FILE_CODE
 #include "detail/compat/message_port_file.h"
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif

@@ -27,6 +27,7 @@
 #ifndef LIGHTMESSAGING_COREFOUNDATION_H
 #define LIGHTMESSAGING_COREFOUNDATION_H
 
+#include "detail/ground/quiet.h"
 #include "Mach.h"
 
 /* Objective-C with Foundation: a thread's run loop and its NSRunLoop serve each other's sources and timers. */
@@ -73,7 +74,7 @@ typedef CFIndex CFComparisonResult;
 enum { kCFCompareLessThan = -1, kCFCompareEqualTo = 0, kCFCompareGreaterThan = 1 };
 
 /* All allocators use malloc and free, except kCFAllocatorNull, which as a deallocator frees nothing. */
-#define kCFAllocatorDefault       ((CFAllocatorRef)0)
+#define kCFAllocatorDefault       LM_CAST(CFAllocatorRef, LM_NULL)
 #define kCFAllocatorMalloc        LM_ALLOCATOR(0)
 #define kCFAllocatorSystemDefault LM_ALLOCATOR(0)
 #define kCFAllocatorNull          LM_ALLOCATOR(1)
@@ -222,5 +223,7 @@ LM_API Boolean CFRunLoopTimerIsValid(CFRunLoopTimerRef timer);
 #if LIGHTMESSAGING_USE_COREFOUNDATION
 #include "detail/cf/aside_end.h"
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif

@@ -4,6 +4,7 @@
 #ifndef LIGHTMESSAGING_DATA_H
 #define LIGHTMESSAGING_DATA_H
 
+#include "detail/ground/quiet.h"
 #include "LightMessaging.h"
 
 /*
@@ -17,5 +18,7 @@ LM_API CFDataRef LMResponseConsumeData(LMResponseBuffer *response);
 #ifndef LM_DECLARATIONS_ONLY
 #include "detail/types/data.h"
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif

@@ -16,6 +16,7 @@
 #ifndef LIGHTMESSAGING_IMAGE_H
 #define LIGHTMESSAGING_IMAGE_H
 
+#include "detail/ground/quiet.h"
 #include "LightMessaging.h"
 
 /* bitmapInfo, with CoreGraphics' values: the place of the alpha component, and whether colours are premultiplied ... */
@@ -33,12 +34,12 @@ enum {
 enum { LM_BYTE_ORDER_32_LITTLE = 0x2000, LM_BYTE_ORDER_32_BIG = 0x4000, LM_BYTE_ORDER_MASK = 0x7000 };
 
 /* Red, green, blue, straight alpha, one byte each: PNG's layout. */
-#define LM_BITMAP_RGBA ((uint32_t)LM_ALPHA_LAST)
+#define LM_BITMAP_RGBA LM_CAST(uint32_t, LM_ALPHA_LAST)
 /* 32-bit words of this machine with premultiplied alpha in the highest byte: cairo's CAIRO_FORMAT_ARGB32. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define LM_BITMAP_CAIRO ((uint32_t)LM_ALPHA_PREMULTIPLIED_FIRST | (uint32_t)LM_BYTE_ORDER_32_LITTLE)
+#define LM_BITMAP_CAIRO (LM_CAST(uint32_t, LM_ALPHA_PREMULTIPLIED_FIRST) | LM_CAST(uint32_t, LM_BYTE_ORDER_32_LITTLE))
 #else
-#define LM_BITMAP_CAIRO ((uint32_t)LM_ALPHA_PREMULTIPLIED_FIRST | (uint32_t)LM_BYTE_ORDER_32_BIG)
+#define LM_BITMAP_CAIRO (LM_CAST(uint32_t, LM_ALPHA_PREMULTIPLIED_FIRST) | LM_CAST(uint32_t, LM_BYTE_ORDER_32_BIG))
 #endif
 
 typedef struct LMImage {
@@ -99,5 +100,7 @@ LM_API LMImage *LMResponseConsumeImage(LMResponseBuffer *response);
 #include "detail/objc/image.h"
 #endif
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif

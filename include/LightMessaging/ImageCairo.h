@@ -4,6 +4,7 @@
 #ifndef LIGHTMESSAGING_IMAGECAIRO_H
 #define LIGHTMESSAGING_IMAGECAIRO_H
 
+#include "detail/ground/quiet.h"
 #include "Image.h"
 
 #include <cairo.h>
@@ -23,5 +24,7 @@ LM_API LMImage *LMImageCreateWithCairoSurface(cairo_surface_t *surface);
 #ifndef LM_DECLARATIONS_ONLY
 #include "detail/types/image_cairo.h"
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif

@@ -4,6 +4,8 @@
 #ifndef LIGHTMESSAGING_IMAGEPNG_H
 #define LIGHTMESSAGING_IMAGEPNG_H
 
+#include "detail/ground/quiet.h"
+
 #include <stdio.h>
 
 #include "Image.h"
@@ -25,5 +27,7 @@ LM_API LMImage *LMImageCreateWithPNG(FILE *file);
 #ifndef LM_DECLARATIONS_ONLY
 #include "detail/types/image_png.h"
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif

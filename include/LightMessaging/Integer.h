@@ -22,7 +22,9 @@
 #ifndef LIGHTMESSAGING_INTEGER_H
 #define LIGHTMESSAGING_INTEGER_H
 
+#include "detail/ground/quiet.h"
 #include "LightMessaging.h"
 #include "detail/types/integer.h"
+#include "detail/ground/quiet_end.h"
 
 #endif

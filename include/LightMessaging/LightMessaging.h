@@ -50,6 +50,8 @@
 #ifndef LIGHTMESSAGING_LIGHTMESSAGING_H
 #define LIGHTMESSAGING_LIGHTMESSAGING_H
 
+#include "detail/ground/quiet.h"
+
 #ifndef LIGHTMESSAGING_USE_ROCKETBOOTSTRAP
 #define LIGHTMESSAGING_USE_ROCKETBOOTSTRAP 1
 #endif
@@ -737,5 +739,7 @@ LM_API NSData *LMDataForPropertyList(id propertyList);
 #if LIGHTMESSAGING_USE_COREFOUNDATION
 #include "detail/cf/aside_end.h"
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif

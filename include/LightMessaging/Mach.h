@@ -11,6 +11,8 @@
 #ifndef LIGHTMESSAGING_MACH_H
 #define LIGHTMESSAGING_MACH_H
 
+#include "detail/ground/quiet.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,7 +28,7 @@ typedef uint32_t mach_msg_size_t;
 typedef int32_t mach_msg_id_t;
 typedef char name_t[128]; /* a service name: 1 to 127 bytes and a NUL */
 
-#define MACH_PORT_NULL ((mach_port_t)0)
+#define MACH_PORT_NULL 0u /* of the type mach_port_t */
 
 /* The values are those of the original system, so that programs can compare, log and store them across both systems. */
 #define KERN_SUCCESS              0
@@ -86,5 +88,7 @@ LM_API kern_return_t mach_port_deallocate(mach_port_t task, mach_port_t name);
 #ifndef LM_DECLARATIONS_ONLY
 #include "detail/process/mach.h"
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif

@@ -32,6 +32,7 @@
 #ifndef LIGHTMESSAGING_PROPERTYLIST_H
 #define LIGHTMESSAGING_PROPERTYLIST_H
 
+#include "detail/ground/quiet.h"
 #include "LightMessaging.h"
 
 #ifndef __OBJC__
@@ -78,4 +79,7 @@ LM_API plist_t LMResponseConsumePropertyList(LMResponseBuffer *response);
 #endif
 
 #endif
+
+#include "detail/ground/quiet_end.h"
+
 #endif

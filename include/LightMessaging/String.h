@@ -7,6 +7,7 @@
 #ifndef LIGHTMESSAGING_STRING_H
 #define LIGHTMESSAGING_STRING_H
 
+#include "detail/ground/quiet.h"
 #include "LightMessaging.h"
 
 /*
@@ -32,5 +33,7 @@ LM_API char *LMResponseConsumeString(LMResponseBuffer *response);
 #ifdef LM_FILE_CODE
 #include "detail/types/string_senders.h"
 #endif
+
+#include "detail/ground/quiet_end.h"
 
 #endif

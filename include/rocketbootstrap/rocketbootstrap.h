@@ -11,6 +11,7 @@
 #ifndef ROCKETBOOTSTRAP_ROCKETBOOTSTRAP_H
 #define ROCKETBOOTSTRAP_ROCKETBOOTSTRAP_H
 
+#include "../LightMessaging/detail/ground/quiet.h"
 #include "../LightMessaging/LightMessaging.h"
 
 /*
@@ -49,5 +50,7 @@ LM_API kern_return_t rocketbootstrap_register(mach_port_t bootstrap, const char 
 #if !LIGHTMESSAGING_USE_COREFOUNDATION
 #include "../LightMessaging/CFMessagePort.h"
 #endif
+
+#include "../LightMessaging/detail/ground/quiet_end.h"
 
 #endif

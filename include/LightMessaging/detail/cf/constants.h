@@ -23,14 +23,14 @@ struct lm_constants {
 
 LM_STATE(struct lm_constants, lm_constants)
 
-#define LM_MODE(number)      ((CFStringRef)&lm_constants.modes[number])
-#define LM_ALLOCATOR(number) ((CFAllocatorRef)&lm_constants.allocators[number])
+#define LM_MODE(number)      LM_CAST(CFStringRef, &lm_constants.modes[number])
+#define LM_ALLOCATOR(number) LM_CAST(CFAllocatorRef, &lm_constants.allocators[number])
 
 /* A constant string: a separate static object at each place that uses it. */
 #define LM_STRING(literal)                                                                                             \
     __extension__({                                                                                                    \
-        static struct lm_string lm_constant = {{0, NULL, NULL}, "" literal "", sizeof(literal) - 1};                   \
-        (CFStringRef) & lm_constant;                                                                                   \
+        static struct lm_string lm_constant = {{0, LM_NULL, LM_NULL}, "" literal "", sizeof(literal) - 1};             \
+        LM_CAST(CFStringRef, &lm_constant);                                                                            \
     })
 
 #endif

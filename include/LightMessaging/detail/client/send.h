@@ -7,6 +7,7 @@
 
 #include "../channel/buffer.h"
 #include "connection.h"
+#include "senders.h"
 #include "timeout.h"
 
 /* Returns whether the fields of a send do not exclude each other. */

@@ -27,7 +27,7 @@ LM_SETUP struct lm_name_timeout *lm_name_timeout_listed(const char *name)
 }
 
 /* Returns the name's timeout; 0: none is set. */
-LM_SETUP uint32_t lm_name_timeout(const char *name)
+LM_SETUP uint32_t lm_timeout_of_name(const char *name)
 {
     lm_process_lock();
     const struct lm_name_timeout *entry = lm_name_timeout_listed(name);
@@ -42,7 +42,7 @@ LM_INTERNAL int64_t lm_send_deadline(const char *name, uint32_t timeout, uint32_
 {
     uint32_t milliseconds = timeout ? timeout : file_timeout;
     if (milliseconds == 0 && __atomic_load_n(&lm_clients.timeouts_set, __ATOMIC_RELAXED) && lm_name_valid(name))
-        milliseconds = lm_name_timeout(name);
+        milliseconds = lm_timeout_of_name(name);
     if (milliseconds == 0)
         milliseconds = lm_load_relaxed(&lm_clients.timeout);
     if (milliseconds == 0)

@@ -13,6 +13,7 @@
 
 #include "../cf/string.h"
 #include "mach_port.h"
+#include "message_port_file.h"
 #include "../client/send.h"
 #include "rocketbootstrap.h"
 #include "../channel/take.h"

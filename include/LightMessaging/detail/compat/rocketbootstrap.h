@@ -7,6 +7,7 @@
 
 #include "../client/send.h"
 #include "../service/service.h"
+#include "rocketbootstrap_file.h"
 
 LM_API kern_return_t lm_look_up(const char *name, uint32_t file_timeout, mach_port_t *port)
 {

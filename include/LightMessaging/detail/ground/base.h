@@ -20,6 +20,16 @@
 #define LM_EXTERN_C extern
 #endif
 
+/* A cast and a null pointer for public macros. These expand in the program's own code, which in C++ may be compiled
+ * with warnings about C's casts and NULL. */
+#ifdef __cplusplus
+#define LM_CAST(type, value) static_cast<type>(value)
+#define LM_NULL              nullptr
+#else
+#define LM_CAST(type, value) ((type)(value))
+#define LM_NULL              NULL
+#endif
+
 /*
  * Linkage of the public functions, decided here alone: inline code in every unit that includes the headers; or, in a
  * program that asks for it, code in one unit and declarations in the others. Functions are hidden, like the state that

@@ -8,6 +8,7 @@
 
 #include "../client/send.h"
 #include "plist_check.h"
+#include "property_list_senders.h"
 #include "../service/send_reply.h"
 
 LM_INTERNAL kern_return_t lm_plist_status(int result)

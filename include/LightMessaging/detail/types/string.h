@@ -7,6 +7,7 @@
 
 #include "../client/send.h"
 #include "../service/send_reply.h"
+#include "string_senders.h"
 #include "../ground/utf8.h"
 
 /* Computes the length to send; 0 for NULL. */
