@@ -79,6 +79,7 @@ LM_SETUP int lm_channel_map(struct lm_channel *channel, int memory, uint32_t req
     channel->in.ring = is_client ? replies : requests;
     channel->in.takes = !is_client;
     channel->part_max = lm_min32(LM_PIECE_MAX, channel->out.ring.size / 2 - (uint32_t)sizeof(struct lm_frame));
+    channel->whole_max = lm_min32(channel->whole_max, channel->part_max);
     return lm_sys_populate(channel->memory, LM_MEMORY_RINGS) < 0 ? -ENOMEM : 0;
 }
 

@@ -22,9 +22,9 @@ struct lm_outgoing {
     uint32_t sent;             /* bytes that are in the ring */
     uint64_t position;         /* of the last frame, once it is in the ring */
     uint32_t deadline;         /* of a call, in the wire format */
-    int memory;                /* the memfd of a segment that is new to the peer: the first descriptor; -1: none */
-    const int *descriptors;    /* of the message itself */
-    uint32_t descriptor_count; /* without `memory` */
+    int memory;                /* of a segment that is new to the receiver: the first descriptor; -1: none */
+    const int *descriptors;    /* the message's own */
+    uint32_t descriptor_count; /* with the memory */
 };
 
 /* The result of putting the next part. */
@@ -38,15 +38,16 @@ enum lm_put {
 /* Returns whether the message goes in pieces. */
 LM_INTERNAL bool lm_outgoing_is_large(const struct lm_outgoing *outgoing)
 {
-    return outgoing->length > lm_min32(outgoing->whole_max, outgoing->part_max);
+    return outgoing->length > outgoing->whole_max;
 }
 
 /* Returns the length of the next part: everything, if the message is short. */
 LM_INTERNAL uint32_t lm_outgoing_part(const struct lm_outgoing *outgoing)
 {
     uint32_t rest = outgoing->length - outgoing->sent;
-    uint32_t piece = lm_min32(lm_piece_length(outgoing->length), outgoing->part_max);
-    return lm_outgoing_is_large(outgoing) ? lm_min32(rest, piece) : rest;
+    if (!lm_outgoing_is_large(outgoing))
+        return rest;
+    return lm_min32(rest, lm_min32(lm_piece_length(outgoing->length), outgoing->part_max));
 }
 
 /* Returns whether the next part, of that length, is the last. */
@@ -55,10 +56,18 @@ LM_INTERNAL bool lm_outgoing_ends_with(const struct lm_outgoing *outgoing, uint3
     return outgoing->sent + part == outgoing->length;
 }
 
-/* Returns how many descriptors go with the message. */
-LM_INTERNAL uint32_t lm_outgoing_carries(const struct lm_outgoing *outgoing)
+/* Returns the number of the message's own descriptors. */
+LM_INTERNAL uint32_t lm_outgoing_own(const struct lm_outgoing *outgoing)
 {
-    return outgoing->descriptor_count + (outgoing->memory >= 0);
+    return outgoing->descriptor_count - (outgoing->memory >= 0);
+}
+
+/* Sends the memory with the message, or not: -1. */
+LM_INTERNAL void lm_outgoing_set_memory(struct lm_outgoing *outgoing, int memory)
+{
+    uint32_t own = lm_outgoing_own(outgoing);
+    outgoing->memory = memory;
+    outgoing->descriptor_count = own + (memory >= 0);
 }
 
 LM_INTERNAL void lm_outgoing_frame(const struct lm_outgoing *outgoing, uint32_t part, struct lm_frame *frame)
@@ -70,7 +79,7 @@ LM_INTERNAL void lm_outgoing_frame(const struct lm_outgoing *outgoing, uint32_t 
     frame->token = outgoing->token;
     frame->identifier = outgoing->identifier;
     frame->total = outgoing->total;
-    frame->descriptors = last ? lm_outgoing_carries(outgoing) : 0;
+    frame->descriptors = last ? outgoing->descriptor_count : 0;
     frame->deadline = outgoing->deadline;
 }
 
@@ -84,9 +93,9 @@ LM_INTERNAL int lm_outgoing_put(struct lm_outgoing *outgoing, struct lm_channel 
     if (room != LM_ROOM_READY)
         return room < 0 ? room : LM_PUT_RING_FULL;
     lm_outgoing_frame(outgoing, part, &frame);
-    int sent = frame.descriptors ? lm_channel_send_parcel(channel, outgoing->memory, outgoing->descriptors,
-                                                          outgoing->descriptor_count)
-                                 : 0;
+    int sent = frame.descriptors
+                   ? lm_channel_send_parcel(channel, outgoing->memory, outgoing->descriptors, lm_outgoing_own(outgoing))
+                   : 0;
     if (sent < 0)
         return sent == -EAGAIN ? LM_PUT_SOCKET_FULL : sent;
     bool last = lm_outgoing_ends_with(outgoing, part);

@@ -340,33 +340,30 @@ LM_INTERNAL void lm_frame_fetch(const struct lm_frame *shared, struct lm_frame *
     frame->deadline = lm_load_relaxed(&shared->deadline);
 }
 
-LM_INTERNAL bool lm_frame_kind_known(uint32_t kind)
+/* Checks the header of a frame that is not a whole message or a last piece. */
+LM_INTERNAL bool lm_frame_special_valid(const struct lm_frame *frame)
 {
-    return (kind >= LM_FRAME_MESSAGE && kind <= LM_FRAME_ABORT) ||
-           (kind >= LM_FRAME_DROPPED && kind <= LM_FRAME_STATUS) || kind >= LM_FRAME_IGNORABLE;
-}
-
-/* Returns the most descriptors that come with a frame: they come with the frame that completes a message. */
-LM_INTERNAL uint32_t lm_frame_descriptors_max(uint32_t kind)
-{
-    return kind == LM_FRAME_MESSAGE || kind == LM_FRAME_LENT ? LM_DESCRIPTORS_MAX : 0;
+    if (frame->kind == LM_FRAME_LENT)
+        return frame->length == sizeof(struct lm_lease) && frame->total > 0 && frame->descriptors <= LM_DESCRIPTORS_MAX;
+    if (frame->descriptors > 0)
+        return false;
+    if (frame->kind == LM_FRAME_PIECE)
+        return frame->length > 0 && frame->length < frame->total;
+    if (frame->kind == LM_FRAME_STATUS)
+        return frame->length == 0 && frame->identifier != 0;
+    bool known = frame->kind == LM_FRAME_ABORT || frame->kind == LM_FRAME_DROPPED || frame->kind >= LM_FRAME_IGNORABLE;
+    return known && frame->total >= frame->length;
 }
 
 /* C2: the only place that checks a header. `in_ring` is the number of bytes published from its start on, at least a
  * header. */
 LM_INTERNAL bool lm_frame_valid(const struct lm_frame *frame, uint64_t in_ring)
 {
-    if (!lm_frame_kind_known(frame->kind) || frame->length > LM_PIECE_MAX)
+    if (frame->length > LM_PIECE_MAX || lm_frame_extent(frame->length) > in_ring)
         return false;
-    if (frame->descriptors > lm_frame_descriptors_max(frame->kind) || lm_frame_extent(frame->length) > in_ring)
-        return false;
-    if (frame->kind == LM_FRAME_LENT)
-        return frame->length == sizeof(struct lm_lease) && frame->total > 0;
-    if (frame->kind == LM_FRAME_STATUS)
-        return frame->length == 0 && frame->identifier != 0;
-    if (frame->total < frame->length)
-        return false;
-    return frame->kind != LM_FRAME_PIECE || (frame->length > 0 && frame->length < frame->total);
+    if (frame->kind == LM_FRAME_MESSAGE)
+        return frame->total >= frame->length && frame->descriptors <= LM_DESCRIPTORS_MAX;
+    return lm_frame_special_valid(frame);
 }
 
 /* Reads the next frame's header. 1: there is a frame; 0: the ring is empty. The frame remains the next one until

@@ -48,7 +48,7 @@ LM_INTERNAL void lm_async_free_request(struct lm_async *async)
     if (buffer && !async->request.taken)
         lm_segment_take_back(buffer);
     LMBufferFree(buffer);
-    lm_descriptors_close(async->descriptors, async->request.out.descriptor_count);
+    lm_descriptors_close(async->descriptors, lm_outgoing_own(&async->request.out));
     free(async->descriptors);
     free(async->data);
 }

@@ -47,17 +47,17 @@ LM_INTERNAL kern_return_t lm_call_settle(struct lm_link *link, const struct lm_c
                                          int error)
 {
     request->taken = true;
-    switch (call->state) {
-    case LM_CALL_ANSWERED:
+    if (call->state == LM_CALL_ANSWERED)
         return KERN_SUCCESS;
+    switch (call->state) {
     case LM_CALL_STATUS:
         return LM_STATUS_REPLY;
     case LM_CALL_DROPPED:
         return MACH_RCV_PORT_DIED;
     case LM_CALL_FAILED:
         return request->queued ? MACH_RCV_PORT_DIED /* no room for the reply */ : lm_link_untaken(link, call->error);
-    case LM_CALL_WAITING:
-        break;
+    default:
+        break; /* it is still waiting */
     }
     if (lm_link_withdraw(link, request))
         return lm_link_untaken(link, error);
@@ -84,7 +84,8 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     request->out.whole_max = link->channel.whole_max; /* this thread has all of the data, and waits */
     request->call = &call;
     request->out.token = lm_table_insert(&link->calls, 0, &call, 0);
-    request->out.deadline = lm_deadline_to_wire(lm_request_reply_deadline(request));
+    if (request->deadline != LM_FOREVER || request->has_reply_timeout)
+        request->out.deadline = lm_deadline_to_wire(lm_request_reply_deadline(request));
     int result = request->out.token ? lm_link_send(link, request) : -ENOMEM;
     int64_t deadline = lm_request_reply_deadline(request);
     while (result == 0 && call.state == LM_CALL_WAITING)

@@ -24,7 +24,7 @@ LM_INTERNAL struct lm_link *lm_link_of_port(mach_port_t port, const char *name)
 
 /* Returns the connection's link, with a reference; looks it up if necessary. A live link's name is valid: it was
  * checked when the link was opened. */
-LM_INTERNAL kern_return_t lm_connection_link(LMConnectionRef connection, int64_t deadline, struct lm_link **link)
+LM_FLAT kern_return_t lm_connection_link(LMConnectionRef connection, int64_t deadline, struct lm_link **link)
 {
     *link = lm_link_of_port(lm_load_relaxed(&connection->serverPort), connection->serverName);
     if (*link)

@@ -127,11 +127,11 @@ LM_INTERNAL bool lm_request_is_lent(const struct lm_request *request)
 LM_INTERNAL void lm_request_load_buffer(struct lm_request *request, const struct lm_link *link)
 {
     struct lm_segment *buffer = request->buffer;
-    bool lends = lm_channel_lends(&link->channel, buffer) && request->out.descriptor_count < LM_DESCRIPTORS_MAX;
+    bool lends = lm_channel_lends(&link->channel, buffer) && lm_outgoing_own(&request->out) < LM_DESCRIPTORS_MAX;
     request->out.kind = lends ? LM_FRAME_LENT : LM_FRAME_MESSAGE;
     request->out.data = lends ? (const unsigned char *)&request->lease : buffer->data;
     request->out.length = lends ? (uint32_t)sizeof request->lease : buffer->length;
-    request->out.memory = lends ? buffer->memory : -1;
+    lm_outgoing_set_memory(&request->out, lends ? buffer->memory : -1);
     if (lends)
         request->lease = lm_segment_lend(buffer);
 }

@@ -11,15 +11,15 @@
 #include "timeout.h"
 
 /* Returns whether the fields of a send do not exclude each other. */
-LM_INTERNAL bool lm_send_valid(const LMSend *send)
+LM_FLAT bool lm_send_valid(const LMSend *send)
 {
     bool only_buffer = !send->buffer || (*send->buffer && !send->data && send->length == 0);
     bool interruptible = !send->interrupt || lm_sys_is_open(*send->interrupt);
     return only_buffer && interruptible && !send->reserved[0] && !send->reserved[1];
 }
 
-LM_INTERNAL void lm_request_of_send(struct lm_request *request, const LMConnection *connection, const LMSend *send,
-                                    uint32_t file_timeout)
+LM_FLAT void lm_request_of_send(struct lm_request *request, const LMConnection *connection, const LMSend *send,
+                                uint32_t file_timeout)
 {
     int64_t deadline = lm_send_deadline(connection->serverName, send->timeout, file_timeout);
     lm_request_init(request, send->messageId, send->data, send->length, deadline);
@@ -35,8 +35,8 @@ LM_INTERNAL void lm_request_of_send(struct lm_request *request, const LMConnecti
 }
 
 /* Sends with the default timeout of the calling file; 0: the file has none. */
-LM_API kern_return_t lm_send(LMConnectionRef connection, const LMSend *send, uint32_t file_timeout,
-                             LMResponseBuffer *response)
+LM_FLAT_API kern_return_t lm_send(LMConnectionRef connection, const LMSend *send, uint32_t file_timeout,
+                                  LMResponseBuffer *response)
 {
     struct lm_request request;
     if (response)

@@ -19,8 +19,8 @@ LM_INTERNAL uint32_t lm_explicit_timeout(uint32_t milliseconds)
 #define LM_FILE_TIMEOUT 0u
 #endif
 
-LM_API kern_return_t lm_send(LMConnectionRef connection, const LMSend *send, uint32_t file_timeout,
-                             LMResponseBuffer *response);
+LM_FLAT_API kern_return_t lm_send(LMConnectionRef connection, const LMSend *send, uint32_t file_timeout,
+                                  LMResponseBuffer *response);
 LM_API kern_return_t lm_send_async(LMConnectionRef connection, const LMSend *send, uint32_t file_timeout,
                                    CFRunLoopRef runLoop, LMReplyCallBack callback, void *info, LMCallRef *call);
 LM_API kern_return_t lm_create_buffer(LMConnectionRef connection, uint32_t length, uint32_t file_timeout,
@@ -52,9 +52,9 @@ LM_FILE_API kern_return_t LMConnectionSetSpin(LMConnectionRef connection, uint32
 /* --- The same in fewer words: the functions' names say which fields of LMSend are set --- */
 
 /* Sends a two-way message, which must have a place for the reply. */
-LM_INTERNAL kern_return_t lm_ask(LMConnectionRef connection, const LMSend *send, LMResponseBuffer *response)
+LM_FLAT kern_return_t lm_ask(LMConnectionRef connection, const LMSend *send, LMResponseBuffer *response)
 {
-    return response ? LMConnectionSend(connection, send, response) : KERN_INVALID_ARGUMENT;
+    return response ? lm_send(connection, send, LM_FILE_TIMEOUT, response) : KERN_INVALID_ARGUMENT;
 }
 
 LM_FILE_API kern_return_t LMConnectionSendOneWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,
@@ -63,21 +63,21 @@ LM_FILE_API kern_return_t LMConnectionSendOneWayWithDescriptors(LMConnectionRef 
                                                                 uint32_t milliseconds)
 {
     LMSend send = {messageId, lm_explicit_timeout(milliseconds), data, length, count, descriptors, NULL, NULL, {0, 0}};
-    return LMConnectionSend(connection, &send, NULL);
+    return lm_send(connection, &send, LM_FILE_TIMEOUT, NULL);
 }
 
 LM_FILE_API kern_return_t LMConnectionSendOneWayWithTimeout(LMConnectionRef connection, SInt32 messageId,
                                                             const void *data, uint32_t length, uint32_t milliseconds)
 {
     LMSend send = {messageId, lm_explicit_timeout(milliseconds), data, length, 0, NULL, NULL, NULL, {0, 0}};
-    return LMConnectionSend(connection, &send, NULL);
+    return lm_send(connection, &send, LM_FILE_TIMEOUT, NULL);
 }
 
 LM_FILE_API kern_return_t LMConnectionSendOneWay(LMConnectionRef connection, SInt32 messageId, const void *data,
                                                  uint32_t length)
 {
     LMSend send = {messageId, 0, data, length, 0, NULL, NULL, NULL, {0, 0}};
-    return LMConnectionSend(connection, &send, NULL);
+    return lm_send(connection, &send, LM_FILE_TIMEOUT, NULL);
 }
 
 LM_FILE_API kern_return_t LMConnectionSendEmptyOneWay(LMConnectionRef connection, SInt32 messageId)
@@ -97,14 +97,14 @@ LM_FILE_API kern_return_t LMConnectionSendOneWayBufferWithTimeout(LMConnectionRe
                                                                   LMBufferRef *buffer, uint32_t milliseconds)
 {
     LMSend send = {messageId, lm_explicit_timeout(milliseconds), NULL, 0, 0, NULL, buffer, NULL, {0, 0}};
-    return buffer ? LMConnectionSend(connection, &send, NULL) : KERN_INVALID_ARGUMENT;
+    return buffer ? lm_send(connection, &send, LM_FILE_TIMEOUT, NULL) : KERN_INVALID_ARGUMENT;
 }
 
 LM_FILE_API kern_return_t LMConnectionSendOneWayBuffer(LMConnectionRef connection, SInt32 messageId,
                                                        LMBufferRef *buffer)
 {
     LMSend send = {messageId, 0, NULL, 0, 0, NULL, buffer, NULL, {0, 0}};
-    return buffer ? LMConnectionSend(connection, &send, NULL) : KERN_INVALID_ARGUMENT;
+    return buffer ? lm_send(connection, &send, LM_FILE_TIMEOUT, NULL) : KERN_INVALID_ARGUMENT;
 }
 
 LM_FILE_API kern_return_t LMConnectionSendTwoWayWithDescriptors(LMConnectionRef connection, SInt32 messageId,

@@ -38,7 +38,7 @@ LM_SETUP uint32_t lm_timeout_of_name(const char *name)
 
 /* Returns the deadline of a send. The name may be invalid. `timeout` and `file_timeout` are the send's and its file's,
  * 0 if unset. */
-LM_INTERNAL int64_t lm_send_deadline(const char *name, uint32_t timeout, uint32_t file_timeout)
+LM_FLAT int64_t lm_send_deadline(const char *name, uint32_t timeout, uint32_t file_timeout)
 {
     uint32_t milliseconds = timeout ? timeout : file_timeout;
     if (milliseconds == 0 && __atomic_load_n(&lm_clients.timeouts_set, __ATOMIC_RELAXED) && lm_name_valid(name))

@@ -63,6 +63,15 @@
 #endif
 #define LM_INTERNAL static inline
 
+/* Code that becomes a few instructions once the compiler sees its arguments: always inlined. Where the public functions
+ * are code of their own unit, so is what they are made of. */
+#define LM_FLAT static inline __attribute__((always_inline))
+#if defined(LIGHTMESSAGING_IMPLEMENTATION) || defined(LM_DECLARATIONS_ONLY)
+#define LM_FLAT_API LM_API
+#else
+#define LM_FLAT_API LM_FLAT
+#endif
+
 /* Code that runs at setup and teardown, not for each message: optimised for size. */
 #define LM_SETUP static __attribute__((cold, unused))
 

@@ -31,7 +31,7 @@ struct lm_answer {
 LM_INTERNAL void lm_answer_free(struct lm_answer *answer)
 {
     if (answer->copies)
-        lm_descriptors_close(answer->copies, answer->out.descriptor_count);
+        lm_descriptors_close(answer->copies, lm_outgoing_own(&answer->out));
     lm_sys_close(&answer->out.memory);
     free(answer->copies);
     free(answer->copy);
@@ -43,7 +43,7 @@ LM_INTERNAL void lm_session_forget_answer(struct lm_session *session, struct lm_
     uint64_t bytes = answer->out.length - answer->out.data_from;
     session->backlog_bytes -= bytes;
     lm_user_give_bytes(session->user, bytes);
-    lm_user_give_descriptors(session->user, lm_outgoing_carries(&answer->out));
+    lm_user_give_descriptors(session->user, answer->out.descriptor_count);
     lm_list_remove(&answer->in_backlog);
     lm_index_remove(&session->by_token, &answer->by_token);
     lm_store_relaxed(&session->answers_wait, !lm_list_empty(&session->backlog));
@@ -121,17 +121,17 @@ LM_INTERNAL bool lm_session_take_quota(struct lm_session *session, uint32_t byte
 /* Returns the rest of a reply, with copies of what belongs to the caller. NULL: no memory or descriptors. */
 LM_INTERNAL struct lm_answer *lm_answer_copy_rest(const struct lm_answer *answer)
 {
-    uint32_t rest = answer->out.length - answer->out.sent;
+    uint32_t rest = answer->out.length - answer->out.sent, own = lm_outgoing_own(&answer->out);
     struct lm_answer *kept = (struct lm_answer *)lm_new(sizeof *kept);
     if (!kept)
         return NULL;
     *kept = *answer;
     kept->out.memory = answer->out.memory < 0 ? -1 : lm_sys_duplicate(answer->out.memory);
     kept->copy = (unsigned char *)malloc(rest + (size_t)1);
-    kept->copies = (int *)malloc((answer->out.descriptor_count + (size_t)1) * sizeof *kept->copies);
+    kept->copies = (int *)malloc((own + (size_t)1) * sizeof *kept->copies);
     if (!kept->copy || !kept->copies || (answer->out.memory >= 0 && kept->out.memory < 0) ||
-        lm_descriptors_copy(kept->copies, answer->out.descriptors, answer->out.descriptor_count) < 0) {
-        kept->out.descriptor_count = 0;
+        lm_descriptors_copy(kept->copies, answer->out.descriptors, own) < 0) {
+        kept->out.descriptor_count = kept->out.memory >= 0; /* none of its own */
         lm_answer_free(kept);
         return NULL;
     }
@@ -146,14 +146,14 @@ LM_INTERNAL struct lm_answer *lm_answer_copy_rest(const struct lm_answer *answer
 LM_INTERNAL int lm_session_keep(struct lm_session *session, const struct lm_answer *answer)
 {
     uint32_t rest = answer->out.length - answer->out.sent;
-    if (!lm_session_can_keep(session, rest) || !lm_session_take_quota(session, rest, lm_outgoing_carries(&answer->out)))
+    if (!lm_session_can_keep(session, rest) || !lm_session_take_quota(session, rest, answer->out.descriptor_count))
         return -ENOSPC;
     struct lm_answer *kept = lm_answer_copy_rest(answer);
     if (!kept || lm_index_add(&session->by_token, &kept->by_token, kept->out.token) < 0) {
         if (kept)
             lm_answer_free(kept);
         lm_user_give_bytes(session->user, rest);
-        lm_user_give_descriptors(session->user, lm_outgoing_carries(&answer->out));
+        lm_user_give_descriptors(session->user, answer->out.descriptor_count);
         return -ENOMEM;
     }
     session->backlog_bytes += rest;
@@ -177,8 +177,8 @@ LM_SETUP void lm_session_cut_short(struct lm_session *session, struct lm_answer 
     answer->out.total = 0;
     session->backlog_bytes -= rest;
     lm_user_give_bytes(session->user, rest);
-    lm_user_give_descriptors(session->user, lm_outgoing_carries(&answer->out));
-    lm_descriptors_close(answer->copies, answer->out.descriptor_count);
+    lm_user_give_descriptors(session->user, answer->out.descriptor_count);
+    lm_descriptors_close(answer->copies, lm_outgoing_own(&answer->out));
     answer->out.descriptor_count = 0;
     lm_sys_close(&answer->out.memory);
 }
@@ -226,7 +226,7 @@ LM_INTERNAL int lm_session_send(struct lm_session *session, struct lm_answer *an
         return 0;
     bool is_first = lm_list_empty(&session->backlog);
     answer->out.part_max = session->channel.part_max;
-    answer->out.whole_max = is_first ? session->channel.whole_max : LM_PIECE_MAX;
+    answer->out.whole_max = is_first ? session->channel.whole_max : session->channel.part_max;
     /* Puts all that fits, in the thread that replies: that costs less than a copy for later. */
     int result = is_first ? lm_session_put(session, answer, UINT64_MAX, true) : lm_session_pass(session, answer);
     if (result == LM_PUT_RING_FULL || result == LM_PUT_SOCKET_FULL)
@@ -292,8 +292,9 @@ LM_INTERNAL kern_return_t lm_answer_fault(const struct lm_session *session, cons
     if (answer->out.total > session->largest_reply)
         return MACH_SEND_TOO_LARGE;
     bool whole = answer->out.data || answer->out.length == 0;
-    return whole && lm_descriptors_valid(answer->out.descriptors, answer->out.descriptor_count) ? KERN_SUCCESS
-                                                                                                : KERN_INVALID_ARGUMENT;
+    return whole && lm_descriptors_valid(answer->out.descriptors, lm_outgoing_own(&answer->out))
+               ? KERN_SUCCESS
+               : KERN_INVALID_ARGUMENT;
 }
 
 LM_INTERNAL kern_return_t lm_session_reply(struct lm_session *session, struct lm_answer *answer)

@@ -31,7 +31,7 @@ LM_INTERNAL void lm_answer_load(struct lm_answer *answer, struct lm_lease *lease
     answer->out.kind = LM_FRAME_LENT;
     answer->out.data = (const unsigned char *)lease;
     answer->out.length = (uint32_t)sizeof *lease;
-    answer->out.memory = buffer->memory;
+    lm_outgoing_set_memory(&answer->out, buffer->memory);
 }
 
 LM_INTERNAL kern_return_t lm_session_reply_buffer(struct lm_session *session, struct lm_answer *answer,
