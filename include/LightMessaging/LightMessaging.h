@@ -319,8 +319,8 @@ LM_API void LMResponseBufferFree(LMResponseBuffer *response);
  * response as LMResponseBufferFree does. */
 LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response);
 
-/* Returns the status that came as the reply, if the send returned LM_STATUS_REPLY and the response was not freed; else
- * an undefined number. Any number but 0 may be a status. */
+/* Returns the status that came as the reply, if the send returned LM_STATUS_REPLY; 0 after another error. Any number but
+ * 0 may be a status. */
 LM_API int32_t LMResponseGetStatus(const LMResponseBuffer *response);
 
 /* --- Connections --- */

@@ -151,7 +151,7 @@ LM_API void LMMessageFree(LMMessage *message)
 
 LM_API LMResponseBuffer *LMResponseCreate(void)
 {
-    LMResponseBuffer *response = (LMResponseBuffer *)aligned_alloc(16, lm_round_up(sizeof *response, 16));
+    LMResponseBuffer *response = (LMResponseBuffer *)lm_data_new((uint32_t)sizeof *response);
     if (response)
         lm_message_init(&response->message);
     return response;

@@ -99,10 +99,10 @@ LM_INTERNAL kern_return_t lm_link_call(struct lm_link *link, struct lm_request *
     lm_link_leave(link);
     lm_link_unlock(link);
     request->call = NULL;
-    if (status)
+    if (status) {
         LMResponseBufferFree(response);
-    if (status == LM_STATUS_REPLY)
-        response->message.head.msgh_id = call.error;
+        response->message.head.msgh_id = status == LM_STATUS_REPLY ? call.error : 0;
+    }
     return status;
 }
 
