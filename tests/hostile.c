@@ -589,6 +589,36 @@ static void a_client_made_by_hand_is_answered(void)
     end_victim(&victim);
 }
 
+/*
+ * Intent: a call that was given up after it was answered says nothing of a later call with the same token.
+ *   client by hand                    victim
+ *   call 7 -------------------------->
+ *   <------------------------- answer
+ *   gives call 7 up, makes call 7 ---->
+ *   <------------------------- answer
+ */
+static void a_token_that_was_given_up_is_used_again(void)
+{
+    struct victim victim = start_victim();
+    struct peer peer = open_channel();
+    const struct frame call = {.kind = 1, .length = 5, .token = 7, .total = 5}, given_up = {.kind = 128, .token = 7};
+    for (uint32_t i = 0; i < 3; i++) {
+        const uint32_t at = i * 192;
+        memcpy(peer.requests + at, &call, sizeof call);
+        store(&peer.memory->requests.tail, at + 64);
+        bell(peer.socket);
+        uint64_t end = th_hung_at();
+        while (__atomic_load_n(&peer.memory->replies.tail, __ATOMIC_SEQ_CST) != (i + 1) * 64)
+            assert_true(th_now_ms() < end);
+        memcpy(peer.requests + at + 64, &given_up, sizeof given_up);
+        memcpy(peer.requests + at + 128, &given_up, sizeof given_up);
+        store(&peer.memory->requests.tail, at + 192);
+        bell(peer.socket);
+    }
+    close_peer(&peer);
+    end_victim(&victim);
+}
+
 struct lease {
     uint32_t number, reserved;
     uint64_t size;
@@ -1258,6 +1288,7 @@ int main(void)
         TH_TEST(wrong_parcels_close_the_connection),
         TH_TEST(a_client_made_by_hand_is_answered),
         TH_TEST(hostile_leases_close_the_connection),
+        TH_TEST(a_token_that_was_given_up_is_used_again),
         TH_TEST(a_lease_made_by_hand_is_answered),
         TH_TEST(hostile_reply_heads_close_the_connection),
         TH_TEST(flipping_bits_harms_nobody),

@@ -15,8 +15,8 @@
 static const char NAME[] = "test.send";
 
 /* Requests. SUM: the reply says what came. MARK: each descriptor gets a byte. */
-enum { SUM = 1, MARK, STATUS, WITHHOLD, LEFT, BOTH_BACK };
-enum { MARKED, LENT, TAKEN, NOT_AWAITED }; /* words */
+enum { SUM = 1, MARK, STATUS, WITHHOLD, LEFT, BOTH_BACK, LEFT_ELSEWHERE, ORDERED = 100 };
+enum { MARKED, LENT, TAKEN, NOT_AWAITED, IN_ORDER }; /* words */
 
 struct facts {
     uint32_t length, descriptors;
@@ -69,6 +69,24 @@ static void withhold_until_given_up(mach_port_t reply)
     assert_false(LMReplyIsAwaited(reply));
 }
 
+static void *answer_left(void *info)
+{
+    const LMMessage *copy = info;
+    uint32_t left = LMMessageGetTimeLeft(copy);
+    LMSendReply(LMMessageGetReplyPort(copy), &left, sizeof left);
+    return NULL;
+}
+
+/* Another thread has the message's head only, and must learn nothing from the callback's. */
+static void answer_from_another_thread(const LMMessage *message)
+{
+    static LMMessage copy;
+    pthread_t thread;
+    copy.head = message->head;
+    assert_int_equal(pthread_create(&thread, NULL, answer_left, &copy), 0);
+    assert_int_equal(pthread_detach(thread), 0);
+}
+
 static void serve(CFMachPortRef port, LMMessage *message, CFIndex size, void *info)
 {
     struct facts facts = facts_of(message);
@@ -77,6 +95,8 @@ static void serve(CFMachPortRef port, LMMessage *message, CFIndex size, void *in
     (void)port, (void)size, (void)info;
     if (LMMessageGetIdentifier(message) == MARK || LMMessageGetIdentifier(message) == SUM)
         mark(message);
+    if (LMMessageGetIdentifier(message) == (SInt32)(ORDERED + th_get(IN_ORDER)))
+        th_add(IN_ORDER);
     switch (LMMessageGetIdentifier(message)) {
     case STATUS:
         LMSendStatusReply(reply, -77);
@@ -90,6 +110,9 @@ static void serve(CFMachPortRef port, LMMessage *message, CFIndex size, void *in
         break;
     case BOTH_BACK:
         send_both_back(message);
+        break;
+    case LEFT_ELSEWHERE:
+        answer_from_another_thread(message);
         break;
     default:
         LMSendReply(reply, &facts, sizeof facts);
@@ -327,6 +350,128 @@ static void what_a_dead_service_left_arrives_whole(void)
     th_stop(service);
 }
 
+/* Makes the client notice nothing: its service dies and another takes the name while it does not use the connection. */
+static pid_t replace_service(pid_t service)
+{
+    th_kill(service);
+    return th_serve(NAME, serve);
+}
+
+/* Intent: likewise if the service has been replaced before they are sent, whatever is sent next. */
+static void calls_to_a_replaced_service_end(void)
+{
+    pid_t service = start();
+    for (int i = 0; i < 6; i++) {
+        struct outcome outcome;
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        warm_up();
+        LMBufferRef buffer = i % 3 == 2 ? make_buffer(100000) : NULL;
+        service = replace_service(service);
+        LMSend send = {.messageId = SUM, .descriptors = &null, .descriptorCount = i % 3 != 0};
+        if (buffer)
+            send.buffer = &buffer;
+        assert_int_equal(send_async(&send, &outcome), 0);
+        if (i >= 3)
+            warm_up();
+        run_until_ended(&outcome);
+        assert_int_equal(outcome.status, 0);
+        assert_int_equal(outcome.facts.descriptors, i % 3 != 0);
+        close(null);
+    }
+    warm_up();
+    th_close(&connection);
+    th_stop(service);
+}
+
+/*
+ * Intent: calls and one-way messages keep their order when they go to the next service, with descriptors and without.
+ *   client                               service            next service
+ *   calls 100 to 105, a one-way 106 ---> stopped, killed
+ *   -----------------------------------------------------> in their order
+ */
+static void what_a_dead_service_left_keeps_its_order(void)
+{
+    pid_t service = start();
+    struct outcome outcomes[6];
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    warm_up();
+    th_pause(service);
+    for (int i = 0; i < 6; i++) {
+        LMSend send = {.messageId = ORDERED + i, .descriptors = &null, .descriptorCount = i % 2 == 0};
+        assert_int_equal(send_async(&send, &outcomes[i]), 0);
+    }
+    assert_int_equal(LMConnectionSendOneWay(&connection, ORDERED + 6, NULL, 0), 0);
+    service = replace_service(service);
+    for (int i = 0; i < 6; i++)
+        run_until_ended(&outcomes[i]);
+    warm_up();
+    assert_int_equal(th_get(IN_ORDER), 7);
+    close(null);
+    th_close(&connection);
+    th_stop(service);
+}
+
+/* Intent: a call that ends, however, keeps neither descriptors nor a lent buffer, even if it is still referenced. */
+static void an_ended_call_keeps_nothing(void)
+{
+    pid_t service = start();
+    LMCallRef calls[24];
+    struct outcome outcome;
+    th_expect_more_descriptors(2); /* the loop's */
+    warm_up();
+    for (int i = 0; i < 24; i++) {
+        int ends[2];
+        bool cancels = i % 2;
+        make_pipe(ends);
+        outcome = (struct outcome){0};
+        LMBufferRef buffer = make_buffer(100000);
+        LMSend send = {.messageId = SUM, .descriptors = &ends[1], .descriptorCount = 1, .buffer = &buffer};
+        if (cancels)
+            th_pause(service);
+        assert_int_equal(LMConnectionSendAsync(&connection, &send, CFRunLoopGetCurrent(), note, &outcome, &calls[i]),
+                         0);
+        if (cancels)
+            assert_true(LMCallCancel(calls[i]));
+        else
+            run_until_ended(&outcome);
+        assert_true(cancels || outcome.facts.is_lent);
+        if (cancels) {
+            th_resume(service);
+            warm_up();
+        }
+        expect_marks(ends, !cancels);
+    }
+    for (int i = 0; i < 24; i++)
+        CFRelease(calls[i]);
+    th_close(&connection);
+    th_stop(service);
+}
+
+/* Intent: buffers of calls that were refused for their length can be lent again. */
+static void a_refused_buffer_is_lent_again(void)
+{
+    pid_t service = th_start(&(struct th_service){.name = NAME, .callback = serve, .largest = 70000});
+    connection = th_connection(NAME);
+    warm_up();
+    for (int i = 0; i < 12; i++) {
+        struct outcome outcome;
+        LMBufferRef buffer = make_buffer(100000);
+        LMSend send = {.messageId = SUM, .buffer = &buffer};
+        if (send_async(&send, &outcome) == 0) {
+            run_until_ended(&outcome);
+            assert_int_equal(outcome.status, MACH_SEND_TOO_LARGE);
+        }
+        LMBufferFree(buffer);
+    }
+    LMBufferRef buffer = make_buffer(70000);
+    LMSend send = {.messageId = SUM, .buffer = &buffer};
+    assert_int_equal(LMConnectionSend(&connection, &send, &response), 0);
+    expect_facts(&response, (struct facts){70000, 0, 1, 1});
+    LMResponseBufferFree(&response);
+    th_close(&connection);
+    th_stop(service);
+}
+
 /* --- Interruption --- */
 
 struct waiter {
@@ -486,15 +631,20 @@ static void the_nearest_timeout_counts(void)
     th_stop(service);
 }
 
-static uint32_t ask_left(uint32_t timeout)
+static uint32_t ask_for_left(SInt32 id, uint32_t timeout)
 {
     uint32_t left = 0;
-    LMSend send = {.messageId = LEFT, .timeout = timeout};
+    LMSend send = {.messageId = id, .timeout = timeout};
     assert_int_equal(LMConnectionSend(&connection, &send, &response), 0);
     assert_int_equal(LMMessageGetDataLength(&response.message), sizeof left);
     memcpy(&left, LMMessageGetData(&response.message), sizeof left);
     LMResponseBufferFree(&response);
     return left;
+}
+
+static uint32_t ask_left(uint32_t timeout)
+{
+    return ask_for_left(LEFT, timeout);
 }
 
 /* Intent: a callback learns how long its caller will wait. */
@@ -510,6 +660,8 @@ static void a_callback_knows_its_callers_deadline(void)
     assert_int_equal(ask_left(0), LM_TIMEOUT_NEVER);
     assert_int_equal(LMConnectionSendOneWay(&connection, LEFT, NULL, 0), 0);
     assert_int_equal(ask_left(0), LM_TIMEOUT_NEVER);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(ask_for_left(LEFT_ELSEWHERE, 3600000), LM_TIMEOUT_NEVER);
     assert_int_equal(LMMessageGetTimeLeft(&none), LM_TIMEOUT_NEVER);
     assert_int_equal(LMMessageGetTimeLeft(NULL), LM_TIMEOUT_NEVER);
     th_close(&connection);
@@ -592,7 +744,10 @@ static void a_client_waits_for_its_service(void)
     assert_int_equal(LMConnectionWaitForService(&connection, LM_TIMEOUT_NEVER), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(LMConnectionWaitForService(&connection, 0), 0);
+    assert_int_equal(LMConnectionWaitForService(&connection, LM_TIMEOUT_POLL), 0);
     th_kill(service);
+    assert_int_equal(LMConnectionWaitForService(&connection, LM_TIMEOUT_POLL), MACH_SEND_TIMED_OUT);
+    assert_int_equal(LMConnectionWaitForService(&connection, 1), MACH_SEND_TIMED_OUT);
     assert_int_equal(pthread_create(&thread, NULL, start_later, &service), 0);
     assert_int_equal(LMConnectionWaitForService(&connection, LM_TIMEOUT_NEVER), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
@@ -629,6 +784,10 @@ static void contradictions_are_refused(void)
     }
     assert_int_equal(LMConnectionSend(&connection, NULL, NULL), KERN_INVALID_ARGUMENT);
     assert_int_equal(LMConnectionSend(NULL, &wrong[0], NULL), KERN_INVALID_ARGUMENT);
+    assert_int_equal(LMReplySend(connection.serverPort, NULL), MACH_SEND_INVALID_RIGHT);
+    assert_int_equal(LMReplySend(MACH_PORT_NULL, NULL), KERN_INVALID_ARGUMENT);
+    assert_int_equal(LMConnectionSendTwoWayWithTimeout(&connection, SUM, NULL, 0, LM_TIMEOUT_NEVER, &response), 0);
+    LMResponseBufferFree(&response);
     LMServiceOptions options = {.reserved = {1}};
     assert_int_equal(LMStartServiceWithOptions("test.send.options", CFRunLoopGetCurrent(), (CFMachPortCallBack)serve,
                                                NULL, &options, NULL),
@@ -667,6 +826,9 @@ static void a_client_knows_its_services_versions(void)
     LMServiceVersions versions = {0};
     assert_int_equal(LMConnectionGetServiceVersions(&connection, &versions), BOOTSTRAP_UNKNOWN_SERVICE);
     assert_int_equal(LMConnectionGetServiceVersions(NULL, &versions), KERN_INVALID_ARGUMENT);
+    assert_int_equal(LMConnectionSendOneWay(&connection, MARK, NULL, 0), 0);
+    th_await(MARKED, 1);
+    assert_int_equal(LMConnectionGetServiceVersions(&connection, &versions), 0); /* nothing else told this process */
     assert_int_equal(LMConnectionWaitForService(&connection, LM_TIMEOUT_NEVER), 0);
     assert_int_equal(LMConnectionGetServiceVersions(&connection, &versions), 0);
     assert_int_equal(versions.lowest, LM_PROTOCOL_LOWEST);
@@ -686,6 +848,10 @@ int main(void)
         TH_TEST(a_buffer_with_all_descriptors_is_copied),
         TH_TEST(a_reply_has_a_lent_buffer_and_descriptors),
         TH_TEST(what_a_dead_service_left_arrives_whole),
+        TH_TEST(calls_to_a_replaced_service_end),
+        TH_TEST(what_a_dead_service_left_keeps_its_order),
+        TH_TEST(an_ended_call_keeps_nothing),
+        TH_TEST(a_refused_buffer_is_lent_again),
         TH_TEST(a_descriptor_ends_a_wait),
         TH_TEST(a_descriptor_ends_the_wait_for_room),
         TH_TEST(a_descriptor_ends_the_wait_for_a_connection),

@@ -29,7 +29,7 @@ static struct lm_object object = {.references = 1, .destroy = never_destroyed};
 
 static mach_port_t create(void)
 {
-    return lm_port_create(LM_PORT_REPLY, &object, 7);
+    return lm_port_create(LM_PORT_REPLY, &object, 7, 0);
 }
 
 static bool is_port(mach_port_t port)

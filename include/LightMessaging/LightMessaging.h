@@ -29,6 +29,7 @@
  *   LIGHTMESSAGING_IMPLEMENTATION      in exactly one C or C++ file of such a program or plugin. That file gets the
  *                                      code for all the others, so it includes every LightMessaging header that any of
  *                                      them includes.
+ *                                      The first two macros have no effect in it.
  *
  * Errors: functions that return kern_return_t return 0 for success, or a number that mach_error_string explains. A
  * service *takes* a message when it reads it for its callback, which then runs unless the service dies. After
@@ -204,7 +205,8 @@ typedef struct {
  * this holds from about 10 microseconds after the death.)
  *
  * `interrupt` points to a descriptor, such as the reading end of a pipe into which a signal handler writes, or a
- * signalfd. While it is readable, the send does not wait, not even for the connection; a send that need not wait is not
+ * signalfd. While it is readable, or closed at
+ * its other end, the send does not wait, not even for the connection; a send that need not wait is not
  * affected. The library does not read from the descriptor: empty it before the next send. Signals alone do not end a
  * wait.
  *
@@ -251,7 +253,9 @@ typedef void (*LMReplyCallBack)(LMCallRef call, kern_return_t status, LMResponse
  *   call      may be NULL; else gets the call, with a reference for the caller, or NULL after an error
  *
  * The run loop keeps running until the call has ended. After 0, a buffer in `send` belongs to the call, however that
- * ends, and is set to NULL. After an error the callback is not called. Errors as for LMConnectionSend, and:
+ * ends, and is set to NULL. The copies of data and descriptors are freed when the call ends. If the service dies, calls
+ * that it had not taken go to its successor in their order; one-way messages may overtake those over 64 KiB. After an
+ * error the callback is not called. Errors as for LMConnectionSend, and:
  *
  *   KERN_INVALID_ARGUMENT  NULL run loop or callback
  *   MACH_SEND_NO_BUFFER    256 MiB wait for the service already
@@ -319,8 +323,8 @@ LM_API void LMResponseBufferFree(LMResponseBuffer *response);
  * response as LMResponseBufferFree does. */
 LM_API int32_t LMResponseConsumeInteger(LMResponseBuffer *response);
 
-/* Returns the status that came as the reply, if the send returned LM_STATUS_REPLY; 0 after another error. Any number but
- * 0 may be a status. */
+/* Returns the status that came as the reply, if the send returned LM_STATUS_REPLY; 0 after another error. A status is
+ * any number but 0. */
 LM_API int32_t LMResponseGetStatus(const LMResponseBuffer *response);
 
 /* --- Connections --- */
@@ -328,7 +332,7 @@ LM_API int32_t LMResponseGetStatus(const LMResponseBuffer *response);
 /*
  * Waits until a service of that name lets this process in, at most `milliseconds`. Errors:
  *
- *   MACH_SEND_TIMED_OUT       no process served the name in time
+ *   MACH_SEND_TIMED_OUT       no service of that name let this process in in time (with 0, mostly)
  *   BOOTSTRAP_NOT_PRIVILEGED, LM_INCOMPATIBLE_VERSION, KERN_INVALID_ARGUMENT, KERN_RESOURCE_SHORTAGE
  *                             as for LMConnectionSend; returned at once
  */
@@ -489,9 +493,9 @@ LM_API kern_return_t LMMessageGetSender(const LMMessage *message, LMSender *send
  * Linux is older than 6.5, or LMMessageGetSender would fail. */
 LM_API int LMMessageCopySenderPidfd(const LMMessage *message);
 
-/* Returns how many milliseconds the caller of the message will still wait; 0 if it has stopped waiting (it timed out,
- * cancelled the call or died); LM_TIMEOUT_NEVER if it waits for ever, for a one-way message, and outside of the
- * message's callback. */
+/* Returns how many milliseconds the caller of the message will still wait, rounded down; 0 also if it has stopped
+ * waiting; LM_TIMEOUT_NEVER if it waits for ever, for a one-way message, and outside of the message's callback, or in
+ * another thread than its. See LMReplyIsAwaited. */
 LM_API uint32_t LMMessageGetTimeLeft(const LMMessage *message);
 
 /* --- Replies --- */
@@ -540,8 +544,9 @@ LM_API kern_return_t LMSendStatusReply(mach_port_t replyPort, int32_t status);
 /* NULL sends an empty reply. The data remain the caller's. MACH_SEND_TOO_LARGE for more than 2^32 - 1 bytes. */
 LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data);
 
-/* Whether the caller still waits for the reply: false if it timed out, cancelled the call or died, and if the port is
- * not a reply port or used up. The port remains to be used. */
+/* Whether the caller still waits for the reply: false if its timeout is over, if it cancelled the call or died, and if
+ * the port is not a reply port or used up. The port remains to be used. Cancelling can escape notice: if the client's
+ * queue was full, or if it has cancelled 64 other calls since that were not replied to. */
 LM_API bool LMReplyIsAwaited(mach_port_t replyPort);
 
 /* --- Services --- */

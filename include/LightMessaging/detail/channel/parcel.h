@@ -87,7 +87,7 @@ LM_SETUP void lm_parcel_fill(struct lm_parcel *parcel, struct msghdr *message)
         parcel->count = (uint32_t)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
         memcpy(parcel->descriptors, CMSG_DATA(header), parcel->count * sizeof(int));
     }
-    parcel->incomplete = (message->msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0;
+    parcel->incomplete = (message->msg_flags & MSG_CTRUNC) != 0;
     if (!parcel->incomplete)
         return;
     lm_descriptors_close(parcel->descriptors, parcel->count);

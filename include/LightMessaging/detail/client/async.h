@@ -41,16 +41,22 @@ LM_INTERNAL void lm_async_free_response(struct lm_async *async)
     async->call.response = NULL;
 }
 
-/* Frees the request. The receiver gives a lent buffer back itself, once it has taken that. */
+/* Frees what was to be sent, once the call is off its link. A receiver that has taken a lent buffer gives it back
+ * itself. Idempotent. */
 LM_INTERNAL void lm_async_free_request(struct lm_async *async)
 {
-    struct lm_segment *buffer = async->request.buffer;
-    if (buffer && !async->request.taken)
-        lm_segment_take_back(buffer);
-    LMBufferFree(buffer);
-    lm_descriptors_close(async->descriptors, lm_outgoing_own(&async->request.out));
+    struct lm_request *request = &async->request;
+    if (request->buffer && !request->taken)
+        lm_segment_take_back(request->buffer);
+    LMBufferFree(request->buffer);
+    request->buffer = NULL;
+    lm_descriptors_close(async->descriptors, lm_outgoing_own(&request->out));
+    request->out.memory = -1;
+    request->out.descriptor_count = 0;
     free(async->descriptors);
     free(async->data);
+    async->descriptors = NULL;
+    async->data = NULL;
 }
 
 LM_INTERNAL void lm_async_destroy(struct lm_object *object)
@@ -223,6 +229,7 @@ LM_SETUP kern_return_t lm_async_move(struct lm_async *async)
         return lm_async_away(async, result);
     async->request.queued = false;
     async->request.out.sent = 0;
+    async->call.state = LM_CALL_WAITING;
     if (!async->over)
         return lm_kern_return(lm_async_begin(async, link));
     lm_release(&link->object);
@@ -259,6 +266,8 @@ LM_INTERNAL bool lm_async_settle(struct lm_async *async, kern_return_t *status)
         over = *status != KERN_SUCCESS;
     }
     bool call = over && lm_async_end(async);
+    if (call)
+        lm_async_free_request(async);
     pthread_mutex_unlock(&async->lock);
     return call;
 }
@@ -435,6 +444,7 @@ LM_API bool LMCallCancel(LMCallRef call)
         lm_link_withdraw(call->link, &call->request);
         lm_async_leave(call, call->link);
         lm_link_unlock(call->link);
+        lm_async_free_request(call);
     }
     pthread_mutex_unlock(&call->lock);
     if (!pending)

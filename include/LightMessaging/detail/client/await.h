@@ -17,6 +17,7 @@ LM_SETUP kern_return_t lm_link_await_welcome(struct lm_link *link, int64_t deadl
     lm_request_init(&nothing, 0, "", 0, deadline);
     lm_link_lock(link);
     link->threads++;
+    lm_link_ask_once(link, &nothing);
     int result = lm_link_wait_welcome(link, &nothing, deadline);
     lm_link_hand_over(link);
     kern_return_t status = result < 0 ? lm_link_untaken(link, result) : KERN_SUCCESS;
@@ -52,7 +53,7 @@ LM_API kern_return_t LMConnectionWaitForService(LMConnectionRef connection, uint
 {
     if (!connection || !lm_name_valid(connection->serverName))
         return KERN_INVALID_ARGUMENT;
-    int64_t deadline = lm_deadline_after(milliseconds);
+    int64_t deadline = lm_deadline_of_timeout(milliseconds);
     for (;;) {
         int presence = lm_presence_open();
         kern_return_t status = lm_connection_reach(connection, deadline);

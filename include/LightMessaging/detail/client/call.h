@@ -55,6 +55,7 @@ LM_INTERNAL kern_return_t lm_call_settle(struct lm_link *link, const struct lm_c
     case LM_CALL_DROPPED:
         return MACH_RCV_PORT_DIED;
     case LM_CALL_FAILED:
+        request->taken = request->queued;
         return request->queued ? MACH_RCV_PORT_DIED /* no room for the reply */ : lm_link_untaken(link, call->error);
     default:
         break; /* it is still waiting */

@@ -45,15 +45,17 @@ LM_FLAT kern_return_t lm_connection_link(LMConnectionRef connection, int64_t dea
 LM_SETUP kern_return_t lm_connection_link_interruptibly(LMConnectionRef connection, const struct lm_request *request,
                                                         struct lm_link **link)
 {
-    for (;;) {
+    *link = lm_link_of_port(lm_load_relaxed(&connection->serverPort), connection->serverName);
+    if (*link)
+        return KERN_SUCCESS;
+    while (!lm_request_is_interrupted(request)) {
         int64_t step = lm_now() + LM_INTERRUPT_STEP;
         bool last = request->deadline <= step;
         kern_return_t status = lm_connection_link(connection, last ? request->deadline : step, link);
         if (status != MACH_SEND_TIMED_OUT || last)
             return status;
-        if (lm_request_is_interrupted(request))
-            return MACH_SEND_INTERRUPTED;
     }
+    return MACH_SEND_INTERRUPTED;
 }
 
 /* Looks the service up and sends once. `looked_up` is false if the look-up failed. */

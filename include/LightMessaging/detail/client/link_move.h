@@ -51,20 +51,21 @@ LM_SETUP void lm_link_adopt(struct lm_link *link, struct lm_link *dead, struct l
     call->moved(call, link);
 }
 
-/* Sends a request that the dead service did not take. A whole frame goes into the ring; without `payload`, the request
- * goes to the end of the queue. */
-LM_SETUP void lm_link_resend(struct lm_link *link, struct lm_request *request, struct lm_frame *frame,
-                             const unsigned char *payload)
+/* Puts a request, whose data and descriptors are the call's own, into the ring at its place. False: it does not fit. */
+LM_SETUP bool lm_link_put_again(struct lm_link *link, struct lm_request *request)
 {
-    if (!payload) {
+    if (lm_outgoing_is_large(&request->out))
+        return false;
+    request->queued = lm_outgoing_put(&request->out, &link->channel, LM_REQUEST_SPARE) == LM_PUT_LAST;
+    return request->queued;
+}
+
+/* Sends a request that the dead service did not take: by the ring, or behind others by the line. Messages in pieces, and
+ * lent ones, which become such, go by the line; one-way messages may overtake them. */
+LM_SETUP void lm_link_resend(struct lm_link *link, struct lm_request *request)
+{
+    if (!lm_list_empty(&link->unsent) || !lm_link_put_again(link, request))
         lm_link_stand_in_line(link, request);
-        return;
-    }
-    frame->token = request->out.token;
-    request->out.position = link->channel.out.tail;
-    request->out.sent = request->out.length;
-    request->queued = true;
-    lm_producer_put(&link->channel.out, frame, payload);
 }
 
 /* Holds a dead link's call that may move, and returns its token on `link`. 0: it does not move. */
@@ -80,7 +81,7 @@ LM_SETUP uint32_t lm_link_invite(struct lm_link *link, struct lm_link *dead, str
 
 /* Moves an asynchronous call whose last frame is in the dead ring, unless the dead service has taken it. */
 LM_SETUP void lm_link_move_call(struct lm_link *link, struct lm_link *dead, struct lm_consumer *rest,
-                                struct lm_frame *frame, unsigned char *payload)
+                                const struct lm_frame *frame)
 {
     struct lm_call *call = lm_link_call_of(dead, frame);
     uint32_t token = call && call->request ? lm_link_invite(link, dead, call) : 0;
@@ -91,11 +92,8 @@ LM_SETUP void lm_link_move_call(struct lm_link *link, struct lm_link *dead, stru
         call->moved(call, NULL);
         return;
     }
-    bool whole = frame->kind == LM_FRAME_MESSAGE && !lm_frame_is_part(frame) && frame->descriptors == 0;
-    if (whole)
-        lm_consumer_copy(rest, frame, payload);
     lm_link_adopt(link, dead, call, token);
-    lm_link_resend(link, call->request, frame, whole ? payload : NULL);
+    lm_link_resend(link, call->request);
 }
 
 /* Returns whether this is a call's last frame. */
@@ -113,7 +111,7 @@ LM_SETUP void lm_link_move_rest(struct lm_link *link, struct lm_link *dead, unsi
     struct lm_consumer rest = lm_consumer_of_rest(&dead->channel.out, &words);
     while (lm_consumer_peek(&rest, &frame) > 0) {
         if (lm_frame_ends_call(&frame) && !dead->calls_stay) {
-            lm_link_move_call(link, dead, &rest, &frame, payload);
+            lm_link_move_call(link, dead, &rest, &frame);
         } else if (lm_frame_is_whole_one_way(&frame) && lm_consumer_take(&rest)) {
             lm_consumer_copy(&rest, &frame, payload);
             lm_producer_put(&link->channel.out, &frame, payload);
@@ -159,6 +157,7 @@ LM_SETUP int lm_link_inherit(struct lm_link *link, struct lm_link *dead)
             lm_link_move_line(link, dead);
     }
     link->spin = dead->spin;
+    link->versions = dead->versions; /* until the service says its own */
     lm_link_unlock(dead);
     lm_link_put_unsent(link);
     lm_link_hand_over(link);

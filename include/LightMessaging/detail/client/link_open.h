@@ -183,7 +183,7 @@ LM_SETUP int lm_link_connect(struct lm_link *link, int64_t deadline)
     result = result < 0 ? lm_offer_told(link->name, result) : lm_link_greet(link, deadline);
     if (result < 0)
         return result;
-    link->port = lm_port_create(LM_PORT_SEND, &link->object, 0);
+    link->port = lm_port_create(LM_PORT_SEND, &link->object, 0, 0);
     return link->port ? 0 : -ENOMEM;
 }
 

@@ -216,6 +216,12 @@ LM_INTERNAL int lm_link_put_next(struct lm_link *link, struct lm_request *reques
     return 1;
 }
 
+/* Returns whether an error of the socket or the ring means that the service is dead or broke the protocol. */
+LM_INTERNAL bool lm_error_ends_link(int error)
+{
+    return error == -EPROTO || error == -EPIPE || error == -ECONNRESET;
+}
+
 /* Puts the queue as far as there is room. Gives up the lock meanwhile. */
 LM_INTERNAL void lm_link_put_unsent(struct lm_link *link)
 {
@@ -225,8 +231,8 @@ LM_INTERNAL void lm_link_put_unsent(struct lm_link *link)
         int result = lm_link_put_next(link, request);
         if (result == 0)
             return;
-        if (result == -EPROTO) {
-            lm_link_die(link);
+        if (lm_error_ends_link(result)) {
+            lm_link_die(link); /* what is in the line goes to the next link */
         } else if (result < 0) {
             lm_link_abandon(link, request);
             lm_call_fail(request->call, result);

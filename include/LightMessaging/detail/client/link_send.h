@@ -41,7 +41,7 @@ LM_INTERNAL int lm_link_try_put(struct lm_link *link, struct lm_request *request
 LM_INTERNAL int lm_link_put(struct lm_link *link, struct lm_request *request)
 {
     int result = lm_link_try_put(link, request);
-    if (result == -EPROTO || result == -EPIPE || result == -ECONNRESET)
+    if (lm_error_ends_link(result))
         lm_link_die(link);
     return result;
 }

@@ -228,6 +228,14 @@ LM_INTERNAL int lm_link_check_wait(struct lm_link *link, int64_t deadline)
     return -ETIMEDOUT;
 }
 
+/* Ends a wait before its deadline. What has arrived by now has arrived in time. */
+LM_SETUP int lm_link_interrupt_wait(struct lm_link *link)
+{
+    if (lm_link_collect(link) < 0)
+        lm_link_die(link);
+    return -ECANCELED;
+}
+
 /* Sleeps until something may have changed for the request, or for its call if it waits for the reply. The caller checks
  * its condition again afterwards. */
 LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_request *request, struct lm_call *call, int64_t deadline)
@@ -235,7 +243,7 @@ LM_INTERNAL int lm_link_sleep(struct lm_link *link, struct lm_request *request, 
     lm_link_ask_once(link, request);
     int result = lm_link_check_wait(link, deadline);
     if (result == 0 && lm_request_is_interrupted(request))
-        result = -ECANCELED;
+        result = lm_link_interrupt_wait(link);
     if (result < 0)
         return result;
     bool spun = lm_spin_pays(&link->spin);
@@ -278,7 +286,7 @@ LM_INTERNAL int lm_link_wait_turn(struct lm_link *link, struct lm_request *reque
     lm_link_ask_once(link, request);
     int result = lm_link_check_wait(link, request->deadline);
     if (result == 0 && lm_request_is_interrupted(request))
-        result = -ECANCELED;
+        result = lm_link_interrupt_wait(link);
     if (result == 0)
         lm_link_follow(link, request, NULL, true, request->deadline);
     return result;

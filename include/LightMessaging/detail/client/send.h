@@ -116,6 +116,8 @@ LM_API kern_return_t LMConnectionGetServiceVersions(const LMConnection *connecti
     if (!link)
         return BOOTSTRAP_UNKNOWN_SERVICE;
     lm_link_lock(link);
+    if (link->channel.memory)
+        lm_link_check_welcome(link);
     LMServiceVersions known = link->versions;
     lm_link_unlock(link);
     lm_release(&link->object);

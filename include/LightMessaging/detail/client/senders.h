@@ -13,7 +13,7 @@ LM_INTERNAL uint32_t lm_explicit_timeout(uint32_t milliseconds)
 }
 
 /* The file's timeout in the form of LMSend.timeout; 0: the file has none. */
-#ifdef LIGHTMESSAGING_TIMEOUT
+#if defined(LIGHTMESSAGING_TIMEOUT) && !defined(LIGHTMESSAGING_IMPLEMENTATION)
 #define LM_FILE_TIMEOUT lm_explicit_timeout((uint32_t)(LIGHTMESSAGING_TIMEOUT))
 #else
 #define LM_FILE_TIMEOUT 0u

@@ -36,6 +36,12 @@ LM_SETUP uint32_t lm_timeout_of_name(const char *name)
     return milliseconds;
 }
 
+/* Returns the deadline of a wait that begins now, with a timeout as the interface has it. */
+LM_INTERNAL int64_t lm_deadline_of_timeout(uint32_t milliseconds)
+{
+    return lm_deadline_after(milliseconds == LM_TIMEOUT_POLL ? 0 : milliseconds);
+}
+
 /* Returns the deadline of a send. The name may be invalid. `timeout` and `file_timeout` are the send's and its file's,
  * 0 if unset. */
 LM_FLAT int64_t lm_send_deadline(const char *name, uint32_t timeout, uint32_t file_timeout)
@@ -47,7 +53,7 @@ LM_FLAT int64_t lm_send_deadline(const char *name, uint32_t timeout, uint32_t fi
         milliseconds = lm_load_relaxed(&lm_clients.timeout);
     if (milliseconds == 0)
         return LM_FOREVER;
-    return lm_deadline_after(milliseconds == LM_TIMEOUT_POLL ? 0 : milliseconds);
+    return lm_deadline_of_timeout(milliseconds);
 }
 
 LM_API kern_return_t LMConnectionSetTimeout(LMConnectionRef connection, uint32_t milliseconds)

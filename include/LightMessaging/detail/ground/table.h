@@ -20,7 +20,7 @@ struct lm_entry {
     uint32_t detail; /* for the caller's use */
     uint16_t kind;   /* for the caller's use */
     uint16_t generation;
-    uint32_t next_free;
+    uint32_t extra; /* the caller's; in a free slot: the next free one */
 };
 
 struct lm_table {
@@ -66,7 +66,7 @@ LM_INTERNAL uint32_t lm_table_take_slot(struct lm_table *table)
     if (table->free_count == 0)
         return 0;
     uint32_t slot = table->first_free;
-    table->first_free = table->entries[slot].next_free;
+    table->first_free = table->entries[slot].extra;
     table->free_count--;
     return slot;
 }
@@ -110,7 +110,7 @@ LM_INTERNAL void lm_table_remove(struct lm_table *table, struct lm_entry *entry)
     entry->object = NULL;
     entry->generation = (uint16_t)((entry->generation + 1u) % LM_NAME_GENERATIONS);
     if (table->free_count++)
-        table->entries[table->last_free].next_free = slot;
+        table->entries[table->last_free].extra = slot;
     else
         table->first_free = slot;
     table->last_free = slot;

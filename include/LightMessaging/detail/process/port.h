@@ -18,7 +18,7 @@
 
 enum lm_port_kind {
     LM_PORT_SEND = 1,    /* a link; detail unused */
-    LM_PORT_REPLY = 2,   /* a session; detail: the call's token */
+    LM_PORT_REPLY = 2,   /* a session; detail: the call's token; extra: its deadline, as it came */
     LM_PORT_RECEIVE = 3, /* a service; detail unused */
 };
 
@@ -62,27 +62,30 @@ LM_INTERNAL mach_port_t lm_port_insert(enum lm_port_kind kind, struct lm_object 
 }
 
 /* Returns a new port, MACH_PORT_NULL if memory or names run out. */
-LM_INTERNAL mach_port_t lm_port_create(enum lm_port_kind kind, struct lm_object *object, uint32_t detail)
+LM_INTERNAL mach_port_t lm_port_create(enum lm_port_kind kind, struct lm_object *object, uint32_t detail,
+                                       uint32_t extra)
 {
     lm_process_lock();
     if (!lm_process.salt)
         lm_port_draw_salt();
     mach_port_t port = lm_port_insert(kind, object, detail);
-    if (port)
+    if (port) {
+        lm_table_find_any(&lm_process.ports, lm_port_name(port))->extra = extra;
         lm_retain(object);
+    }
     lm_process_unlock();
     return port;
 }
 
-/* The port's object with a reference for the caller, and its detail; NULL if the port is stale, forged or of another
- * kind. */
-LM_INTERNAL struct lm_object *lm_port_look(mach_port_t port, enum lm_port_kind kind, uint32_t *detail)
+/* Returns the port's object with a reference for the caller, and copies its entry; NULL if the port is stale, forged or
+ * of another kind. */
+LM_INTERNAL struct lm_object *lm_port_look(mach_port_t port, enum lm_port_kind kind, struct lm_entry *copy)
 {
     lm_process_lock();
     struct lm_entry *entry = lm_table_find(&lm_process.ports, lm_port_name(port), (uint16_t)kind);
     struct lm_object *object = entry ? (struct lm_object *)entry->object : NULL;
     if (object) {
-        *detail = entry->detail;
+        *copy = *entry;
         lm_retain(object);
     }
     lm_process_unlock();
@@ -91,8 +94,8 @@ LM_INTERNAL struct lm_object *lm_port_look(mach_port_t port, enum lm_port_kind k
 
 LM_INTERNAL struct lm_object *lm_port_get(mach_port_t port, enum lm_port_kind kind)
 {
-    uint32_t detail;
-    return lm_port_look(port, kind, &detail);
+    struct lm_entry copy;
+    return lm_port_look(port, kind, &copy);
 }
 
 /* Ends the port and passes its reference to the caller; NULL as above. Of several concurrent callers only one gets

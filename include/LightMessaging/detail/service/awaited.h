@@ -44,11 +44,12 @@ LM_SETUP bool lm_session_awaits(struct lm_session *session, uint32_t token)
 
 LM_API bool LMReplyIsAwaited(mach_port_t replyPort)
 {
-    uint32_t token = 0;
-    struct lm_object *object = replyPort ? lm_port_look(replyPort, LM_PORT_REPLY, &token) : NULL;
+    struct lm_entry port;
+    struct lm_object *object = replyPort ? lm_port_look(replyPort, LM_PORT_REPLY, &port) : NULL;
     if (!object)
         return false;
-    bool awaited = lm_session_awaits(LM_CONTAINER(object, struct lm_session, object), token);
+    bool late = lm_deadline_left(lm_deadline_from_wire(port.extra)) == 0;
+    bool awaited = !late && lm_session_awaits(LM_CONTAINER(object, struct lm_session, object), port.detail);
     lm_release(object);
     return awaited;
 }

@@ -200,13 +200,14 @@ LM_SETUP void lm_session_give_up(struct lm_session *session, uint32_t token)
 /* Returns whether the caller of that call has stopped waiting, and forgets that. */
 LM_SETUP bool lm_session_forget_given_up(struct lm_session *session, uint32_t token)
 {
+    bool found = false;
     for (int i = 0; i < LM_GIVEN_UP_MAX; i++) {
         if (session->given_up[i] != token)
             continue;
         session->given_up[i] = 0;
-        return true;
+        found = true;
     }
-    return false;
+    return found;
 }
 
 /* Sends a small reply ahead of the backlog. A reply in the backlog has announced the wait for room already. */

@@ -133,6 +133,8 @@ LM_INTERNAL int lm_session_step(struct lm_session *session, LMMessage *message, 
                                    : lm_session_receive(session, &frame, NULL, message);
     if (result < 0)
         return result;
+    if (session->given_up_next && frame.token && result > 0)
+        lm_session_forget_given_up(session, frame.token); /* it names a new call */
     arrival->token = frame.token;
     arrival->identifier = frame.identifier;
     arrival->deadline = frame.deadline;

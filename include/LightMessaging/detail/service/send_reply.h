@@ -62,10 +62,15 @@ LM_INTERNAL kern_return_t lm_reply_send(struct lm_session *session, uint32_t tok
     return status;
 }
 
-/* Uses up the reply port of a reply that is not valid. */
+/* Uses the port up without a reply that is invalid. */
 LM_SETUP kern_return_t lm_reply_refuse(mach_port_t replyPort)
 {
-    lm_port_deallocate(replyPort);
+    uint32_t token;
+    struct lm_object *object = replyPort ? lm_port_consume(replyPort, LM_PORT_REPLY, &token) : NULL;
+    if (!object)
+        return replyPort ? MACH_SEND_INVALID_RIGHT : KERN_INVALID_ARGUMENT;
+    lm_session_drop_call(LM_CONTAINER(object, struct lm_session, object), token);
+    lm_release(object);
     return KERN_INVALID_ARGUMENT;
 }
 
@@ -138,8 +143,8 @@ LM_API kern_return_t LMSendCFDataReply(mach_port_t replyPort, CFDataRef data)
 {
     CFIndex length = data ? CFDataGetLength(data) : 0;
     if ((uint64_t)length > UINT32_MAX) {
-        lm_port_deallocate(replyPort);
-        return MACH_SEND_TOO_LARGE;
+        kern_return_t status = lm_reply_refuse(replyPort);
+        return status == KERN_INVALID_ARGUMENT ? MACH_SEND_TOO_LARGE : status;
     }
     return LMSendReply(replyPort, data ? CFDataGetBytePtr(data) : NULL, (uint32_t)length);
 }

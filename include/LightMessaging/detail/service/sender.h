@@ -14,7 +14,10 @@ LM_SETUP const struct lm_delivery *lm_message_delivery(const LMMessage *message,
     *service = message ? lm_port_get(message->head.msgh_local_port, LM_PORT_RECEIVE) : NULL;
     if (!*service)
         return NULL;
-    const struct lm_delivery *delivery = LM_CONTAINER(*service, struct lm_service, object)->delivering;
+    const struct lm_service *serving = LM_CONTAINER(*service, struct lm_service, object);
+    if (__atomic_load_n(&serving->serving_thread, __ATOMIC_RELAXED) != (uintptr_t)pthread_self())
+        return NULL; /* only the thread that calls the callback may look at what it delivers */
+    const struct lm_delivery *delivery = serving->delivering;
     while (delivery && delivery->message != message)
         delivery = delivery->outer;
     return delivery;

@@ -159,7 +159,7 @@ LM_SETUP struct lm_service *lm_service_create(CFMachPortCallBack callback, const
     service->spin = LM_SPIN_DEFAULT;
     service->borrows = true;
     service->callback = callback;
-    service->port = lm_port_create(LM_PORT_RECEIVE, &service->object, 0);
+    service->port = lm_port_create(LM_PORT_RECEIVE, &service->object, 0, 0);
     if (!service->port) {
         lm_release(&service->object);
         return NULL;

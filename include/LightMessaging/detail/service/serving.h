@@ -46,6 +46,7 @@ struct lm_service {
     struct lm_policy policy;
     struct lm_quota quota;          /* of each user; 0: the default */
     struct lm_list users;           /* those that have clients here */
+    uintptr_t serving_thread;       /* that called the callback last; any thread reads it */
     struct lm_delivery *delivering; /* used only by the run loop's thread */
     char name[LM_NAME_MAX + 1];     /* empty: not registered */
     struct lm_registration registration;
@@ -149,6 +150,7 @@ LM_INTERNAL void lm_service_call_back(struct lm_service *service, struct lm_sess
                                       const struct lm_arrival *arrival)
 {
     struct lm_delivery delivery = {service->delivering, message, session, arrival};
+    __atomic_store_n(&service->serving_thread, (uintptr_t)pthread_self(), __ATOMIC_RELAXED);
     service->delivering = &delivery;
     CFIndex size = (CFIndex)message->head.msgh_size;
     if (service->typed)
@@ -163,8 +165,9 @@ LM_INTERNAL void lm_service_call_back(struct lm_service *service, struct lm_sess
 LM_INTERNAL void lm_service_deliver(struct lm_service *service, struct lm_session *session, LMMessage *message,
                                     const struct lm_arrival *arrival)
 {
-    mach_port_t reply =
-        arrival->token ? lm_port_create(LM_PORT_REPLY, &session->object, arrival->token) : MACH_PORT_NULL;
+    mach_port_t reply = MACH_PORT_NULL;
+    if (arrival->token)
+        reply = lm_port_create(LM_PORT_REPLY, &session->object, arrival->token, arrival->deadline);
     message->head.msgh_id = arrival->identifier;
     message->head.msgh_remote_port = reply;
     message->head.msgh_local_port = service->port;

@@ -9,7 +9,11 @@
 /* Bits that say how a service starts. */
 #define LM_START_UNLOCKED 1u
 #define LM_START_CHECK_IN 2u
-#define LM_FILE_START     (LIGHTMESSAGING_USE_ROCKETBOOTSTRAP ? LM_START_UNLOCKED : 0u)
+#ifdef LIGHTMESSAGING_IMPLEMENTATION
+#define LM_FILE_START LM_START_UNLOCKED /* of the files that say nothing */
+#else
+#define LM_FILE_START (LIGHTMESSAGING_USE_ROCKETBOOTSTRAP ? LM_START_UNLOCKED : 0u)
+#endif
 
 LM_API kern_return_t lm_start(const char *name, CFRunLoopRef loop, CFMachPortCallBack callback, void *info,
                               const LMServiceOptions *options, unsigned how, LMServiceRef *started);
