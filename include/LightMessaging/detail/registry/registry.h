@@ -328,7 +328,7 @@ enum lm_name_lock {
     LM_LOCK_CHANGE = 1, /* held while the name's entries and its mark are changed */
 };
 
-#define LM_CHANGE_TRIES       2000   /* with the pause below, some tenths of a second; a change takes less than one */
+#define LM_CHANGE_TRIES       20000  /* with the pause below, some seconds; a change takes less than a tenth of one */
 #define LM_CHANGE_NANOSECONDS 100000 /* untuned */
 
 LM_SETUP int lm_name_open(int locked, const char *name)
