@@ -60,7 +60,7 @@ LM_SETUP bool lm_link_put_again(struct lm_link *link, struct lm_request *request
     return request->queued;
 }
 
-/* Sends a request that the dead service did not take: by the ring, or behind others by the line. Messages in pieces, and
+/* Sends a request that the dead service did not take: by the ring, or behind others by the line. Messages in pieces and
  * lent ones, which become such, go by the line; one-way messages may overtake them. */
 LM_SETUP void lm_link_resend(struct lm_link *link, struct lm_request *request)
 {
