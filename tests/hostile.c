@@ -590,6 +590,27 @@ static void a_client_made_by_hand_is_answered(void)
 }
 
 /*
+ * Intent: a frame that announces a descriptor, no parcel, and a flood of bells: the service gives the client up.
+ *   evil client                               victim
+ *   a message with a descriptor that is not
+ *   there, bells, bells, bells ------------>
+ *   closed                                    serves others
+ */
+static void a_flood_of_bells_is_no_parcel(void)
+{
+    struct victim victim = start_victim();
+    struct peer evil = open_channel();
+    const struct frame frame = {.kind = 1, .token = 7, .descriptors = 1};
+    uint64_t end = th_hung_at();
+    send_record(evil.socket, "no", 2, -1, 0);
+    put_frame(&evil, &frame);
+    while (send(evil.socket, "", 1, MSG_NOSIGNAL) >= 0)
+        assert_true(th_now_ms() < end);
+    close_peer(&evil);
+    end_victim(&victim);
+}
+
+/*
  * Intent: a call that was given up after it was answered says nothing of a later call with the same token.
  *   client by hand                    victim
  *   call 7 -------------------------->
@@ -1288,6 +1309,7 @@ int main(void)
         TH_TEST(wrong_parcels_close_the_connection),
         TH_TEST(a_client_made_by_hand_is_answered),
         TH_TEST(hostile_leases_close_the_connection),
+        TH_TEST(a_flood_of_bells_is_no_parcel),
         TH_TEST(a_token_that_was_given_up_is_used_again),
         TH_TEST(a_lease_made_by_hand_is_answered),
         TH_TEST(hostile_reply_heads_close_the_connection),

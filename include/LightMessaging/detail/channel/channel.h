@@ -127,7 +127,8 @@ LM_SETUP void lm_channel_cut(struct lm_channel *channel)
 
 /*
  * Wakes the peer. A full queue counts as success: it holds bells that the peer has not read yet. -EPIPE: the peer is
- * dead; or the kernel has had no memory for a bell for so long that the peer cannot be woken.
+ * dead; or the kernel has had no memory for a bell for so long that the socket is shut down instead, which wakes both
+ * sides. So no bell is lost, whether the caller looks at the result or not.
  */
 LM_INTERNAL int lm_channel_ring_bell(const struct lm_channel *channel)
 {
@@ -136,7 +137,10 @@ LM_INTERNAL int lm_channel_ring_bell(const struct lm_channel *channel)
     do
         result = lm_sys_send(channel->socket, "", 1);
     while (result == -EINTR || ((result == -ENOBUFS || result == -ENOMEM) && --attempts > 0));
-    return result >= 0 || result == -EAGAIN ? 0 : -EPIPE;
+    if (result >= 0 || result == -EAGAIN)
+        return 0;
+    lm_sys_shutdown(channel->socket);
+    return -EPIPE;
 }
 
 /*
@@ -241,18 +245,22 @@ LM_SETUP int lm_channel_send_parcel(struct lm_channel *channel, int first, const
     return (int)result;
 }
 
+/* Records that are read for one parcel, which was sent before its message, and so is in the socket's queue: more than
+ * that holds with Linux's default of 208 KiB. */
+#define LM_AWAIT_RECORDS 4096
+
 /* Reads the socket until a parcel has arrived. The peer has sent it before the message. -EPROTO: it has not. */
 LM_SETUP int lm_channel_await_parcel(struct lm_channel *channel)
 {
     char record[LM_RECORD_PARCEL + 1];
-    while (lm_list_empty(&channel->parcels)) {
+    for (int i = 0; i < LM_AWAIT_RECORDS && lm_list_empty(&channel->parcels); i++) {
         long length = lm_channel_receive_record(channel, record, sizeof record, MSG_DONTWAIT);
         if (length == -EINTR || length == -ECONNRESET)
             continue;
         if (length < LM_RECORD_BELL || length > LM_RECORD_PARCEL)
             return length == -ENOMEM ? -ENOMEM : -EPROTO;
     }
-    return 0;
+    return lm_list_empty(&channel->parcels) ? -EPROTO : 0;
 }
 
 /* Returns the parcel of the message that is being read; the caller frees it. The caller must have the right to read the
