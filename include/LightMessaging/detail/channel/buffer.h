@@ -25,24 +25,21 @@ LM_API void LMBufferFree(LMBufferRef buffer)
     lm_release(&buffer->object);
 }
 
-/* Ends the use of a buffer after a send: if the message is `gone`, frees the buffer; else it remains the caller's. */
-LM_INTERNAL void lm_buffer_settle(LMBufferRef *buffer, bool gone)
-{
-    if (!gone) {
-        lm_segment_take_back(*buffer);
-        return;
-    }
-    LMBufferFree(*buffer);
-    *buffer = NULL;
-}
-
-/* Likewise for a buffer that the message itself takes over, if it is `gone`. */
+/* After a send whose message takes the buffer over if it is `gone`; else the buffer remains the caller's. */
 LM_INTERNAL void lm_buffer_pass_on(LMBufferRef *buffer, bool gone)
 {
     if (gone)
         *buffer = NULL;
     else
         lm_segment_take_back(*buffer);
+}
+
+/* After a send that frees the buffer if its message is `gone`; else the buffer remains the caller's. */
+LM_INTERNAL void lm_buffer_settle(LMBufferRef *buffer, bool gone)
+{
+    if (gone)
+        LMBufferFree(*buffer);
+    lm_buffer_pass_on(buffer, gone);
 }
 
 /* Returns a free segment that the channel has used before, held by the caller, or NULL. */
